@@ -1,0 +1,81 @@
+//! Who is where: an address leads to a mailbox, a type to the actors that bear it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use super::mailbox::Mailbox;
+use crate::id::{ActorId, NodeId, Scope};
+
+#[derive(Clone, Default)]
+pub(super) struct Directory {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    by_address: HashMap<Arc<str>, (ActorId, Arc<Mailbox>)>,
+    by_type: HashMap<Arc<str>, Vec<ActorId>>,
+}
+
+/// What a search by type found.
+#[derive(Debug)]
+pub enum Match {
+    None,
+    One(ActorId),
+    /// Several applications have such an actor, so the caller must say which it means.
+    Several(Vec<ActorId>),
+}
+
+/// An actor's place in the directory, which ends with the guard.
+pub(super) struct Listing {
+    id: ActorId,
+    directory: Directory,
+}
+
+impl Directory {
+    pub fn list(&self, id: ActorId, mailbox: Arc<Mailbox>) -> Listing {
+        let mut state = self.state.lock().unwrap();
+        state.by_type.entry(id.actor_type().into()).or_default().push(id.clone());
+        state.by_address.insert(id.address().clone(), (id.clone(), mailbox));
+        Listing { id, directory: self.clone() }
+    }
+
+    /// An address as a sender wrote it, with or without `@NODE`.
+    pub fn resolve(&self, address: &str, node: &NodeId) -> Option<(ActorId, Arc<Mailbox>)> {
+        let state = self.state.lock().unwrap();
+        if let Some(found) = state.by_address.get(address) {
+            return Some(found.clone());
+        }
+        if address.contains('@') {
+            return None;
+        }
+        state.by_address.get(format!("{address}@{node}").as_str()).cloned()
+    }
+
+    pub fn find(&self, tenant: &Scope, namespace: &str, actor_type: &str) -> Match {
+        let state = self.state.lock().unwrap();
+        let bearers = state.by_type.get(actor_type).map(Vec::as_slice).unwrap_or_default();
+        let meant = |id: &&ActorId| {
+            id.tenant() == tenant && (&**id.namespace() == namespace || &**id.application() == namespace)
+        };
+        let mut found: Vec<ActorId> = bearers.iter().filter(meant).cloned().collect();
+        match found.len() {
+            0 => Match::None,
+            1 => Match::One(found.remove(0)),
+            _ => Match::Several(found),
+        }
+    }
+}
+
+impl Drop for Listing {
+    fn drop(&mut self) {
+        let mut state = self.directory.state.lock().unwrap();
+        state.by_address.remove(self.id.address());
+        if let Some(bearers) = state.by_type.get_mut(self.id.actor_type()) {
+            bearers.retain(|id| id.address() != self.id.address());
+            if bearers.is_empty() {
+                state.by_type.remove(self.id.actor_type());
+            }
+        }
+    }
+}

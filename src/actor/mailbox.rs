@@ -1,0 +1,93 @@
+//! An actor's inbox, bounded in number and in bytes: full is an answer, never a wait and never a silent loss.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use tokio::sync::Notify;
+
+use crate::limits;
+use crate::message::Envelope;
+
+/// How much may wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub messages_max: usize,
+    pub bytes_max: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { messages_max: limits::MAILBOX_MESSAGES_MAX, bytes_max: limits::MAILBOX_BYTES_MAX }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum PushError {
+    Full,
+    Closed,
+}
+
+/// Many senders, one receiver. It outlives the restarts of its actor.
+pub struct Mailbox {
+    bounds: Bounds,
+    state: Mutex<State>,
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Envelope>,
+    bytes: usize,
+    closed: bool,
+}
+
+impl Mailbox {
+    pub fn new(bounds: Bounds) -> Self {
+        Self { bounds, state: Mutex::default(), arrived: Notify::new() }
+    }
+
+    pub fn push(&self, envelope: Envelope) -> Result<(), PushError> {
+        let weight = envelope.message.weight();
+        let mut state = self.state.lock().unwrap();
+        if state.closed {
+            return Err(PushError::Closed);
+        }
+        if state.waiting.len() >= self.bounds.messages_max || state.bytes + weight > self.bounds.bytes_max {
+            return Err(PushError::Full);
+        }
+        state.bytes += weight;
+        state.waiting.push_back(envelope);
+        drop(state);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    pub fn pop(&self) -> Option<Envelope> {
+        let mut state = self.state.lock().unwrap();
+        let envelope = state.waiting.pop_front()?;
+        state.bytes -= envelope.message.weight();
+        Some(envelope)
+    }
+
+    pub fn depth(&self) -> usize {
+        self.state.lock().unwrap().waiting.len()
+    }
+
+    /// Resolves once something waits.
+    pub async fn filled(&self) {
+        while self.depth() == 0 {
+            self.arrived.notified().await;
+        }
+    }
+
+    /// Takes nothing more, and drops what waits, so that every asker hears of it at once.
+    pub fn close(&self) {
+        let dropped = {
+            let mut state = self.state.lock().unwrap();
+            state.closed = true;
+            state.bytes = 0;
+            std::mem::take(&mut state.waiting)
+        };
+        drop(dropped);
+    }
+}

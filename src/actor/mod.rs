@@ -1,0 +1,135 @@
+//! Where actors live: spawn, tell, ask, stop.
+//!
+//! ```text
+//!            start ok                    stop wished
+//! (spawn) ──────────────► running ─────────────────────► stopping ──► gone
+//!    │ start fails           │ fault             shutdown, within its grace
+//!    ▼                       ▼
+//!  refused            restarts left? ──no──► failed (the mailbox is closed, the reason kept)
+//!                            │ yes
+//!                            └──► start anew, same id and mailbox ──► running
+//! ```
+
+mod behavior;
+mod cell;
+mod directory;
+mod mailbox;
+mod supervisor;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::id::{ActorId, NodeId, Scope};
+use crate::message::{Envelope, Failure, Message, MessageId, Reply};
+
+pub use behavior::{Behavior, Fault, Start};
+pub use directory::Match;
+pub use mailbox::Bounds;
+pub use supervisor::{Actor, Status};
+
+use directory::Directory;
+use mailbox::{Mailbox, PushError};
+
+/// All actors of this node, as those who talk to them see them.
+#[derive(Clone)]
+pub struct Actors {
+    node: NodeId,
+    clock: Clock,
+    directory: Directory,
+}
+
+/// Why a message was not delivered or not answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    #[error("no actor {0:?} on this node")]
+    UnknownActor(String),
+    #[error("the mailbox of actor {0} is full; send again later")]
+    MailboxFull(Arc<str>),
+    #[error("actor {0} stopped before it answered")]
+    Stopped(Arc<str>),
+    #[error("actor {0} did not answer within its deadline")]
+    DeadlineExceeded(Arc<str>),
+    #[error("{0}")]
+    Failed(Failure),
+}
+
+impl Actors {
+    pub fn new(node: NodeId, clock: Clock) -> Self {
+        Self { node, clock, directory: Directory::default() }
+    }
+
+    pub fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// A message from `from`, stamped with an id and the time.
+    pub fn message(&self, from: Arc<str>, message_type: &str, payload: Bytes) -> Message {
+        Message {
+            id: MessageId::next(),
+            from,
+            message_type: message_type.into(),
+            payload,
+            correlation: None,
+            sent_at_ms: self.clock.wall_ms(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// Starts an actor and answers once it runs. One whose first start fails leaves nothing.
+    pub async fn spawn<S: Start>(&self, id: ActorId, bounds: Bounds, start: S) -> Result<Actor, Fault> {
+        let behavior = start.start().await?;
+        let mailbox = Arc::new(Mailbox::new(bounds));
+        let listing = self.directory.list(id.clone(), mailbox.clone());
+        Ok(supervisor::supervise(id, mailbox, listing, start, behavior, self.clock.clone()))
+    }
+
+    /// Puts a message into a mailbox and waits for nothing.
+    pub fn tell(&self, to: &str, message: Message) -> Result<MessageId, SendError> {
+        let id = message.id;
+        self.deliver(to, Envelope { message, reply: None })?;
+        Ok(id)
+    }
+
+    /// Sends a message and waits for its answer until the deadline. The deadline ends the wait, not the work;
+    /// a message whose deadline has passed before its turn is not handled at all.
+    pub async fn ask(&self, to: &str, message: Message, deadline: Instant) -> Result<Bytes, SendError> {
+        let (reply, answer) = Reply::channel();
+        let address = self.deliver(to, Envelope { message, reply: Some(reply) })?;
+        match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Ok(Ok(payload))) => Ok(payload),
+            Ok(Ok(Err(failure))) => Err(SendError::Failed(failure)),
+            Ok(Err(_)) => Err(SendError::Stopped(address)),
+            Err(_) => Err(SendError::DeadlineExceeded(address)),
+        }
+    }
+
+    /// The actors of a type within a tenant, by namespace or by the application's name.
+    pub fn find(&self, tenant: &Scope, namespace: &str, actor_type: &str) -> Match {
+        self.directory.find(tenant, namespace, actor_type)
+    }
+
+    fn deliver(&self, to: &str, envelope: Envelope) -> Result<Arc<str>, SendError> {
+        let found = self.directory.resolve(to, &self.node);
+        let Some((id, mailbox)) = found else {
+            return Err(SendError::UnknownActor(to.chars().take(255).collect()));
+        };
+        match mailbox.push(envelope) {
+            Ok(()) => Ok(id.address().clone()),
+            Err(PushError::Full) => Err(SendError::MailboxFull(id.address().clone())),
+            Err(PushError::Closed) => Err(SendError::Stopped(id.address().clone())),
+        }
+    }
+}
+
+/// Waits for `work` no longer than `grace`.
+async fn within<T>(grace: Duration, work: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(grace, work).await.ok()
+}

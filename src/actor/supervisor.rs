@@ -1,0 +1,168 @@
+//! Who watches over an actor: whether to restart is decided purely, then carried out.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::behavior::{Behavior, Fault, Start};
+use super::cell::{self, Exit};
+use super::directory::Listing;
+use super::mailbox::Mailbox;
+use super::within;
+use crate::clock::Clock;
+use crate::id::ActorId;
+use crate::limits;
+
+/// What an onlooker sees of an actor.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    pub restarts: u32,
+    pub last_error: Option<String>,
+    /// Given up: it broke more often than its supervisor allows.
+    pub failed: bool,
+}
+
+/// The owner's handle on a running actor. Dropped, it ends the actor at once.
+pub struct Actor {
+    id: ActorId,
+    mailbox: Arc<Mailbox>,
+    stop: watch::Sender<bool>,
+    status: Arc<Mutex<Status>>,
+    task: JoinHandle<()>,
+}
+
+impl Actor {
+    pub fn id(&self) -> &ActorId {
+        &self.id
+    }
+
+    pub fn status(&self) -> Status {
+        self.status.lock().unwrap().clone()
+    }
+
+    pub fn mailbox_depth(&self) -> usize {
+        self.mailbox.depth()
+    }
+
+    /// Lets the actor finish its message and say its last words within `grace`, then ends it.
+    pub async fn stop(mut self, grace: Duration) {
+        self.stop.send_replace(true);
+        if within(grace, &mut self.task).await.is_none() {
+            log::warn!("actor {} did not stop within {grace:?}; it is ended", self.id);
+        }
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.mailbox.close();
+    }
+}
+
+/// Keeps `behavior` alive as a task of its own, and starts it anew after a fault for as long as its restarts last.
+pub(super) fn supervise<S: Start>(
+    id: ActorId,
+    mailbox: Arc<Mailbox>,
+    listing: Listing,
+    start: S,
+    behavior: S::Behavior,
+    clock: Clock,
+) -> Actor {
+    let (stop, mut stop_wished) = watch::channel(false);
+    let status = Arc::new(Mutex::new(Status::default()));
+    let watched = Watched { id: id.clone(), mailbox: mailbox.clone(), status: status.clone(), clock };
+    let task = tokio::spawn(async move {
+        // The actor leaves the directory when its task ends, however that comes about.
+        let _listing = listing;
+        watched.keep_alive(start, behavior, &mut stop_wished).await;
+        watched.mailbox.close();
+    });
+    Actor { id, mailbox, stop, status, task }
+}
+
+struct Watched {
+    id: ActorId,
+    mailbox: Arc<Mailbox>,
+    status: Arc<Mutex<Status>>,
+    clock: Clock,
+}
+
+impl Watched {
+    async fn keep_alive<S: Start>(&self, start: S, first: S::Behavior, stop: &mut watch::Receiver<bool>) {
+        let mut recent = Recent::default();
+        let mut next = Ok(first);
+        loop {
+            let fault = match next {
+                Ok(mut behavior) => match cell::live(&mut behavior, &self.mailbox, stop).await {
+                    Exit::Stopped => return behavior.terminate().await,
+                    Exit::Fault(fault) => fault,
+                },
+                Err(fault) => fault,
+            };
+            match recent.decide(self.clock.now()) {
+                Verdict::Restart => self.restarts_after(&fault),
+                Verdict::GiveUp => return self.fails_with(&fault),
+            }
+            next = start.start().await;
+        }
+    }
+
+    fn restarts_after(&self, fault: &Fault) {
+        log::warn!("actor {} is restarted: {fault}", self.id);
+        let mut status = self.status.lock().unwrap();
+        status.restarts += 1;
+        status.last_error = Some(fault.to_string());
+    }
+
+    fn fails_with(&self, fault: &Fault) {
+        let (max, window) = (limits::RESTARTS_MAX, limits::RESTART_WINDOW);
+        log::error!("actor {} has failed: more than {max} restarts within {window:?}, the last one: {fault}", self.id);
+        let mut status = self.status.lock().unwrap();
+        status.failed = true;
+        status.last_error = Some(fault.to_string());
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Restart,
+    GiveUp,
+}
+
+/// The restarts that still count against the intensity, as Erlang/OTP's supervisor counts them.
+#[derive(Default)]
+struct Recent(VecDeque<Instant>);
+
+impl Recent {
+    fn decide(&mut self, now: Instant) -> Verdict {
+        self.0.retain(|&at| now.duration_since(at) <= limits::RESTART_WINDOW);
+        self.0.push_back(now);
+        if self.0.len() > limits::RESTARTS_MAX { Verdict::GiveUp } else { Verdict::Restart }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fourth_restart_within_the_window_gives_up() {
+        let start = Instant::now();
+        let check = |offsets_ms: &[u64], expected: Verdict| {
+            let mut recent = Recent::default();
+            let verdicts = offsets_ms.iter().map(|&ms| recent.decide(start + Duration::from_millis(ms)));
+            assert_eq!(verdicts.last(), Some(expected), "after {offsets_ms:?}");
+        };
+        check(&[0], Verdict::Restart);
+        check(&[0, 1, 2], Verdict::Restart);
+        check(&[0, 1, 2, 3], Verdict::GiveUp);
+        check(&[0, 1, 2, 5_000], Verdict::GiveUp);
+        check(&[0, 1, 2, 5_001], Verdict::Restart);
+        check(&[0, 5_001, 10_002, 15_003], Verdict::Restart);
+    }
+}

@@ -1,0 +1,48 @@
+//! The command line: one argh tree and its match.
+
+mod start;
+
+use argh::FromArgs;
+
+/// A self-contained edge node onto which WebAssembly actor applications are deployed with curl.
+#[derive(FromArgs)]
+#[argh(
+    example = "plexspaces start --node-id edge-7 --listen-addr 127.0.0.1:8000",
+    note = "docs/wasm-deployment.md shows how to deploy an application."
+)]
+struct Arguments {
+    #[argh(subcommand)]
+    command: Command,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum Command {
+    Start(start::Start),
+}
+
+/// Runs the command that `arguments` name (without the program's own). The number is the exit code.
+pub fn run(arguments: &[&str]) -> u8 {
+    if matches!(arguments, ["--version" | "-V"]) {
+        println!("plexspaces {}", env!("CARGO_PKG_VERSION"));
+        return 0;
+    }
+    let done = match Arguments::from_args(&["plexspaces"], arguments) {
+        Ok(Arguments { command: Command::Start(start) }) => start.run(),
+        Err(exit) if exit.status.is_ok() => {
+            println!("{}", exit.output.trim_end());
+            return 0;
+        }
+        Err(exit) => {
+            eprintln!("{}", exit.output.trim_end());
+            return 2;
+        }
+    };
+    match done {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("plexspaces: {error:#}");
+            1
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `plexspaces start`: run a node in the foreground.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use argh::FromArgs;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::{self, Config};
+use crate::id::NodeId;
+use crate::{limits, node};
+
+/// Run a node until SIGTERM or SIGINT; a second signal ends it at once.
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "start",
+    example = "plexspaces start
+  plexspaces start --node-id test-node --listen-addr 0.0.0.0:8000
+  PLEXSPACES_DATA_DIR=/var/lib/plexspaces plexspaces start"
+)]
+pub struct Start {
+    /// the node's name, part of every actor's address (default: node-1; env PLEXSPACES_NODE_ID)
+    #[argh(option)]
+    node_id: Option<String>,
+    /// address of the gRPC port; HTTP is on the next port (default: 127.0.0.1:8000; env PLEXSPACES_LISTEN_ADDR)
+    #[argh(option)]
+    listen_addr: Option<String>,
+    /// where the node keeps its data (default: the state directory; env PLEXSPACES_DATA_DIR)
+    #[argh(option)]
+    data_dir: Option<PathBuf>,
+}
+
+impl Start {
+    pub fn run(self) -> anyhow::Result<()> {
+        let config = self.config()?;
+        let level = env_logger::Env::new().filter_or("PLEXSPACES_LOG", "info");
+        env_logger::Builder::from_env(level).format_timestamp_millis().init();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let stop = stop_signal().context("cannot listen for signals")?;
+            Ok(node::run(config, stop).await?)
+        })
+    }
+
+    fn config(self) -> anyhow::Result<Config> {
+        let or_env = |flag: Option<String>, name: &str, default: &str| {
+            flag.or_else(|| std::env::var(name).ok().filter(|value| !value.is_empty())).unwrap_or(default.into())
+        };
+        let node_id = or_env(self.node_id, "PLEXSPACES_NODE_ID", "node-1");
+        let listen_addr = or_env(self.listen_addr, "PLEXSPACES_LISTEN_ADDR", "127.0.0.1:8000");
+        let from_env = std::env::var_os("PLEXSPACES_DATA_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let data_dir = match self.data_dir.or(from_env) {
+            Some(dir) => dir,
+            None => config::default_data_dir()?,
+        };
+        let config = Config {
+            node_id: NodeId::parse(&node_id)?,
+            listen_addr: parse_address(&listen_addr)?,
+            data_dir,
+            drain_time: limits::DRAIN_TIME_DEFAULT,
+        };
+        Ok(config.check()?)
+    }
+}
+
+fn parse_address(text: &str) -> anyhow::Result<SocketAddr> {
+    let spelled_out = text.replacen("localhost:", "127.0.0.1:", 1);
+    spelled_out.parse().map_err(|_| anyhow!("--listen-addr {text:?} is not ADDRESS:PORT, such as 0.0.0.0:8000"))
+}
+
+/// Resolves at the first SIGTERM or SIGINT; from then on another one ends the process.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        first(&mut terminate, &mut interrupt).await;
+        tokio::spawn(async move {
+            first(&mut terminate, &mut interrupt).await;
+            log::warn!("a second signal: ending at once");
+            tokio::time::sleep(Duration::ZERO).await;
+            std::process::exit(1);
+        });
+    })
+}
+
+async fn first(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

@@ -1,0 +1,175 @@
+//! The JSON shapes of the HTTP API.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::application::{ActorOverview, Overview};
+use crate::clock::rfc3339;
+use crate::wasm::Kind;
+
+#[derive(Serialize)]
+pub struct Error<'a> {
+    pub success: bool,
+    pub error: &'a str,
+    pub code: &'static str,
+}
+
+#[derive(Serialize)]
+pub struct Deployed {
+    pub success: bool,
+    pub application_id: String,
+    pub status: &'static str,
+    pub error: Option<String>,
+}
+
+#[derive(Serialize)]
+pub struct Undeployed {
+    pub success: bool,
+    pub application_id: String,
+}
+
+#[derive(Serialize)]
+pub struct Applications {
+    pub applications: Vec<Application>,
+}
+
+#[derive(Serialize)]
+pub struct Application {
+    pub application_id: String,
+    pub name: String,
+    pub version: String,
+    pub status: &'static str,
+    pub deployed_at: String,
+    pub module_hash: String,
+    pub kind: Kind,
+    pub metrics: Metrics,
+}
+
+#[derive(Serialize)]
+pub struct Metrics {
+    pub actor_count: usize,
+    pub supervisor_count: usize,
+    pub uptime_seconds: u64,
+}
+
+/// One application with what the list leaves out.
+#[derive(Serialize)]
+pub struct Detail {
+    #[serde(flatten)]
+    pub application: Application,
+    pub description: String,
+    pub tenant: String,
+    pub namespace: String,
+    /// Names only: values may be secrets.
+    pub env: Vec<String>,
+    pub actors: Vec<Actor>,
+}
+
+#[derive(Serialize)]
+pub struct Actor {
+    pub actor_id: String,
+    pub actor_type: String,
+    pub state: &'static str,
+    pub restarts: u32,
+    pub mailbox_depth: usize,
+    pub last_error: Option<String>,
+}
+
+#[derive(Serialize)]
+pub struct Invoked<'a> {
+    pub success: bool,
+    pub payload: Payload<'a>,
+    pub payload_encoding: &'static str,
+    pub headers: std::collections::BTreeMap<String, String>,
+    pub actor_id: &'a str,
+}
+
+/// A reply as JSON carries it: JSON as it is, text as a string, anything else in base64.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum Payload<'a> {
+    Json(&'a RawValue),
+    Text(&'a str),
+    Base64(String),
+}
+
+#[derive(Serialize)]
+pub struct Summary {
+    pub total_clusters: u32,
+    pub total_nodes: u32,
+    pub total_tenants: usize,
+    pub total_applications: usize,
+    pub actors_by_type: std::collections::BTreeMap<String, usize>,
+    pub since: String,
+    pub until: String,
+    pub node_id: String,
+    pub version: &'static str,
+}
+
+#[derive(Serialize)]
+pub struct Health<'a> {
+    pub status: &'static str,
+    pub node_id: &'a str,
+    pub version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+}
+
+impl From<&Overview> for Application {
+    fn from(overview: &Overview) -> Self {
+        Self {
+            application_id: overview.spec.application_id.to_string(),
+            name: overview.spec.name.to_string(),
+            version: overview.spec.version.to_string(),
+            status: overview.status.name(),
+            deployed_at: rfc3339(overview.deployed_at),
+            module_hash: overview.digest.to_string(),
+            kind: overview.kind,
+            metrics: Metrics {
+                actor_count: overview.actors.iter().filter(|actor| actor.running).count(),
+                supervisor_count: 0,
+                uptime_seconds: overview.uptime.as_secs(),
+            },
+        }
+    }
+}
+
+impl From<&Overview> for Detail {
+    fn from(overview: &Overview) -> Self {
+        Self {
+            application: overview.into(),
+            description: overview.spec.description.clone(),
+            tenant: overview.spec.tenant.to_string(),
+            namespace: overview.spec.namespace.to_string(),
+            env: overview.spec.env.keys().cloned().collect(),
+            actors: overview.actors.iter().map(Actor::from).collect(),
+        }
+    }
+}
+
+impl From<&ActorOverview> for Actor {
+    fn from(actor: &ActorOverview) -> Self {
+        Self {
+            actor_id: actor.id.clone(),
+            actor_type: actor.actor_type.clone(),
+            state: if actor.running { "running" } else { "failed" },
+            restarts: actor.restarts,
+            mailbox_depth: actor.mailbox_depth,
+            last_error: actor.last_error.clone(),
+        }
+    }
+}
+
+impl<'a> Payload<'a> {
+    /// The payload and the name of its encoding.
+    pub fn of(bytes: &'a [u8]) -> (Self, &'static str) {
+        use base64::Engine;
+        if let Ok(value) = serde_json::from_slice::<&RawValue>(bytes) {
+            (Self::Json(value), "json")
+        } else if let Ok(text) = std::str::from_utf8(bytes) {
+            (Self::Text(text), "utf8")
+        } else {
+            (Self::Base64(base64::engine::general_purpose::STANDARD.encode(bytes)), "base64")
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The HTTP door: one flat route table (`router.rs`), who may come in (`guard.rs`), and one file per subject.
+//!
+//! A request passes server → guard → router → its handler, which makes one call inward and renders the answer.
+
+mod api;
+mod applications;
+mod dashboard;
+mod deploy;
+mod guard;
+mod health;
+mod invoke;
+mod multipart;
+mod reply;
+mod router;
+mod server;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::Semaphore;
+
+use crate::actor::Actors;
+use crate::application::Applications;
+use crate::limits;
+use crate::shutdown::Shutdown;
+
+pub use server::{BindError, Doors, Listeners};
+
+/// What the handlers know: the two handles they call inward on, and the node's standing.
+#[derive(Clone)]
+pub struct Door {
+    pub applications: Applications,
+    pub actors: Actors,
+    pub shutdown: Shutdown,
+    started_at: SystemTime,
+    uploads: Arc<Semaphore>,
+    guard: Arc<guard::Guard>,
+}
+
+impl Door {
+    pub fn new(applications: Applications, actors: Actors, shutdown: Shutdown) -> Self {
+        let guard = Arc::new(guard::Guard::new(actors.node()));
+        let started_at = actors.clock().wall();
+        Self { applications, actors, shutdown, started_at, uploads: Arc::new(Semaphore::new(limits::UPLOADS_MAX)), guard }
+    }
+}

@@ -1,0 +1,203 @@
+//! Every path of the HTTP gateway in one flat table, and the match on it.
+
+use std::net::SocketAddr;
+
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, header};
+use percent_encoding::percent_decode_str;
+
+use super::reply::{self, Body};
+use super::{Door, applications, dashboard, deploy, health, invoke};
+use crate::refusal::{Kind, Refusal};
+
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Endpoint {
+    Health,
+    Deploy,
+    ListApplications,
+    Application,
+    Undeploy,
+    Invoke,
+    Summary,
+    Page,
+    Script,
+    Style,
+}
+
+/// Method, path, endpoint. `{…}` takes one segment; literal paths stand before those with a place to fill.
+#[rustfmt::skip]
+const ROUTES: [(Method, &str, Endpoint); 12] = [
+    (Method::GET,    "/health",                                   Endpoint::Health),
+    (Method::POST,   "/api/v1/applications/deploy",               Endpoint::Deploy),
+    (Method::GET,    "/api/v1/applications",                      Endpoint::ListApplications),
+    (Method::GET,    "/api/v1/applications/{name}",               Endpoint::Application),
+    (Method::DELETE, "/api/v1/applications/{name}",               Endpoint::Undeploy),
+    (Method::POST,   "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
+    (Method::GET,    "/api/v1/dashboard/summary",                 Endpoint::Summary),
+    (Method::GET,    "/",                                         Endpoint::Page),
+    (Method::GET,    "/dashboard",                                Endpoint::Page),
+    (Method::GET,    "/dashboard/node/{id}",                      Endpoint::Page),
+    (Method::GET,    "/assets/dashboard.js",                      Endpoint::Script),
+    (Method::GET,    "/assets/dashboard.css",                     Endpoint::Style),
+];
+
+/// Answers one request on the gateway's port.
+pub async fn gateway(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    let (head, answer) = (request.method() == Method::HEAD, answer(door, peer, request).await);
+    if head { reply::without_body(answer) } else { answer }
+}
+
+/// Answers one request on the gRPC port, where only health is spoken until the gRPC services arrive.
+pub async fn grpc_port(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    let admitted = door.guard.admit(peer, &request, Access::Open);
+    let (parts, body) = request.into_parts();
+    match (admitted, parts.uri.path(), parts.method) {
+        (Err(refusal), ..) => reply::refuse_early(refusal, &parts.headers, body),
+        (Ok(()), "/health", Method::GET) => health::health(&door),
+        (Ok(()), "/health", Method::HEAD) => reply::without_body(health::health(&door)),
+        _ => {
+            let text = "this is the gRPC port, which serves GET /health only so far; HTTP is on the next port";
+            reply::refuse_early(Refusal::new(Kind::NotFound, text), &parts.headers, body)
+        }
+    }
+}
+
+/// Whether a caller from elsewhere needs a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Open,
+    Guarded,
+}
+
+async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    let routed = route(request.method(), request.uri().path());
+    let access = routed.as_ref().map_or(Access::Guarded, |(endpoint, _)| endpoint.access());
+    // Who is asking comes before what: a stranger learns nothing of the paths.
+    let admitted = door.guard.admit(peer, &request, access);
+    let (parts, body) = request.into_parts();
+    let (endpoint, segments) = match admitted.map_err(Rejection::Refused).and(routed) {
+        Ok(routed) => routed,
+        Err(rejection) => return rejection.answer(&parts.headers, body),
+    };
+    if door.shutdown.has_begun() && endpoint != Endpoint::Health {
+        let refusal = Refusal::new(Kind::Unavailable, "this node is stopping; try another, or again later");
+        return reply::retry_after(reply::refuse_early(refusal, &parts.headers, body), 10);
+    }
+    match (endpoint, segments.as_slice()) {
+        (Endpoint::Health, _) => health::health(&door),
+        (Endpoint::Deploy, _) => deploy::deploy(&door, &parts.headers, body).await,
+        (Endpoint::ListApplications, _) => applications::list(&door),
+        (Endpoint::Application, [name]) => applications::one(&door, name),
+        (Endpoint::Undeploy, [name]) => applications::undeploy(&door, name).await,
+        (Endpoint::Invoke, [namespace, actor_type]) => {
+            invoke::invoke(&door, namespace, actor_type, &parts.headers, body).await
+        }
+        (Endpoint::Summary, _) => dashboard::summary(&door),
+        (Endpoint::Page, _) => dashboard::page(),
+        (Endpoint::Script, _) => dashboard::script(),
+        (Endpoint::Style, _) => dashboard::style(),
+        (Endpoint::Application | Endpoint::Undeploy | Endpoint::Invoke, _) => {
+            unreachable!("a route fills each of its places")
+        }
+    }
+}
+
+impl Endpoint {
+    fn access(self) -> Access {
+        match self {
+            Self::Health | Self::Page | Self::Script | Self::Style => Access::Open,
+            _ => Access::Guarded,
+        }
+    }
+}
+
+enum Rejection {
+    Refused(Refusal),
+    /// The path exists, for these methods.
+    Method(Vec<&'static str>),
+}
+
+impl Rejection {
+    fn answer(self, headers: &hyper::HeaderMap, body: Incoming) -> Response<Body> {
+        match self {
+            Self::Refused(refusal) => reply::refuse_early(refusal, headers, body),
+            Self::Method(allowed) => {
+                let allowed = allowed.join(", ");
+                let text = format!("this path does not serve that method; use {allowed}");
+                let refusal = Refusal::new(Kind::MethodNotAllowed, text);
+                let mut response = reply::refuse_early(refusal, headers, body);
+                let allowed = allowed.try_into().expect("method names are header values");
+                response.headers_mut().insert(header::ALLOW, allowed);
+                response
+            }
+        }
+    }
+}
+
+/// The endpoint of a request and what fills its places, decoded.
+fn route(method: &Method, path: &str) -> Result<(Endpoint, Vec<String>), Rejection> {
+    let wanted = if method == Method::HEAD { &Method::GET } else { method };
+    let mut allowed = Vec::new();
+    for (method, pattern, endpoint) in &ROUTES {
+        let Some(filled) = fill(pattern, path) else { continue };
+        if method == wanted {
+            return Ok((*endpoint, decode(&filled)?));
+        }
+        allowed.push(method.as_str());
+        if *method == Method::GET {
+            allowed.push("HEAD");
+        }
+    }
+    if allowed.is_empty() {
+        let text = "no such path; GET / is the dashboard, README.md and docs/wasm-deployment.md list the others";
+        return Err(Rejection::Refused(Refusal::new(Kind::NotFound, text)));
+    }
+    Err(Rejection::Method(allowed))
+}
+
+/// What stands in the pattern's places, if the path fits it.
+fn fill<'a>(pattern: &str, path: &'a str) -> Option<Vec<&'a str>> {
+    let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
+    let mut filled = Vec::new();
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return Some(filled),
+            (Some(place), Some(segment)) if place.starts_with('{') && !segment.is_empty() => filled.push(segment),
+            (Some(literal), Some(segment)) if literal == segment => {}
+            _ => return None,
+        }
+    }
+}
+
+fn decode(segments: &[&str]) -> Result<Vec<String>, Rejection> {
+    let decoded = |segment: &&str| Ok(percent_decode_str(segment).decode_utf8()?.into_owned());
+    let decoded: Result<_, std::str::Utf8Error> = segments.iter().map(decoded).collect();
+    decoded.map_err(|_| Rejection::Refused(Refusal::new(Kind::Malformed, "the path is not UTF-8 once decoded")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_leads_to_its_endpoint() {
+        let check = |method: Method, path: &str, expected: Option<(Endpoint, &[&str])>| {
+            let routed = route(&method, path).ok();
+            let routed = routed.as_ref().map(|(endpoint, filled)| (*endpoint, filled.as_slice()));
+            let expected = expected.map(|(endpoint, filled)| (endpoint, filled.iter().map(|s| s.to_string()).collect()));
+            let expected: Option<(Endpoint, Vec<String>)> = expected;
+            assert_eq!(routed, expected.as_ref().map(|(e, f)| (*e, f.as_slice())), "{method} {path}");
+        };
+        check(Method::GET, "/", Some((Endpoint::Page, &[])));
+        check(Method::HEAD, "/health", Some((Endpoint::Health, &[])));
+        check(Method::POST, "/api/v1/applications/deploy", Some((Endpoint::Deploy, &[])));
+        check(Method::DELETE, "/api/v1/applications/calc", Some((Endpoint::Undeploy, &["calc"])));
+        check(Method::GET, "/api/v1/applications/a%2Fb", Some((Endpoint::Application, &["a/b"])));
+        check(Method::POST, "/api/v1/actors/default/calc", Some((Endpoint::Invoke, &["default", "calc"])));
+        check(Method::GET, "/api/v1/applications/", None);
+        check(Method::GET, "/api/v1/applications/a/b/c", None);
+        check(Method::GET, "/api/v1/applications/%ff", None);
+        check(Method::POST, "/health", None);
+    }
+}

@@ -1,0 +1,224 @@
+//! The names of things: parsed once at a door, printed back as they came, proof of their rules in between.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+/// Why a text is not the name it should be; the text tells the rule.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidName(String);
+
+/// A node's name: 1 to 64 of letters, digits, `.`, `_`, `-`, starting with a letter or digit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeId(Arc<str>);
+
+impl NodeId {
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        word("node id", text, 64).map(Self)
+    }
+}
+
+/// The key by which an application is stored and found: 1 to 128 of letters, digits, `.`, `_`, `-`,
+/// starting with a letter or digit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApplicationName(Arc<str>);
+
+impl ApplicationName {
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        word("name", text, 128).map(Self)
+    }
+}
+
+/// A tenant or a namespace: the rules of an application's name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Scope(Arc<str>);
+
+impl Scope {
+    pub fn parse(what: &str, text: &str) -> Result<Self, InvalidName> {
+        word(what, text, 128).map(Self)
+    }
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Self("default".into())
+    }
+}
+
+/// The operator's own label of a deployment: 1 to 255 printable characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplicationId(Arc<str>);
+
+impl ApplicationId {
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        printable("application_id", text, 255).map(Self)
+    }
+}
+
+/// A version label: 1 to 64 printable characters, compared only for equality.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version(Arc<str>);
+
+impl Version {
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        printable("version", text, 64).map(Self)
+    }
+}
+
+/// Where an actor belongs and the text it is addressed by, such as `calculator@edge-7`.
+#[derive(Clone, Debug)]
+pub struct ActorId(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    address: Arc<str>,
+    tenant: Scope,
+    namespace: Scope,
+    application: ApplicationName,
+    actor_type: Arc<str>,
+}
+
+impl ActorId {
+    /// The one worker of an application that has no supervision tree.
+    pub fn worker(tenant: &Scope, namespace: &Scope, application: &ApplicationName, node: &NodeId) -> Self {
+        Self(Arc::new(Parts {
+            address: format!("{application}@{node}").into(),
+            tenant: tenant.clone(),
+            namespace: namespace.clone(),
+            application: application.clone(),
+            actor_type: application.0.clone(),
+        }))
+    }
+
+    pub fn address(&self) -> &Arc<str> {
+        &self.0.address
+    }
+
+    pub fn tenant(&self) -> &Scope {
+        &self.0.tenant
+    }
+
+    pub fn namespace(&self) -> &Scope {
+        &self.0.namespace
+    }
+
+    pub fn application(&self) -> &ApplicationName {
+        &self.0.application
+    }
+
+    /// The child id within the application, which callers know as the actor's type.
+    pub fn actor_type(&self) -> &str {
+        &self.0.actor_type
+    }
+}
+
+/// The SHA-256 of a module's bytes: its name in the artifact store.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    pub fn of(hasher: Sha256) -> Self {
+        Self(hasher.finalize().into())
+    }
+
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+macro_rules! prints_as_given {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl std::ops::Deref for $name {
+            type Target = str;
+
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+    )*};
+}
+
+prints_as_given!(NodeId, ApplicationName, Scope, ApplicationId, Version);
+
+impl fmt::Display for ActorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.address)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn word(what: &str, text: &str, chars_max: usize) -> Result<Arc<str>, InvalidName> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if starts_well && text.len() <= chars_max && text.chars().all(allowed) {
+        return Ok(text.into());
+    }
+    Err(InvalidName(format!(
+        "{what} {} is not valid: use 1 to {chars_max} letters, digits, '.', '_' or '-', starting with a letter or digit",
+        quoted(text)
+    )))
+}
+
+fn printable(what: &str, text: &str, chars_max: usize) -> Result<Arc<str>, InvalidName> {
+    let chars = text.chars().count();
+    if (1..=chars_max).contains(&chars) && !text.chars().any(char::is_control) {
+        return Ok(text.into());
+    }
+    Err(InvalidName(format!(
+        "{what} {} is not valid: use 1 to {chars_max} printable characters",
+        quoted(text)
+    )))
+}
+
+/// A text as an error may show it: escaped, and cut where it grows past 64 characters.
+fn quoted(text: &str) -> String {
+    let mut shown: String = text.chars().take(64).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_application_name_never_looks_like_a_path() {
+        for good in ["calculator", "a", "9", "fw.v1_2-b", &"x".repeat(128)] {
+            assert!(ApplicationName::parse(good).is_ok(), "{good:?} is refused");
+        }
+        for bad in ["", ".", "..", "../x", "a/b", "a b", "-a", "_a", "é", "a\0", &"x".repeat(129)] {
+            assert!(ApplicationName::parse(bad).is_err(), "{bad:?} passes");
+        }
+    }
+
+    #[test]
+    fn versions_and_application_ids_are_printable() {
+        assert!(Version::parse("1.0.0 (größer)").is_ok());
+        assert!(Version::parse("").is_err());
+        assert!(Version::parse("1\n2").is_err());
+        assert!(Version::parse(&"1".repeat(65)).is_err());
+        assert!(ApplicationId::parse(&"é".repeat(255)).is_ok());
+        assert!(ApplicationId::parse(&"é".repeat(256)).is_err());
+    }
+}

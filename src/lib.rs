@@ -1,0 +1,31 @@
+//! The PlexSpaces edge node, floor by floor: a room uses the rooms above it in this list, never those below.
+
+// floor 0: words
+pub mod clock;
+pub mod config;
+pub mod id;
+pub mod limits;
+pub mod message;
+pub mod refusal;
+pub mod shutdown;
+
+// floor 1: what survives
+pub mod storage;
+
+// floor 2: how actors live
+pub mod actor;
+
+// floor 3: what actors are made of
+pub mod wasm;
+
+// floor 4: what operators deploy
+pub mod application;
+
+// floor 5: doors
+pub mod http;
+
+// floor 6: the wiring
+pub mod node;
+
+// floor 7: the command line
+pub mod cli;

@@ -1,0 +1,122 @@
+//! Every ceiling of the node, with its unit and with what breaks without it.
+
+use std::time::Duration;
+
+pub const KIB: usize = 1024;
+pub const MIB: usize = 1024 * KIB;
+
+// ── uploads ─────────────────────────────────────────────────────────────────
+
+/// Largest module, exact to the byte: the deployment guide's 100 MB. Past it a device's flash fills up.
+pub const WASM_FILE_BYTES_MAX: u64 = 100 * MIB as u64;
+/// What a deploy's body may hold beside the module: the other parts and the envelope.
+pub const DEPLOY_ENVELOPE_BYTES_MAX: u64 = 2 * MIB as u64;
+/// Largest `config` part.
+pub const CONFIG_BYTES_MAX: usize = MIB;
+/// Largest other text part of a deploy.
+pub const FIELD_BYTES_MAX: usize = 4 * KIB;
+/// Most parts in one deploy: without it a body of ten thousand parts keeps the loop busy.
+pub const PARTS_MAX: usize = 32;
+/// Bytes that multer may search for the end of a preamble or of part headers; it rescans them each time.
+pub const PART_HEADERS_BYTES_MAX: usize = 64 * KIB;
+/// Bytes of one read from a connection, so of one chunk on its way to the disk.
+pub const CHUNK_BYTES_MAX: usize = 64 * KIB;
+/// Uploads that stream at the same time; more are told to come back.
+pub const UPLOADS_MAX: usize = 2;
+/// Seconds that a refused upload is told to wait.
+pub const UPLOAD_RETRY_AFTER: Duration = Duration::from_secs(5);
+/// How long a body may say nothing at all.
+pub const BODY_SILENCE_MAX: Duration = Duration::from_secs(30);
+/// How long one upload may take from its first byte to its last.
+pub const UPLOAD_TIME_MAX: Duration = Duration::from_secs(3600);
+/// What is read and dropped after an early refusal, so that the client sees the answer.
+pub const REFUSED_BODY_BYTES_MAX: usize = MIB;
+pub const REFUSED_BODY_TIME_MAX: Duration = Duration::from_secs(2);
+
+// ── connections ─────────────────────────────────────────────────────────────
+
+/// Connections on each port; without it file descriptors run out.
+pub const CONNECTIONS_MAX: usize = 512;
+/// From a connection's first byte to the end of its first request's headers.
+pub const FIRST_REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
+/// Later request headers on HTTP/1.1.
+pub const HEADERS_TIME_MAX: Duration = Duration::from_secs(10);
+/// A connection on which nothing is asked and nothing answered.
+pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(75);
+/// All request headers together.
+pub const HEADERS_BYTES_MAX: usize = 32 * KIB;
+/// Requests in flight on one HTTP/2 connection.
+pub const STREAMS_MAX: u32 = 64;
+/// Resets that one HTTP/2 connection may leave pending (rapid reset, CVE-2023-44487).
+pub const PENDING_RESETS_MAX: usize = 16;
+
+// ── messages ────────────────────────────────────────────────────────────────
+
+/// Largest payload of one message, and of an invoke's body.
+pub const MESSAGE_BYTES_MAX: usize = MIB;
+/// Longest message type: it is held in memory for each waiting message.
+pub const MESSAGE_TYPE_CHARS_MAX: usize = 128;
+/// Messages waiting for one actor.
+pub const MAILBOX_MESSAGES_MAX: usize = 1_000;
+/// Bytes waiting for one actor.
+pub const MAILBOX_BYTES_MAX: usize = 4 * MIB;
+/// An ask that names no deadline.
+pub const ASK_TIME_DEFAULT: Duration = Duration::from_secs(5);
+/// The longest deadline an invoke may ask for.
+pub const ASK_TIME_MAX: Duration = Duration::from_secs(600);
+/// Messages one actor handles before others get their turn.
+pub const TURN_MESSAGES_MAX: usize = 32;
+
+// ── actors ──────────────────────────────────────────────────────────────────
+
+/// Restarts within `RESTART_WINDOW` before an application is given up.
+pub const RESTARTS_MAX: usize = 3;
+pub const RESTART_WINDOW: Duration = Duration::from_secs(5);
+/// What an actor gets to finish its message and its `shutdown`.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+/// What a stopping node gives the messages in flight.
+pub const DRAIN_TIME_DEFAULT: Duration = Duration::from_secs(10);
+/// Applications on one node: each holds at least one slot of the pool.
+pub const APPLICATIONS_MAX: usize = 1_000;
+
+// ── guests ──────────────────────────────────────────────────────────────────
+
+/// All linear memories of one actor together, unless its spec says otherwise.
+pub const GUEST_MEMORY_BYTES_DEFAULT: u64 = 64 * MIB as u64;
+/// The most a spec may ask for: 32-bit guests address no more.
+pub const GUEST_MEMORY_BYTES_MAX: u64 = 4096 * MIB as u64;
+/// Time inside the guest for one message, unless the spec says otherwise.
+pub const GUEST_TIME_DEFAULT: Duration = Duration::from_secs(30);
+pub const GUEST_TIME_MAX: Duration = Duration::from_secs(3600);
+/// Elements of each table of one actor, unless the spec says otherwise.
+pub const GUEST_TABLE_ELEMENTS_DEFAULT: usize = 10_000;
+pub const GUEST_TABLE_ELEMENTS_MAX: usize = 100_000;
+/// The beat of the epoch ticker, and the least a guest computes before others get the loop.
+pub const GUEST_SLICE: Duration = Duration::from_millis(1);
+/// A line that a guest writes; the rest goes on a line of its own.
+pub const GUEST_LINE_BYTES_MAX: usize = 4 * KIB;
+/// What is kept of a guest's standard error for the answer to an ask that it failed.
+pub const GUEST_STDERR_TAIL_BYTES: usize = 2 * KIB;
+/// Lines that one guest may log in a second before the rest of that second is only counted.
+pub const GUEST_LINES_PER_SECOND_MAX: u32 = 200;
+/// Native stack for one guest call; deeper recursion traps.
+pub const GUEST_STACK_BYTES: usize = 512 * KIB;
+
+// ── compiling ───────────────────────────────────────────────────────────────
+
+/// Memory that must be free before compiling starts, whatever the module's size.
+pub const COMPILE_MEMORY_BYTES_MIN: u64 = 96 * MIB as u64;
+/// The same in proportion to the module: a Python component of 18 MB takes 300 MB.
+pub const COMPILE_MEMORY_PER_MODULE_BYTE: u64 = 16;
+/// CPU seconds of one compilation.
+pub const COMPILE_CPU_SECONDS_MAX: u64 = 300;
+/// Wall time of one compilation, waiting for the processor included.
+pub const COMPILE_TIME_MAX: Duration = Duration::from_secs(900);
+/// What the compile child may answer.
+pub const COMPILE_REPORT_BYTES_MAX: usize = 256 * KIB;
+/// Functions in one module: each costs the node memory for as long as it is loaded.
+pub const MODULE_FUNCTIONS_MAX: u32 = 200_000;
+/// Size of one function: compile time grows faster than size (wasmtime#4291).
+pub const FUNCTION_BYTES_MAX: usize = 2 * MIB;
+/// Compiled code kept on disk; the oldest goes first.
+pub const COMPILED_BYTES_MAX: u64 = 512 * MIB as u64;

@@ -1,0 +1,100 @@
+//! What actors send each other, and how an answer finds its way back.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// Unique on this node for as long as it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageId(u64);
+
+impl MessageId {
+    pub fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "m-{:016x}", self.0)
+    }
+}
+
+/// One message as its receiver sees it.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub id: MessageId,
+    /// Who sent it: an actor's address, or `http@NODE` for the door.
+    pub from: Arc<str>,
+    pub message_type: Arc<str>,
+    pub payload: Bytes,
+    /// Names the ask that this message belongs to, if any.
+    pub correlation: Option<Arc<str>>,
+    /// Milliseconds since 1970 by the node's wall clock.
+    pub sent_at_ms: u64,
+    pub headers: Vec<(String, String)>,
+}
+
+impl Message {
+    /// What the message weighs in a mailbox: its parts, and the room its bookkeeping takes.
+    pub fn weight(&self) -> usize {
+        const BOOKKEEPING: usize = 128;
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        BOOKKEEPING + self.from.len() + self.message_type.len() + self.payload.len() + headers
+    }
+}
+
+/// A message on its way, with the answer's way back when somebody waits for one.
+#[derive(Debug)]
+pub struct Envelope {
+    pub message: Message,
+    pub reply: Option<Reply>,
+}
+
+impl Envelope {
+    /// Nobody waits for it any more: an ask whose deadline passed before its turn came.
+    pub fn is_stale(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| reply.sender.is_closed())
+    }
+}
+
+/// The one chance to answer an ask. Dropped unused, it tells the asker that the actor is gone.
+#[derive(Debug)]
+pub struct Reply {
+    sender: oneshot::Sender<Result<Bytes, Failure>>,
+}
+
+impl Reply {
+    pub fn channel() -> (Self, oneshot::Receiver<Result<Bytes, Failure>>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self { sender }, receiver)
+    }
+
+    /// Answers. An asker that stopped waiting is not an error.
+    pub fn send(self, answer: Result<Bytes, Failure>) {
+        let _ = self.sender.send(answer);
+    }
+}
+
+/// How an actor's own code failed a message; the text is the guest's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The handler answered with an error; the actor goes on.
+    #[error("{0}")]
+    Refused(String),
+    /// The handler broke; the actor is gone and its supervisor acts.
+    #[error("{0}")]
+    Trapped(String),
+    /// The actor has no handler for asks of this kind.
+    #[error("{0}")]
+    Unhandled(String),
+}
+
+/// Until when an asker waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(pub Instant);

@@ -1,0 +1,52 @@
+//! The wiring: bind, open what survives, serve until told to stop, drain, and close in reverse order.
+
+use std::future::Future;
+use std::io;
+
+use crate::actor::Actors;
+use crate::application::Applications;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::{BindError, Door, Listeners};
+use crate::shutdown::Shutdown;
+use crate::storage::{Storage, StorageError};
+use crate::wasm::{EngineError, Wasm};
+
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("cannot tell the node's own address: {0}")]
+    Address(#[from] io::Error),
+}
+
+/// Runs a node until `stop` resolves and everything in flight has ended or its time is up.
+pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), NodeError> {
+    // Conflicts show before anything is opened or changed.
+    let listeners = Listeners::bind(config.listen_addr).await?;
+    let storage = Storage::open(&config.data_dir)?;
+    let actors = Actors::new(config.node_id.clone(), Clock::system());
+    let wasm = Wasm::new(&storage, actors.clone())?;
+    let applications = Applications::new(storage, actors.clone(), wasm);
+    let shutdown = Shutdown::new();
+
+    log::info!("node {} keeps its data in {}", config.node_id, config.data_dir.display());
+    log::info!("gRPC port on {}", listeners.grpc_addr()?);
+    log::info!("Starting HTTP gateway server on http://{}", listeners.gateway_addr()?);
+    let doors = listeners.open(&Door::new(applications.clone(), actors, shutdown.clone()));
+
+    stop.await;
+    log::info!("stopping: finishing what is in flight within {:?}", config.drain_time);
+    shutdown.begin();
+    if tokio::time::timeout(config.drain_time, shutdown.finished()).await.is_err() {
+        log::warn!("not everything in flight ended within {:?}; it is cut off", config.drain_time);
+    }
+    applications.close().await;
+    drop(doors);
+    log::info!("stopped");
+    Ok(())
+}

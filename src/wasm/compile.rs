@@ -1,0 +1,154 @@
+//! The child process that compiles: short-lived, limited, and free to die without taking the node along.
+//!
+//! The node starts its own binary again with [`ARGUMENT`]; the child limits itself, scans the module, compiles it
+//! on an engine with the class's tunables, writes the code to a file and answers with one line of JSON.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+use wasmtime::Engine;
+
+use super::Kind;
+use super::engine::Class;
+use super::scan::scan;
+use crate::limits;
+
+/// The first argument that turns this binary into a compile child.
+pub const ARGUMENT: &str = "--compile-child";
+
+/// What the child found and made.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Report {
+    pub kind: Kind,
+    pub class: Class,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// The module is at fault; the text says how.
+    #[error("{0}")]
+    Refused(String),
+    #[error(
+        "compiling this module may take {} MiB of memory and only {} MiB are available; \
+         stop something else on this machine, or make the module smaller", .needed >> 20, .available >> 20
+    )]
+    NoMemory { needed: u64, available: u64 },
+    #[error("cannot run the compiler: {0}")]
+    Spawn(io::Error),
+}
+
+/// Compiles the module at `wasm` into `code`. Dropping the future kills the child.
+pub async fn compile(wasm: &Path, wasm_bytes: u64, memory_limit: u64, code: &Path) -> Result<Report, CompileError> {
+    let needed = limits::COMPILE_MEMORY_BYTES_MIN.max(limits::COMPILE_MEMORY_PER_MODULE_BYTE * wasm_bytes);
+    let available = memory_available();
+    if available < needed {
+        return Err(CompileError::NoMemory { needed, available });
+    }
+    let mut child = Command::new("/proc/self/exe")
+        .arg(ARGUMENT)
+        .args([wasm, code])
+        .args([memory_limit.to_string(), available.to_string()])
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(CompileError::Spawn)?;
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let stdout = child.stdout.take().expect("stdout is piped").take(limits::COMPILE_REPORT_BYTES_MAX as u64);
+    let stderr = child.stderr.take().expect("stderr is piped").take(limits::COMPILE_REPORT_BYTES_MAX as u64);
+    let finished = async {
+        let (mut stdout, mut stderr) = (stdout, stderr);
+        let read = tokio::try_join!(stdout.read_to_end(&mut out), stderr.read_to_end(&mut err));
+        read.and(child.wait().await)
+    };
+    let status = match tokio::time::timeout(limits::COMPILE_TIME_MAX, finished).await {
+        Ok(status) => status.map_err(CompileError::Spawn)?,
+        Err(_) => return Err(died(format!("took longer than {:?}", limits::COMPILE_TIME_MAX))),
+    };
+    match serde_json::from_slice::<Result<Report, String>>(&out) {
+        Ok(answer) => answer.map_err(CompileError::Refused),
+        Err(_) => {
+            let words = String::from_utf8_lossy(&err);
+            log::error!("the compiler ended without an answer ({status}): {}", words.trim());
+            Err(died(format!("ended without an answer ({status})")))
+        }
+    }
+}
+
+fn died(how: String) -> CompileError {
+    CompileError::Refused(format!("the compiler {how}; the module is too complex for this machine, make it smaller"))
+}
+
+/// The child's whole life. Its arguments come from [`compile`]; its answer goes to standard output.
+pub fn child(arguments: &[String]) -> ExitCode {
+    let [wasm, code, memory_limit, available] = arguments else {
+        eprintln!("{ARGUMENT} is for the node's own use");
+        return ExitCode::from(2);
+    };
+    let (Ok(memory_limit), Ok(available)) = (memory_limit.parse(), available.parse()) else {
+        eprintln!("{ARGUMENT} is for the node's own use");
+        return ExitCode::from(2);
+    };
+    let answer = limit_self(available).and_then(|()| compile_here(Path::new(wasm), &PathBuf::from(code), memory_limit));
+    match serde_json::to_writer(io::stdout(), &answer) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn compile_here(wasm: &Path, code: &Path, memory_limit: u64) -> Result<Report, String> {
+    let bytes = fs::read(wasm).map_err(|error| format!("cannot be read: {error}"))?;
+    let found = scan(&bytes)?;
+    if found.memory_bytes_min > memory_limit {
+        return Err(format!(
+            "it starts with {} MiB of memory and its limit is {} MiB; raise max_memory_bytes",
+            found.memory_bytes_min >> 20,
+            memory_limit >> 20
+        ));
+    }
+    let class = Class::of(found.memory_bytes_min, memory_limit);
+    let engine = Engine::new(&class.tunables()).map_err(|error| format!("the compiler does not start: {error:#}"))?;
+    let compiled = match found.kind {
+        Kind::Core => engine.precompile_module(&bytes),
+        Kind::Component => engine.precompile_component(&bytes),
+    };
+    let compiled = compiled.map_err(|error| format!("it does not compile: {error:#}"))?;
+    fs::write(code, compiled).map_err(|error| format!("its compiled code cannot be written: {error}"))?;
+    Ok(Report { kind: found.kind, class })
+}
+
+/// A compiler that runs wild ends itself, not the machine.
+fn limit_self(memory_bytes: u64) -> Result<(), String> {
+    let hard = |limit| Rlimit { current: Some(limit), maximum: Some(limit) };
+    let grace = Duration::from_secs(5).as_secs();
+    let limited = setrlimit(Resource::Data, hard(memory_bytes)).and_then(|()| {
+        setrlimit(Resource::Core, hard(0))?;
+        setrlimit(
+            Resource::Cpu,
+            Rlimit {
+                current: Some(limits::COMPILE_CPU_SECONDS_MAX),
+                maximum: Some(limits::COMPILE_CPU_SECONDS_MAX + grace),
+            },
+        )
+    });
+    // Whatever else the machine does comes first.
+    let _ = rustix::process::nice(10);
+    limited.map_err(|error| format!("the compiler cannot limit itself: {error}"))
+}
+
+/// What the kernel says can be had without swapping; all the world where it does not say.
+fn memory_available() -> u64 {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.map_or(u64::MAX, |kib| kib * 1024)
+}

@@ -1,0 +1,341 @@
+//! The component spelling: functions found by name and chosen by type, called with WIT's own types.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
+use wasmtime::component::{
+    Component, ComponentExportIndex, ComponentType, Instance, InstancePre, Lift, Linker, TypedFunc,
+};
+use wasmtime::{AsContextMut, Engine, Store};
+
+use super::exports::{self, HOOKS, Handlers, Intent};
+use super::host::bindings::types::ActorError;
+use super::host::{self, Guest};
+use crate::message::Message;
+
+/// Interfaces whose exported instances are searched after the world itself.
+const OWN_PACKAGE: &str = "plexspaces:actor/";
+
+/// What a call into a guest comes to: a trap outside, the guest's own error inside.
+pub type Called<T> = wasmtime::Result<Result<T, String>>;
+
+/// A component with its imports resolved and its exports chosen.
+pub struct Linked {
+    instance: InstancePre<Guest>,
+    handlers: Handlers<Export>,
+    init: Option<Export>,
+    snapshot: Option<Export>,
+    shutdown: Option<Export>,
+}
+
+#[derive(Clone)]
+struct Export {
+    index: ComponentExportIndex,
+    parameters: Parameters,
+    answer: Answer,
+}
+
+#[derive(Clone, Copy)]
+enum Parameters {
+    None,
+    SenderTypePayload,
+    SenderPayload,
+    TypePayload,
+    Payload,
+}
+
+/// The listed results; `macro_rules! answers` ties each to its Rust type.
+#[derive(Clone, Copy)]
+enum Answer {
+    Nothing,
+    Payload,
+    Text,
+    NothingOrText,
+    PayloadOrText,
+    TextOrText,
+    NothingOrError,
+    PayloadOrError,
+    TextOrError,
+    ActorResult,
+}
+
+/// Resolves a component's imports and chooses its exports. The error lists what does not fit.
+pub fn link(engine: &Engine, component: &Component) -> Result<Linked, String> {
+    let mut linker = Linker::new(engine);
+    let linked = wasmtime_wasi::p2::add_to_linker_async(&mut linker).and_then(|()| host::add_to_linker(&mut linker));
+    linked.map_err(|error| format!("the node cannot link: {error:#}"))?;
+    let missing = missing_imports(engine, component);
+    if !missing.is_empty() {
+        return Err(format!("it imports what this node does not provide: {}", missing.join(", ")));
+    }
+    let instance = linker.instantiate_pre(component).map_err(|error| format!("it does not link: {error:#}"))?;
+    let handlers = Handlers::find(|name| find(engine, component, name))?;
+    if handlers.is_empty() {
+        return Err(exports::no_handler(&exported_functions(engine, component)));
+    }
+    let [init, snapshot, shutdown] = HOOKS.map(|name| find(engine, component, name));
+    Ok(Linked { instance, handlers, init: init?, snapshot: snapshot?, shutdown: shutdown? })
+}
+
+fn missing_imports(engine: &Engine, component: &Component) -> Vec<String> {
+    let mut missing = Vec::new();
+    let ty = component.component_type();
+    for (name, import) in ty.imports(engine) {
+        if super::wasi::provides(name) {
+            continue;
+        }
+        match import.ty {
+            ComponentItem::ComponentInstance(instance) => {
+                for (function, item) in instance.exports(engine) {
+                    let needed = matches!(item.ty, ComponentItem::ComponentFunc(_) | ComponentItem::Resource(_));
+                    if needed && !host::provides(name, function) {
+                        missing.push(format!("{name}#{function}"));
+                    }
+                }
+            }
+            ComponentItem::Type(_) => {}
+            _ => missing.push(name.to_owned()),
+        }
+    }
+    missing
+}
+
+/// The export of this name: at world level, else in an instance of our own package.
+fn find(engine: &Engine, component: &Component, name: &str) -> Result<Option<Export>, String> {
+    let ty = component.component_type();
+    if let Some(export) = ty.get_export(engine, name)
+        && let ComponentItem::ComponentFunc(function) = export.ty
+    {
+        let index = component.get_export_index(None, name).expect("the type lists it");
+        return choose(name, &function, index).map(Some);
+    }
+    for (instance_name, export) in ty.exports(engine) {
+        if let ComponentItem::ComponentInstance(instance) = export.ty
+            && instance_name.starts_with(OWN_PACKAGE)
+            && let Some(export) = instance.get_export(engine, name)
+            && let ComponentItem::ComponentFunc(function) = export.ty
+        {
+            let outer = component.get_export_index(None, instance_name).expect("the type lists it");
+            let index = component.get_export_index(Some(&outer), name).expect("the type lists it");
+            return choose(name, &function, index).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn exported_functions(engine: &Engine, component: &Component) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, export) in component.component_type().exports(engine) {
+        match export.ty {
+            ComponentItem::ComponentFunc(_) => found.push(name.to_owned()),
+            ComponentItem::ComponentInstance(instance) => {
+                found.extend(instance.exports(engine).map(|(function, _)| format!("{name}#{function}")));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn choose(name: &str, function: &ComponentFunc, index: ComponentExportIndex) -> Result<Export, String> {
+    let (parameters, answer) = (parameters_of(function), answer_of(function));
+    let (Some(parameters), Some(answer)) = (parameters, answer) else {
+        let list = |types: Vec<Type>| types.iter().map(|ty| format!("{ty:?}")).collect::<Vec<_>>().join(", ");
+        let (taken, given) = (function.params().map(|(_, ty)| ty).collect(), function.results().collect());
+        return Err(format!(
+            "its export {name} has a type this node does not call: ({}) -> ({}); see docs/wasm-deployment.md for the forms",
+            list(taken),
+            list(given)
+        ));
+    };
+    Ok(Export { index, parameters, answer })
+}
+
+fn parameters_of(function: &ComponentFunc) -> Option<Parameters> {
+    let parameters: Vec<(&str, Type)> = function.params().collect();
+    let types: Vec<_> = parameters.iter().map(|(_, ty)| ty).collect();
+    match types.as_slice() {
+        [] => Some(Parameters::None),
+        [payload] if is_payload(payload) => Some(Parameters::Payload),
+        [Type::String, payload] if is_payload(payload) => {
+            // Both two-part forms have one type; the name tells which it is.
+            let by_type = parameters[0].0.contains("type");
+            Some(if by_type { Parameters::TypePayload } else { Parameters::SenderPayload })
+        }
+        [Type::String, Type::String, payload] if is_payload(payload) => Some(Parameters::SenderTypePayload),
+        _ => None,
+    }
+}
+
+fn answer_of(function: &ComponentFunc) -> Option<Answer> {
+    let results: Vec<Type> = function.results().collect();
+    match results.as_slice() {
+        [] => Some(Answer::Nothing),
+        [Type::String] => Some(Answer::Text),
+        [payload] if is_payload(payload) => Some(Answer::Payload),
+        [Type::Result(result)] => match (result.ok(), result.err()?) {
+            (None, Type::String) => Some(Answer::NothingOrText),
+            (Some(Type::String), Type::String) => Some(Answer::TextOrText),
+            (Some(payload), Type::String) if is_payload(&payload) => Some(Answer::PayloadOrText),
+            (None, Type::Record(_)) => Some(Answer::NothingOrError),
+            (Some(Type::String), Type::Record(_)) => Some(Answer::TextOrError),
+            (Some(payload), Type::Record(_)) if is_payload(&payload) => Some(Answer::PayloadOrError),
+            _ => None,
+        },
+        [Type::Variant(variant)] if variant.cases().map(|case| case.name).eq(["ok", "err"]) => {
+            Some(Answer::ActorResult)
+        }
+        _ => None,
+    }
+}
+
+fn is_payload(ty: &Type) -> bool {
+    matches!(ty, Type::List(list) if list.ty() == Type::U8)
+}
+
+/// One instance's functions, ready to be called.
+pub struct Bound {
+    handlers: Handlers<Call>,
+    init: Option<Call>,
+    snapshot: Option<Call>,
+    shutdown: Option<Call>,
+}
+
+impl Linked {
+    pub async fn start(&self, store: &mut Store<Guest>) -> wasmtime::Result<Bound> {
+        let instance = self.instance.instantiate_async(&mut *store).await?;
+        let mut bind = |export: &Export| Call::bind(&mut *store, &instance, export);
+        let handlers = self.handlers.bind(&mut bind)?;
+        let mut hook = |export: &Option<Export>| export.as_ref().map(&mut bind).transpose();
+        let (init, snapshot, shutdown) = (hook(&self.init)?, hook(&self.snapshot)?, hook(&self.shutdown)?);
+        Ok(Bound { handlers, init, snapshot, shutdown })
+    }
+}
+
+impl Bound {
+    /// `None` where the guest has no handler for such a message.
+    pub async fn handle(&self, store: &mut Store<Guest>, intent: Intent, message: &Message) -> Option<Called<Bytes>> {
+        let handler = self.handlers.route(intent, &message.message_type)?;
+        let (sender, kind) = (message.from.clone(), message.message_type.clone());
+        Some(handler.call(store, sender, kind, message.payload.clone()).await)
+    }
+
+    pub async fn init(&self, store: &mut Store<Guest>, state: Bytes) -> Called<()> {
+        hook(self.init.as_ref(), store, state).await.map(|called| called.map(drop))
+    }
+
+    /// `None` where the guest keeps no state.
+    pub async fn snapshot(&self, store: &mut Store<Guest>) -> Option<Called<Bytes>> {
+        let snapshot = self.snapshot.as_ref()?;
+        Some(hook(Some(snapshot), store, Bytes::new()).await)
+    }
+
+    pub async fn shutdown(&self, store: &mut Store<Guest>) -> Called<()> {
+        hook(self.shutdown.as_ref(), store, Bytes::new()).await.map(|called| called.map(drop))
+    }
+}
+
+async fn hook(call: Option<&Call>, store: &mut Store<Guest>, payload: Bytes) -> Called<Bytes> {
+    match call {
+        Some(call) => call.call(store, "".into(), "".into(), payload).await,
+        None => Ok(Ok(Bytes::new())),
+    }
+}
+
+/// A typed function for each form of parameters, with results `R`.
+enum Typed<R: 'static> {
+    None(TypedFunc<(), R>),
+    SenderTypePayload(TypedFunc<(Arc<str>, Arc<str>, Bytes), R>),
+    SenderPayload(TypedFunc<(Arc<str>, Bytes), R>),
+    TypePayload(TypedFunc<(Arc<str>, Bytes), R>),
+    Payload(TypedFunc<(Bytes,), R>),
+}
+
+impl<R: wasmtime::component::ComponentNamedList + Lift + 'static> Typed<R> {
+    fn bind(mut store: impl AsContextMut, instance: &Instance, export: &Export) -> wasmtime::Result<Self> {
+        let (index, store) = (&export.index, store.as_context_mut());
+        Ok(match export.parameters {
+            Parameters::None => Self::None(instance.get_typed_func(store, index)?),
+            Parameters::SenderTypePayload => Self::SenderTypePayload(instance.get_typed_func(store, index)?),
+            Parameters::SenderPayload => Self::SenderPayload(instance.get_typed_func(store, index)?),
+            Parameters::TypePayload => Self::TypePayload(instance.get_typed_func(store, index)?),
+            Parameters::Payload => Self::Payload(instance.get_typed_func(store, index)?),
+        })
+    }
+
+    async fn call(
+        &self,
+        store: &mut Store<Guest>,
+        sender: Arc<str>,
+        kind: Arc<str>,
+        payload: Bytes,
+    ) -> wasmtime::Result<R> {
+        match self {
+            Self::None(function) => function.call_async(store, ()).await,
+            Self::SenderTypePayload(function) => function.call_async(store, (sender, kind, payload)).await,
+            Self::SenderPayload(function) => function.call_async(store, (sender, payload)).await,
+            Self::TypePayload(function) => function.call_async(store, (kind, payload)).await,
+            Self::Payload(function) => function.call_async(store, (payload,)).await,
+        }
+    }
+}
+
+macro_rules! answers {
+    ($($answer:ident($results:ty) $value:pat => $reply:expr;)*) => {
+        /// A function with both sides of its type settled.
+        enum Call { $($answer(Typed<$results>)),* }
+
+        impl Call {
+            fn bind(store: impl AsContextMut, instance: &Instance, export: &Export) -> wasmtime::Result<Self> {
+                Ok(match export.answer {
+                    $(Answer::$answer => Self::$answer(Typed::bind(store, instance, export)?)),*
+                })
+            }
+
+            async fn call(
+                &self, store: &mut Store<Guest>, sender: Arc<str>, kind: Arc<str>, payload: Bytes,
+            ) -> Called<Bytes> {
+                Ok(match self {
+                    $(Self::$answer(typed) => {
+                        let $value = typed.call(store, sender, kind, payload).await?;
+                        $reply
+                    }),*
+                })
+            }
+        }
+    };
+}
+
+answers! {
+    Nothing(()) () => Ok(Bytes::new());
+    Payload((Bytes,)) (payload,) => Ok(payload);
+    Text((String,)) (text,) => Ok(text.into());
+    NothingOrText((Result<(), String>,)) (result,) => result.map(|()| Bytes::new());
+    PayloadOrText((Result<Bytes, String>,)) (result,) => result;
+    TextOrText((Result<String, String>,)) (result,) => result.map(Bytes::from);
+    NothingOrError((Result<(), ActorError>,)) (result,) => result.map(|()| Bytes::new()).map_err(in_words);
+    PayloadOrError((Result<Bytes, ActorError>,)) (result,) => result.map_err(in_words);
+    TextOrError((Result<String, ActorError>,)) (result,) => result.map(Bytes::from).map_err(in_words);
+    ActorResult((ActorResult,)) (result,) => match result {
+        ActorResult::Ok(payload) => Ok(payload),
+        ActorResult::Err(error) => Err(in_words(error)),
+    };
+}
+
+/// The package's own result variant, which generators write where they could have used `result`.
+#[derive(ComponentType, Lift)]
+#[component(variant)]
+enum ActorResult {
+    #[component(name = "ok")]
+    Ok(Bytes),
+    #[component(name = "err")]
+    Err(ActorError),
+}
+
+fn in_words(error: ActorError) -> String {
+    match error.details {
+        Some(details) => format!("{} ({details})", error.message),
+        None => error.message,
+    }
+}

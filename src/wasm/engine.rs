@@ -1,0 +1,153 @@
+//! The engine of each size class: one set of tunables per class, one pool behind it, and a ladder for when the pool is too big.
+//!
+//! Compiled code depends on a class's tunables, never on how many slots its pool has: a rung of the ladder
+//! changes counts only, so that no machine needs a module compiled anew because it is small.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::limits::{self, KIB, MIB};
+
+/// How large the slots are in which a module's memories lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// 64 MiB slots, enough for every guest with the default limit; close together, so that many actors stay fast.
+    Small,
+    /// 4 GiB slots, without bounds checks, for guests that start large or are allowed to grow large.
+    Large,
+}
+
+/// A module whose memories start above this is placed among the large.
+const SMALL_START_BYTES_MAX: u64 = 8 * MIB as u64;
+
+/// Slots to try, from the top; below the last one memory is taken on demand.
+const SMALL_RUNGS: [u32; 3] = [1_000, 250, 60];
+const LARGE_RUNGS: [u32; 3] = [64, 16, 4];
+
+impl Class {
+    pub const ALL: [Self; 2] = [Self::Small, Self::Large];
+
+    /// The class for a module that declares `start_bytes` of memory and may grow to `limit_bytes`.
+    pub fn of(start_bytes: u64, limit_bytes: u64) -> Self {
+        if start_bytes <= SMALL_START_BYTES_MAX && limit_bytes <= Self::Small.slot_bytes() {
+            Self::Small
+        } else {
+            Self::Large
+        }
+    }
+
+    pub fn slot_bytes(self) -> u64 {
+        match self {
+            Self::Small => 64 * MIB as u64,
+            Self::Large => 4096 * MIB as u64,
+        }
+    }
+
+    fn guard_bytes(self) -> u64 {
+        match self {
+            Self::Small => 2 * MIB as u64,
+            Self::Large => 32 * MIB as u64,
+        }
+    }
+
+    /// What the compiler and the node must agree on, to the letter.
+    pub fn tunables(self) -> Config {
+        let mut config = Config::new();
+        config
+            .epoch_interruption(true)
+            .memory_reservation(self.slot_bytes())
+            .memory_reservation_for_growth(0)
+            .memory_guard_size(self.guard_bytes())
+            .memory_may_move(false)
+            .max_wasm_stack(limits::GUEST_STACK_BYTES)
+            .async_stack_size(limits::GUEST_STACK_BYTES + MIB);
+        config
+    }
+
+    /// Names this class's compiled code: equal names load each other's files.
+    pub fn compatibility(self, engine: &Engine) -> String {
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        format!("{self}-{:016x}", hasher.finish())
+    }
+
+    /// An engine on the highest rung that this machine bears, and that rung in words.
+    pub fn engine(self) -> wasmtime::Result<(Engine, String)> {
+        let rungs = match self {
+            Self::Small => SMALL_RUNGS,
+            Self::Large => LARGE_RUNGS,
+        };
+        for slots in rungs {
+            let mut config = self.tunables();
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(self.pool(slots)));
+            match Engine::new(&config) {
+                Ok(engine) => return Ok((engine, format!("{slots} {self} slots of {} MiB", self.slot_mib()))),
+                Err(error) => log::info!("a pool of {slots} {self} slots is too much for this machine: {error:#}"),
+            }
+        }
+        Ok((Engine::new(&self.tunables())?, format!("{self} memories on demand")))
+    }
+
+    fn slot_mib(self) -> u64 {
+        self.slot_bytes() / MIB as u64
+    }
+
+    fn pool(self, slots: u32) -> PoolingAllocationConfig {
+        // A Python component brings more than 20 core instances with it, a Rust one about three.
+        let (instances_each, tables_each) = match self {
+            Self::Small => (8, 4),
+            Self::Large => (64, 16),
+        };
+        let mut pool = PoolingAllocationConfig::new();
+        pool.total_memories(slots)
+            .total_tables(slots * tables_each / 2)
+            .total_core_instances(slots * instances_each / 2)
+            .total_component_instances(slots)
+            .max_core_instances_per_component(64)
+            .max_memories_per_component(16)
+            .max_tables_per_component(16)
+            .max_memories_per_module(4)
+            .max_tables_per_module(16)
+            .table_elements(limits::GUEST_TABLE_ELEMENTS_MAX)
+            .max_memory_size(usize::try_from(self.slot_bytes()).unwrap_or(usize::MAX))
+            // A call takes one stack, and a second one while the host asks the guest for memory: none ever lacks.
+            .total_stacks(slots * 2)
+            .linear_memory_keep_resident(64 * KIB)
+            .table_keep_resident(4 * KIB);
+        pool
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Small => "small",
+            Self::Large => "large",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_class_follows_what_a_module_declares_and_may_grow_to() {
+        let mib = |n: u64| n * MIB as u64;
+        assert_eq!(Class::of(mib(1), mib(64)), Class::Small);
+        assert_eq!(Class::of(mib(12), mib(64)), Class::Large);
+        assert_eq!(Class::of(mib(1), mib(65)), Class::Large);
+    }
+
+    #[test]
+    fn a_rung_of_the_ladder_never_needs_a_module_compiled_anew() {
+        for class in Class::ALL {
+            let (pooled, _) = class.engine().unwrap();
+            let on_demand = Engine::new(&class.tunables()).unwrap();
+            assert_eq!(class.compatibility(&pooled), class.compatibility(&on_demand));
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! A guest's words: its log calls and what it writes to its standard streams, bounded, into the application's log.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use log::Level;
+use wasmtime::{Caller, Linker};
+
+use super::Guest;
+use super::bindings::logging::{Host, LogLevel};
+use crate::id::ActorId;
+use crate::limits;
+use crate::wasm::core_abi::{self, Slice};
+
+/// The interface's functions, by name.
+pub const FUNCTIONS: &[&str] = &[
+    "log", "log-with-fields", "trace", "debug", "info", "warn", "error", "start-span", "end-span", "add-span-event",
+];
+
+/// The same as core modules spell them.
+pub const CORE_FUNCTIONS: &[&str] = &["log"];
+
+/// Where one guest's lines go. Cloning shares its allowance.
+#[derive(Clone)]
+pub struct GuestLog {
+    actor: ActorId,
+    allowance: Arc<Mutex<Allowance>>,
+    /// What the guest last wrote to standard error during the current message.
+    stderr_tail: Arc<Mutex<String>>,
+}
+
+struct Allowance {
+    since: Instant,
+    lines: u32,
+    dropped: u32,
+}
+
+impl GuestLog {
+    pub fn new(actor: ActorId) -> Self {
+        let allowance = Allowance { since: Instant::now(), lines: 0, dropped: 0 };
+        Self { actor, allowance: Arc::new(Mutex::new(allowance)), stderr_tail: Arc::default() }
+    }
+
+    /// Logs one line for the application, escaped so that it stays one.
+    pub fn line(&self, level: Level, text: &str) {
+        if !self.may_log() {
+            return;
+        }
+        let end = text.floor_char_boundary(limits::GUEST_LINE_BYTES_MAX);
+        let cut = if end < text.len() { " [cut]" } else { "" };
+        let shown: String = text[..end].chars().map(|c| if c.is_control() && c != '\t' { '·' } else { c }).collect();
+        log::log!(target: "guest", level, "{}: {shown}{cut}", self.actor);
+    }
+
+    pub fn stderr_line(&self, text: &str) {
+        self.line(Level::Warn, text);
+        let mut tail = self.stderr_tail.lock().unwrap();
+        tail.push_str(text);
+        tail.push('\n');
+        let excess = tail.len().saturating_sub(limits::GUEST_STDERR_TAIL_BYTES);
+        let start = tail.ceil_char_boundary(excess);
+        tail.drain(..start);
+    }
+
+    /// Takes the tail; the next message starts with an empty one.
+    pub fn take_stderr_tail(&self) -> String {
+        std::mem::take(&mut self.stderr_tail.lock().unwrap())
+    }
+
+    fn may_log(&self) -> bool {
+        let mut allowance = self.allowance.lock().unwrap();
+        if allowance.since.elapsed() >= Duration::from_secs(1) {
+            if allowance.dropped > 0 {
+                log::warn!(target: "guest", "{}: {} lines in one second were dropped", self.actor, allowance.dropped);
+            }
+            *allowance = Allowance { since: Instant::now(), lines: 0, dropped: 0 };
+        }
+        if allowance.lines < limits::GUEST_LINES_PER_SECOND_MAX {
+            allowance.lines += 1;
+            return true;
+        }
+        allowance.dropped += 1;
+        false
+    }
+}
+
+impl From<LogLevel> for Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Trace => Self::Trace,
+            LogLevel::Debug => Self::Debug,
+            LogLevel::Info => Self::Info,
+            LogLevel::Warn => Self::Warn,
+            LogLevel::Error => Self::Error,
+        }
+    }
+}
+
+impl Host for Guest {
+    fn log(&mut self, level: LogLevel, message: String) -> wasmtime::Result<()> {
+        self.log.line(level.into(), &message);
+        Ok(())
+    }
+
+    fn log_with_fields(
+        &mut self,
+        level: LogLevel,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
+        let fields: String = fields.iter().map(|(name, value)| format!(" {name}={value:?}")).collect();
+        self.log.line(level.into(), &(message + &fields));
+        Ok(())
+    }
+
+    fn trace(&mut self, message: String) -> wasmtime::Result<()> {
+        self.log.line(Level::Trace, &message);
+        Ok(())
+    }
+
+    fn debug(&mut self, message: String) -> wasmtime::Result<()> {
+        self.log.line(Level::Debug, &message);
+        Ok(())
+    }
+
+    fn info(&mut self, message: String) -> wasmtime::Result<()> {
+        self.log.line(Level::Info, &message);
+        Ok(())
+    }
+
+    fn warn(&mut self, message: String) -> wasmtime::Result<()> {
+        self.log.line(Level::Warn, &message);
+        Ok(())
+    }
+
+    fn error(&mut self, message: String) -> wasmtime::Result<()> {
+        self.log.line(Level::Error, &message);
+        Ok(())
+    }
+
+    fn start_span(&mut self, name: String) -> wasmtime::Result<u64> {
+        Ok(self.spans.start(name))
+    }
+
+    fn end_span(&mut self, span_id: u64) -> wasmtime::Result<()> {
+        if let Some((name, took)) = self.spans.end(span_id) {
+            self.log.line(Level::Debug, &format!("span {name:?} took {took:?}"));
+        }
+        Ok(())
+    }
+
+    fn add_span_event(&mut self, name: String, attributes: Vec<(String, String)>) -> wasmtime::Result<()> {
+        self.log_with_fields(LogLevel::Debug, format!("event {name:?}"), attributes)
+    }
+}
+
+/// The spans a guest has begun; past a hundred the oldest is forgotten.
+#[derive(Default)]
+pub struct Spans {
+    last: u64,
+    open: std::collections::VecDeque<(u64, String, Instant)>,
+}
+
+impl Spans {
+    const OPEN_MAX: usize = 100;
+
+    fn start(&mut self, mut name: String) -> u64 {
+        name.truncate(name.floor_char_boundary(limits::MESSAGE_TYPE_CHARS_MAX));
+        self.last += 1;
+        if self.open.len() == Self::OPEN_MAX {
+            self.open.pop_front();
+        }
+        self.open.push_back((self.last, name, Instant::now()));
+        self.last
+    }
+
+    fn end(&mut self, span_id: u64) -> Option<(String, Duration)> {
+        let index = self.open.iter().position(|(id, ..)| *id == span_id)?;
+        let (_, name, began) = self.open.remove(index)?;
+        Some((name, began.elapsed()))
+    }
+}
+
+/// The same for core modules: one line at level info.
+pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    linker.func_wrap(core_abi::MODULE, "log", |mut caller: Caller<'_, Guest>, text: i32, len: i32| {
+        let text = core_abi::text(&mut caller, Slice(text, len))?;
+        caller.data_mut().info(text)
+    })?;
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! What one guest may ask of the node: the state behind its host functions, and their catalogue.
+
+pub mod logging;
+pub mod messaging;
+mod planned;
+
+use bytes::Bytes;
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime::{ResourceLimiter, StoreLimits};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::GuestLimits;
+use super::core_abi::Exchange;
+use crate::actor::Actors;
+use crate::id::ActorId;
+use crate::message::Reply;
+use logging::GuestLog;
+
+/// The Rust side of the interfaces that this node provides in full.
+pub mod bindings {
+    wasmtime::component::bindgen!({
+        path: "wit/plexspaces-actor",
+        inline: "
+            package plexspaces:node;
+            world provided {
+                import plexspaces:actor/logging@0.1.0;
+                import plexspaces:actor/messaging@0.1.0;
+            }
+        ",
+        imports: {
+            "plexspaces:actor/messaging.ask": async | trappable,
+            "plexspaces:actor/messaging.sleep": async | trappable,
+            default: trappable,
+        },
+    });
+    pub use plexspaces::actor::{logging, messaging, types};
+}
+
+use bindings::types::{ActorError, ErrorCode};
+
+/// Everything the node knows about one running guest.
+pub struct Guest {
+    pub actor: ActorId,
+    pub actors: Actors,
+    pub log: GuestLog,
+    pub spans: logging::Spans,
+    pub limits: GuestLimits,
+    /// The asker of the message being handled, until it is answered.
+    pub asker: Option<Reply>,
+    pub memory: MemoryLimiter,
+    /// How bytes are exchanged with a core module; a component needs none.
+    pub exchange: Option<Exchange>,
+    wasi: WasiCtx,
+    resources: ResourceTable,
+}
+
+impl Guest {
+    pub fn new(actor: ActorId, actors: Actors, log: GuestLog, limits: GuestLimits, wasi: WasiCtx) -> Self {
+        let memory = MemoryLimiter::new(&limits);
+        Self {
+            actor,
+            actors,
+            log,
+            spans: logging::Spans::default(),
+            limits,
+            asker: None,
+            memory,
+            exchange: None,
+            wasi,
+            resources: ResourceTable::new(),
+        }
+    }
+
+    pub fn exchange(&self) -> wasmtime::Result<&Exchange> {
+        let exchange = self.exchange.as_ref();
+        exchange.ok_or_else(|| wasmtime::Error::msg("host functions cannot be called before the module has started"))
+    }
+
+    /// Refuses a payload above the actor's own limit.
+    fn bounded(&self, payload: Vec<u8>) -> Result<Bytes, ActorError> {
+        let (bytes, max) = (payload.len(), self.limits.message_bytes_max);
+        if bytes > max {
+            let text = format!("a message of {bytes} bytes is over this actor's limit of {max}");
+            return Err(actor_error(ErrorCode::ResourceExhausted, text));
+        }
+        Ok(Bytes::from(payload))
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+    }
+}
+
+/// Links the whole published package: what is provided, and what only answers `not-implemented` so far.
+pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    bindings::logging::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
+    bindings::messaging::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
+    planned::add_to_linker(linker)
+}
+
+/// Whether a component may import this function of this interface.
+pub fn provides(interface: &str, function: &str) -> bool {
+    let Some(name) = interface.strip_prefix("plexspaces:actor/").and_then(|rest| rest.strip_suffix("@0.1.0")) else {
+        return false;
+    };
+    let listed = |functions: &[&str]| functions.contains(&function);
+    match name {
+        "logging" => listed(logging::FUNCTIONS),
+        "messaging" => listed(messaging::FUNCTIONS),
+        _ => planned::INTERFACES.iter().any(|(planned, functions)| *planned == name && listed(functions)),
+    }
+}
+
+fn actor_error(code: ErrorCode, message: impl Into<String>) -> ActorError {
+    ActorError { code, message: message.into(), details: None }
+}
+
+/// Bounds all memories of one actor together, and each of its tables.
+pub struct MemoryLimiter {
+    memory_bytes: u64,
+    memory_bytes_max: u64,
+    /// Counts and tables are wasmtime's own to check.
+    others: StoreLimits,
+}
+
+impl MemoryLimiter {
+    fn new(limits: &GuestLimits) -> Self {
+        let others = wasmtime::StoreLimitsBuilder::new().table_elements(limits.table_elements_max).build();
+        Self { memory_bytes: 0, memory_bytes_max: limits.memory_bytes_max, others }
+    }
+}
+
+impl ResourceLimiter for MemoryLimiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let grown = self.memory_bytes + (desired - current) as u64;
+        if grown > self.memory_bytes_max {
+            return Ok(false);
+        }
+        self.memory_bytes = grown;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.others.table_growing(current, desired, maximum)
+    }
+}

@@ -1,0 +1,83 @@
+//! The part of the published package that is not provided yet: it links, and each call answers `not-implemented`.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::types::ComponentFunc;
+use wasmtime::component::{Linker, Type, Val};
+
+use super::Guest;
+
+/// Interface by interface, in the order of `wit/`. An entry leaves this table when its service arrives.
+#[rustfmt::skip]
+pub const INTERFACES: &[(&str, &[&str])] = &[
+    ("tuplespace", &[
+        "write", "write-with-ttl", "read", "read-blocking", "read-all", "take", "take-blocking", "count",
+        "subscribe", "unsubscribe", "compare-and-swap",
+    ]),
+    ("keyvalue", &[
+        "get", "put", "put-with-ttl", "delete", "exists", "list-keys", "compare-and-swap", "increment", "watch",
+        "unwatch",
+    ]),
+    ("channels", &[
+        "send-to-queue", "send-to-queue-with-options", "receive-from-queue", "ack", "nack", "publish-to-topic",
+        "subscribe-to-topic", "unsubscribe-from-topic", "create-queue", "delete-queue", "queue-depth",
+    ]),
+    ("durability", &[
+        "persist", "persist-batch", "checkpoint", "get-sequence", "get-checkpoint-sequence", "is-replaying",
+        "cache-side-effect", "read-journal", "compact",
+    ]),
+    ("blob", &["upload", "download", "delete", "exists", "list-blobs", "metadata", "copy"]),
+    ("locks", &["acquire", "renew", "release", "try-acquire", "get-lock"]),
+    ("process-groups", &[
+        "create-group", "delete-group", "join-group", "leave-group", "get-members", "get-local-members",
+        "list-groups", "publish-to-group",
+    ]),
+    ("registry", &["register", "unregister", "lookup", "discover", "heartbeat"]),
+    ("workflow", &[
+        "start-workflow", "signal-workflow", "query-workflow", "await-workflow", "schedule-activity", "sleep",
+        "get-workflow-context",
+    ]),
+    ("conversation", &["current-message", "defer"]),
+];
+
+pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    for &(interface, functions) in INTERFACES {
+        let mut instance = linker.instance(&format!("plexspaces:actor/{interface}@0.1.0"))?;
+        for &function in functions {
+            let logged = AtomicBool::new(false);
+            instance.func_new(function, move |store, ty, _arguments, results| {
+                if !logged.swap(true, Ordering::Relaxed) {
+                    log::warn!("{} called {interface}.{function}, which this node does not provide yet", actor(&store));
+                }
+                refuse(&ty, results, &format!("{interface}.{function}"))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn actor(store: &StoreContextMut<'_, Guest>) -> String {
+    store.data().actor.to_string()
+}
+
+/// `not-implemented` where the function's type has room for an error; else the call fails, and with it the message.
+fn refuse(ty: &ComponentFunc, results: &mut [Val], name: &str) -> wasmtime::Result<()> {
+    let message = format!("this node does not provide {name} yet");
+    match (ty.results().next(), results) {
+        (Some(Type::Result(_)), [result]) => {
+            let error = Val::Record(vec![
+                ("code".into(), Val::Enum("not-implemented".into())),
+                ("message".into(), Val::String(message)),
+                ("details".into(), Val::Option(None)),
+            ]);
+            *result = Val::Result(Err(Some(Box::new(error))));
+            Ok(())
+        }
+        (Some(Type::Option(_)), [result]) => {
+            *result = Val::Option(None);
+            Ok(())
+        }
+        _ => Err(wasmtime::Error::msg(message)),
+    }
+}

@@ -1,0 +1,217 @@
+//! What actors are made of: an uploaded artifact becomes a program, and a program starts instances.
+
+mod cache;
+pub mod compile;
+mod component;
+mod core_abi;
+mod engine;
+mod exports;
+mod host;
+mod instance;
+mod program;
+mod scan;
+mod slices;
+mod ticker;
+mod wasi;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+
+use crate::actor::Actors;
+use crate::id::Digest;
+use crate::limits;
+use crate::storage::Storage;
+use cache::{Cache, Code};
+use compile::CompileError;
+use engine::Class;
+use slices::Slices;
+use ticker::Ticker;
+
+pub use instance::{Instance, Starter};
+pub use program::Program;
+
+/// The two forms of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Component,
+    Core,
+}
+
+/// What one guest may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuestLimits {
+    pub memory_bytes_max: u64,
+    pub execution_time_max: Duration,
+    pub table_elements_max: usize,
+    pub message_bytes_max: usize,
+}
+
+impl Default for GuestLimits {
+    fn default() -> Self {
+        Self {
+            memory_bytes_max: limits::GUEST_MEMORY_BYTES_DEFAULT,
+            execution_time_max: limits::GUEST_TIME_DEFAULT,
+            table_elements_max: limits::GUEST_TABLE_ELEMENTS_DEFAULT,
+            message_bytes_max: limits::MESSAGE_BYTES_MAX,
+        }
+    }
+}
+
+/// Why a module cannot become a program; the texts are for its author.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    #[error("the module is refused: {0}")]
+    Refused(String),
+    #[error("{0}")]
+    NoMemory(String),
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// The machine cannot run WebAssembly at all.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start the WebAssembly engine: {0}")]
+pub struct EngineError(String);
+
+/// The engines, the compiler and its cache.
+#[derive(Clone)]
+pub struct Wasm(Arc<Inner>);
+
+struct Inner {
+    engines: HashMap<Class, Engine>,
+    cache: Cache,
+    slices: Slices,
+    actors: Actors,
+    /// One compilation at a time: a second compiler would only fight the first for memory.
+    compiler: Semaphore,
+    programs: Mutex<HashMap<String, Weak<Program>>>,
+}
+
+impl Wasm {
+    pub fn new(storage: &Storage, actors: Actors) -> Result<Self, EngineError> {
+        let mut engines = HashMap::new();
+        for class in Class::ALL {
+            let (engine, rung) = class.engine().map_err(|error| EngineError(format!("{error:#}")))?;
+            log::info!("guests lie in {rung}");
+            engines.insert(class, engine);
+        }
+        let ticker = Ticker::start(engines.values().cloned().collect());
+        let ticker = ticker.map_err(|error| EngineError(error.to_string()))?;
+        Ok(Self(Arc::new(Inner {
+            engines,
+            cache: Cache::new(storage),
+            slices: Slices::new(ticker),
+            actors,
+            compiler: Semaphore::new(1),
+            programs: Mutex::default(),
+        })))
+    }
+
+    /// The program of a module: the one in use, else from the cache, else compiled. `wasm` is read only to compile.
+    pub async fn program(
+        &self,
+        digest: Digest,
+        wasm: &Path,
+        wasm_bytes: u64,
+        limits: &GuestLimits,
+    ) -> Result<Arc<Program>, ProgramError> {
+        let head = self.0.cache.head(wasm).await.map_err(|error| ProgramError::Internal(error.to_string()))?;
+        let kind = scan::kind_of(&head).map_err(ProgramError::Refused)?;
+        if let Some(program) = self.ready(digest, kind, limits).await? {
+            return Ok(program);
+        }
+        let _alone = self.0.compiler.acquire().await.expect("the semaphore is never closed");
+        // Whoever compiled before us may have compiled the same bytes.
+        if let Some(program) = self.ready(digest, kind, limits).await? {
+            return Ok(program);
+        }
+        self.compile(digest, wasm, wasm_bytes, limits).await?;
+        let program = self.ready(digest, kind, limits).await?;
+        program.ok_or_else(|| ProgramError::Internal("compiled code did not survive on the disk; send it again".into()))
+    }
+
+    /// Forgets the compiled code of a module that turned out to be of no use.
+    pub fn forget(&self, digest: Digest) {
+        for (&class, engine) in &self.0.engines {
+            self.0.cache.discard(&code_name(digest, class, engine));
+        }
+    }
+
+    /// A program that needs no compiling. Code for large slots serves any limit, code for small ones the small.
+    async fn ready(
+        &self,
+        digest: Digest,
+        kind: Kind,
+        limits: &GuestLimits,
+    ) -> Result<Option<Arc<Program>>, ProgramError> {
+        for class in Class::ALL {
+            if limits.memory_bytes_max > class.slot_bytes() {
+                continue;
+            }
+            let engine = &self.0.engines[&class];
+            let name = code_name(digest, class, engine);
+            if let Some(program) = self.in_use(&name) {
+                return Ok(Some(program));
+            }
+            if let Some(code) = self.0.cache.load(engine, kind, &name).await {
+                let program = Arc::new(self.link(engine, code).map_err(ProgramError::Refused)?);
+                self.0.programs.lock().unwrap().insert(name, Arc::downgrade(&program));
+                return Ok(Some(program));
+            }
+        }
+        Ok(None)
+    }
+
+    fn in_use(&self, name: &str) -> Option<Arc<Program>> {
+        let mut programs = self.0.programs.lock().unwrap();
+        programs.retain(|_, program| program.strong_count() > 0);
+        programs.get(name)?.upgrade()
+    }
+
+    fn link(&self, engine: &Engine, code: Code) -> Result<Program, String> {
+        let (slices, actors) = (self.0.slices.clone(), self.0.actors.clone());
+        match code {
+            Code::Component(component) => Program::component(engine, &component, slices, actors),
+            Code::Core(module) => Program::core(engine, &module, slices, actors),
+        }
+    }
+
+    async fn compile(
+        &self,
+        digest: Digest,
+        wasm: &Path,
+        wasm_bytes: u64,
+        limits: &GuestLimits,
+    ) -> Result<(), ProgramError> {
+        let cache = &self.0.cache;
+        let draft_name = digest.to_string();
+        let draft = cache.draft(&draft_name);
+        let started = self.0.actors.clock().now();
+        let report = compile::compile(wasm, wasm_bytes, limits.memory_bytes_max, &draft).await.map_err(|error| {
+            cache.discard_draft(&draft_name);
+            match error {
+                CompileError::Refused(text) => ProgramError::Refused(text),
+                CompileError::NoMemory { .. } => ProgramError::NoMemory(error.to_string()),
+                CompileError::Spawn(_) => ProgramError::Internal(error.to_string()),
+            }
+        })?;
+        let name = code_name(digest, report.class, &self.0.engines[&report.class]);
+        cache.seal(&draft_name, &name).await.map_err(|error| {
+            cache.discard_draft(&draft_name);
+            cache.discard(&name);
+            ProgramError::Internal(format!("compiled code cannot be kept: {error}"))
+        })?;
+        log::info!("module {digest} compiled in {:?} for {} slots", started.elapsed(), report.class);
+        Ok(())
+    }
+}
+
+fn code_name(digest: Digest, class: Class, engine: &Engine) -> String {
+    format!("{digest}.{}", class.compatibility(engine))
+}

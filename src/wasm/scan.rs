@@ -1,0 +1,74 @@
+//! A look into a module before anybody compiles it: is it well-formed, is it reasonable, how much memory does it start with.
+
+use wasmparser::{MemoryType, Parser, Payload, Validator, WasmFeatures};
+
+use super::Kind;
+use crate::limits;
+
+/// What the look found.
+#[derive(Debug)]
+pub struct Scan {
+    pub kind: Kind,
+    /// All memories that the module declares, as they start.
+    pub memory_bytes_min: u64,
+}
+
+/// Validates `wasm` and counts what would cost more than it should. The error is the refusal's text.
+pub fn scan(wasm: &[u8]) -> Result<Scan, String> {
+    let mut found = Scan { kind: kind_of(wasm)?, memory_bytes_min: 0 };
+    let mut functions: u32 = 0;
+    let mut validator = Validator::new_with_features(features());
+    for payload in Parser::new(0).parse_all(wasm) {
+        let payload = payload.map_err(|error| format!("not a valid module: {error}"))?;
+        match &payload {
+            Payload::FunctionSection(section) => {
+                functions = functions.saturating_add(section.count());
+                if functions > limits::MODULE_FUNCTIONS_MAX {
+                    return Err(format!("more than {} functions; split the module", limits::MODULE_FUNCTIONS_MAX));
+                }
+            }
+            Payload::CodeSectionEntry(body) if body.range().len() > limits::FUNCTION_BYTES_MAX => {
+                let (bytes, max) = (body.range().len(), limits::FUNCTION_BYTES_MAX);
+                return Err(format!("one function has {bytes} bytes, at most {max} are compiled; split it"));
+            }
+            Payload::MemorySection(section) => {
+                for memory in section.clone() {
+                    let memory = memory.map_err(|error| format!("not a valid module: {error}"))?;
+                    found.memory_bytes_min = found.memory_bytes_min.saturating_add(start_bytes(&memory));
+                }
+            }
+            Payload::TableSection(section) => {
+                for table in section.clone() {
+                    let table = table.map_err(|error| format!("not a valid module: {error}"))?;
+                    if table.ty.initial > limits::GUEST_TABLE_ELEMENTS_MAX as u64 {
+                        let (elements, max) = (table.ty.initial, limits::GUEST_TABLE_ELEMENTS_MAX);
+                        return Err(format!("a table starts with {elements} elements, at most {max} are given"));
+                    }
+                }
+            }
+            _ => {}
+        }
+        validator.payload(&payload).map_err(|error| format!("not a valid module: {error}"))?;
+    }
+    Ok(found)
+}
+
+/// Bytes 4 to 8 tell a core module from a component.
+pub fn kind_of(wasm: &[u8]) -> Result<Kind, String> {
+    match wasm {
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Ok(Kind::Core),
+        [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(Kind::Component),
+        [0, b'a', b's', b'm', ..] => Err("of an unknown WebAssembly version; build a core module or a component".into()),
+        _ => Err("not WebAssembly: its first bytes are not \\0asm; send the compiled .wasm file".into()),
+    }
+}
+
+fn start_bytes(memory: &MemoryType) -> u64 {
+    let page_bytes = 1_u64 << memory.page_size_log2.unwrap_or(16);
+    memory.initial.saturating_mul(page_bytes)
+}
+
+/// Everything the parser knows: what this node's engine does not run, its compiler refuses by name.
+fn features() -> WasmFeatures {
+    WasmFeatures::all()
+}

@@ -1,0 +1,71 @@
+//! Compiling: once per module, in a child, from a cache that trusts nothing it did not write.
+
+use std::fs;
+
+use crate::guests::{ECHO, for_both_kinds, guest};
+use crate::harness::{Node, node};
+use plexspaces_node::wasm::Kind;
+
+for_both_kinds! {
+    fn the_same_bytes_are_compiled_once(node, kind) {
+        let echo = guest(kind, ECHO);
+        node.deploy("echo", &echo).is_deployed();
+        assert_eq!(node.undeploy("echo").status, 200);
+        node.deploy("echo", &echo).is_deployed();
+        node.deploy("twin", &echo).is_deployed();
+        assert_eq!(node.log_count("compiled in"), 1);
+        // Nor does another node on the same directory compile.
+        let node = Node::start(node.kill(), &[]);
+        node.deploy("echo", &echo).is_deployed();
+        assert_eq!(node.ask("echo", b"1").body_payload(), "1");
+        assert_eq!(node.log_count("compiled in"), 0);
+    }
+
+    fn compiled_code_that_was_tampered_with_is_never_loaded(node, kind) {
+        let echo = guest(kind, ECHO);
+        type Harm = fn(&mut Vec<u8>);
+        let harms: [Harm; 3] = [|code| code.truncate(code.len() / 2), |code| code[5000] ^= 1, |code| code.clear()];
+        for harm in harms {
+            node.deploy("echo", &echo).is_deployed();
+            assert_eq!(node.undeploy("echo").status, 200);
+            let path = node.files().into_iter().find(|file| file.extension().is_some_and(|it| it != "seal")).unwrap();
+            let mut code = fs::read(&path).unwrap();
+            harm(&mut code);
+            fs::write(&path, code).unwrap();
+            node.deploy("echo", &echo).is_deployed();
+            assert_eq!(node.ask("echo", b"1").body_payload(), "1");
+            assert_eq!(node.undeploy("echo").status, 200);
+        }
+        assert_eq!(node.log_count("its seal is broken"), 3);
+        assert_eq!(node.log_count("compiled in"), 4);
+    }
+}
+
+#[test]
+fn a_module_that_asks_for_too_much_is_refused_before_it_is_compiled() {
+    let node = node();
+    let check = |wat: &str, words: &[&str]| {
+        let wasm = wat::parse_str(wat).unwrap();
+        node.deploy("odd", &wasm).is_refused(422, "INVALID_ARGUMENT", words);
+    };
+    check("(module (memory 2000))", &["starts with 125 MiB", "64 MiB", "max_memory_bytes"]);
+    check("(module (table 10000000 funcref))", &["10000000 elements"]);
+    let functions = "(func)".repeat(200_001);
+    check(&format!("(module {functions})"), &["functions", "split"]);
+    let long = "(drop (i32.const 1))".repeat(800_000);
+    check(&format!("(module (func {long}))"), &["bytes", "split"]);
+    assert_eq!(node.log_count("compiled in"), 0);
+}
+
+#[test]
+fn a_module_may_start_large_and_grow_larger() {
+    let node = node();
+    let large = ECHO.to_owned() + "(func (export \"shutdown\"))";
+    let wasm = guest(Kind::Core, &large.replace("(func (export", "(global (mut i32) (i32.const 0)) (func (export"));
+    let config = "[limits]\nmax_memory_bytes = 268435456";
+    node.form("large", &wasm).config(config).send().is_deployed();
+    node.log_says("for large slots");
+    assert_eq!(node.ask("large", b"1").body_payload(), "1");
+    node.deploy("small", &wasm).is_deployed();
+    assert_eq!(node.ask("small", b"1").body_payload(), "1");
+}

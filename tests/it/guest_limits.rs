@@ -1,0 +1,81 @@
+//! A guest can do nothing to the node: it spins, recurses, hogs, traps and lies, and another actor goes on answering.
+
+use std::thread;
+
+use crate::guests::{ECHO, RASCAL, for_both_kinds, guest};
+use crate::harness::Node;
+use plexspaces_node::wasm::Kind;
+
+/// Each of these breaks the actor; it comes back, and its neighbour never noticed.
+fn breaks(node: &Node, kind: Kind, misdeed: &[u8], words: &[&str]) {
+    node.form("rascal", &guest(kind, RASCAL)).config("[limits]\nmax_execution_time = '100ms'").send().is_deployed();
+    node.deploy("neighbour", &guest(kind, ECHO)).is_deployed();
+    node.ask("rascal", misdeed).is_refused(502, "ABORTED", words);
+    assert_eq!(node.ask("neighbour", b"fine").body_payload(), "fine");
+    assert_eq!(node.ask("rascal", b"echo").body_payload(), "echo", "the actor did not come back");
+    node.log_says("rascal@test-node trapped while handling a message");
+}
+
+for_both_kinds! {
+    fn a_guest_that_spins_past_its_time_is_trapped(node, kind) {
+        breaks(&node, kind, b"spin", &["longer than its limit of 100ms", "max_execution_time"]);
+    }
+
+    fn a_trap_fails_the_ask_with_its_reason(node, kind) {
+        breaks(&node, kind, b"trap", &["unreachable"]);
+    }
+
+    fn endless_recursion_is_a_trap(node, kind) {
+        breaks(&node, kind, b"recurse", &["stack"]);
+    }
+
+    fn an_answer_from_a_bad_pointer_is_a_fault(node, kind) {
+        breaks(&node, kind, b"pointer", &[]);
+    }
+
+    fn an_answer_of_a_bad_length_is_a_fault(node, kind) {
+        breaks(&node, kind, b"length", &[]);
+    }
+
+    fn memory_ends_at_the_limit(node, kind) {
+        let limits = "[limits]\nmax_memory_bytes = 4194304";
+        node.form("rascal", &guest(kind, RASCAL)).config(limits).send().is_deployed();
+        let before = node.rss_bytes();
+        assert_eq!(node.ask("rascal", b"hog").body_payload(), "full");
+        assert!(node.rss_bytes() < before + (16 << 20), "RSS rose from {before} to {}", node.rss_bytes());
+        assert_eq!(node.ask("rascal", b"echo").body_payload(), "echo");
+    }
+
+    fn others_answer_and_timers_fire_while_guests_spin(node, kind) {
+        for name in ["one", "two", "three", "four", "five"] {
+            node.deploy(name, &guest(kind, RASCAL)).is_deployed();
+        }
+        node.deploy("waiter", &guest(kind, RASCAL)).is_deployed();
+        thread::scope(|scope| {
+            let spinning = ["one", "two", "three", "four", "five"].map(|name| {
+                let node = &node;
+                scope.spawn(move || node.ask_with(name, &[("x-timeout-ms", "2000")], b"spin"))
+            });
+            // These can only come back while the five spin: their deadline is far off, and a spin has no other end.
+            while node.get("/api/v1/applications/five").json()["actors"][0]["mailbox_depth"] != 0 {}
+            assert_eq!(node.ask("waiter", b"wait and echo").body_payload(), "wait and echo");
+            assert_eq!(node.get("/health").status, 200);
+            for spin in spinning {
+                spin.join().unwrap().is_refused(504, "DEADLINE_EXCEEDED", &["deadline"]);
+            }
+            // A deadline answers the caller and leaves the guest at it; even so the node goes on.
+            assert_eq!(node.ask("waiter", b"wait once more").body_payload(), "wait once more");
+        });
+    }
+}
+
+#[test]
+fn waiting_outside_the_guest_does_not_count_as_its_time() {
+    let node = crate::harness::node();
+    let limits = "[limits]\nmax_execution_time = '15ms'";
+    node.form("rascal", &guest(Kind::Component, RASCAL)).config(limits).send().is_deployed();
+    // Each waits 20 ms, which is more than it may compute.
+    for _ in 0..5 {
+        assert_eq!(node.ask("rascal", b"wait").body_payload(), "wait");
+    }
+}

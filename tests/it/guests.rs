@@ -1,0 +1,244 @@
+//! Guests as text: one body of core WebAssembly, dressed as a core module and as a component.
+//!
+//! A body sees the same functions in both dresses, in the core ABI's spelling, and defines
+//! `$act (param from from_len type type_len payload payload_len) (result i64)`, which returns length and pointer
+//! packed into one.
+
+use plexspaces_node::wasm::Kind;
+
+/// A guest in the dress of this kind.
+pub fn guest(kind: Kind, body: &str) -> Vec<u8> {
+    let text = match kind {
+        Kind::Core => core(body),
+        Kind::Component => component(body),
+    };
+    wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Runs a test for both kinds, each as a test of its own.
+macro_rules! for_both_kinds {
+    ($($(#[$attribute:meta])* fn $name:ident($node:ident, $kind:ident) $body:block)*) => {$(
+        mod $name {
+            use super::*;
+
+            fn run($node: $crate::harness::Node, $kind: plexspaces_node::wasm::Kind) $body
+
+            #[test]
+            fn core() {
+                run($crate::harness::node(), plexspaces_node::wasm::Kind::Core);
+            }
+
+            #[test]
+            fn component() {
+                run($crate::harness::node(), plexspaces_node::wasm::Kind::Component);
+            }
+        }
+    )*};
+}
+pub(crate) use for_both_kinds;
+
+/// Answers with what it got.
+pub const ECHO: &str = r"
+    (func $act (param i32 i32 i32 i32 i32 i32) (result i64)
+        (call $packed (local.get 4) (local.get 5)))";
+
+/// Counts its messages and answers with the count, one digit.
+pub const COUNTER: &str = r#"
+    (global $count (mut i32) (i32.const 48))
+    (func $act (param i32 i32 i32 i32 i32 i32) (result i64)
+        (global.set $count (i32.add (global.get $count) (i32.const 1)))
+        (i32.store8 (i32.const 64) (global.get $count))
+        (call $packed (i32.const 64) (i32.const 1)))"#;
+
+/// Does what the first letter of its message says: (s)pins, (t)raps, (r)ecurses, (h)ogs memory and says "full",
+/// answers from a bad (p)ointer or with a bad (l)ength, (w)aits 20 ms, tells who it is and when (i), else echoes.
+pub const RASCAL: &str = r#"
+    (data (i32.const 64) "full")
+    (func $recurse (param i32) (result i32)
+        (i32.add (local.get 0) (call $recurse (i32.add (local.get 0) (i32.const 1)))))
+    (func $is (param i32 i32) (result i32)
+        (i32.eq (i32.load8_u (local.get 0)) (local.get 1)))
+    (func $act (param i32 i32 i32 i32 i32 i32) (result i64)
+        (if (call $is (local.get 4) (i32.const 115)) (then (loop $forever (br $forever))))
+        (if (call $is (local.get 4) (i32.const 116)) (then (unreachable)))
+        (if (call $is (local.get 4) (i32.const 114)) (then (drop (call $recurse (i32.const 0)))))
+        (if (call $is (local.get 4) (i32.const 104)) (then
+            (loop $more
+                (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))
+            (return (call $packed (i32.const 64) (i32.const 4)))))
+        (if (call $is (local.get 4) (i32.const 112)) (then
+            (return (call $packed (i32.const -16) (i32.const 64)))))
+        (if (call $is (local.get 4) (i32.const 108)) (then
+            (return (call $packed (i32.const 64) (i32.const -1)))))
+        (if (call $is (local.get 4) (i32.const 119)) (then
+            (call $sleep (i64.const 20))))
+        (if (call $is (local.get 4) (i32.const 105)) (then
+            (if (i64.eqz (call $now)) (then (unreachable)))
+            (if (call $self_id (i32.const 1024)) (then (unreachable)))
+            (return (call $packed (i32.load (i32.const 1024)) (i32.load (i32.const 1028))))))
+        (call $packed (local.get 4) (local.get 5)))"#;
+
+/// Asks the actor whose address it gets, passes its answer on; where that fails, answers `-` and the error's digit.
+pub const RELAY: &str = r#"
+    (data (i32.const 64) "hello")
+    (data (i32.const 80) "call")
+    (func $act (param i32 i32 i32 i32 i32 i32) (result i64) (local $status i32)
+        (local.set $status
+            (call $ask (local.get 4) (local.get 5) (i32.const 80) (i32.const 4) (i32.const 64) (i32.const 5)
+                (i64.const 2000) (i32.const 1024)))
+        (if (i32.eqz (local.get $status)) (then
+            (return (call $packed (i32.load (i32.const 1024)) (i32.load (i32.const 1028))))))
+        (i32.store8 (i32.const 96) (i32.const 45))
+        (i32.store8 (i32.const 97) (i32.sub (i32.const 47) (local.get $status)))
+        (call $packed (i32.const 96) (i32.const 2)))"#;
+
+/// Tells the actor whose address it gets, with the type `note`, and answers with the status, one digit.
+pub const TELLER: &str = r#"
+    (data (i32.const 64) "a note")
+    (data (i32.const 80) "note")
+    (func $act (param i32 i32 i32 i32 i32 i32) (result i64)
+        (i32.store8 (i32.const 96) (i32.sub (i32.const 48)
+            (call $tell (local.get 4) (local.get 5) (i32.const 80) (i32.const 4) (i32.const 64) (i32.const 6))))
+        (call $packed (i32.const 96) (i32.const 1)))"#;
+
+/// Answers an ask at once by `reply`, logs what it got, and returns something nobody should see.
+pub const EARLY: &str = r#"
+    (data (i32.const 64) "early")
+    (data (i32.const 80) "too late")
+    (func $act (param i32 i32 i32 i32 i32 i32) (result i64)
+        (call $log (local.get 4) (local.get 5))
+        (drop (call $reply (i32.const 64) (i32.const 5)))
+        (call $packed (i32.const 80) (i32.const 8)))"#;
+
+/// Answers with who sent the message and its type, with a space between.
+pub const WITNESS: &str = r"
+    (func $act (param i32 i32 i32 i32 i32 i32) (result i64)
+        (memory.copy (i32.const 2048) (local.get 0) (local.get 1))
+        (i32.store8 (i32.add (i32.const 2048) (local.get 1)) (i32.const 32))
+        (memory.copy (i32.add (i32.const 2049) (local.get 1)) (local.get 2) (local.get 3))
+        (call $packed (i32.const 2048) (i32.add (i32.const 1) (i32.add (local.get 1) (local.get 3)))))";
+
+const SHARED: &str = r"
+    (func $packed (param $pointer i32) (param $len i32) (result i64)
+        (i64.or
+            (i64.shl (i64.extend_i32_u (local.get $len)) (i64.const 32))
+            (i64.extend_i32_u (local.get $pointer))))";
+
+/// Hands out memory from 64 KiB upwards and never takes any back.
+const ALLOCATE: &str = r"
+    (global $free (mut i32) (i32.const 65536))
+    (func $allocate (param $size i32) (result i32) (local $start i32)
+        (local.set $start (global.get $free))
+        (global.set $free (i32.and
+            (i32.add (i32.add (global.get $free) (local.get $size)) (i32.const 7))
+            (i32.const -8)))
+        (block $enough (loop $more
+            (br_if $enough (i32.le_u (global.get $free) (i32.shl (memory.size) (i32.const 16))))
+            (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))
+            (return (i32.const 0))))
+        (local.get $start))";
+
+fn core(body: &str) -> String {
+    format!(
+        r#"(module
+        (import "plexspaces" "log" (func $log (param i32 i32)))
+        (import "plexspaces" "tell" (func $tell (param i32 i32 i32 i32 i32 i32) (result i32)))
+        (import "plexspaces" "ask" (func $ask (param i32 i32 i32 i32 i32 i32 i64 i32) (result i32)))
+        (import "plexspaces" "reply" (func $reply (param i32 i32) (result i32)))
+        (import "plexspaces" "self_id" (func $self_id (param i32) (result i32)))
+        (import "plexspaces" "now" (func $now (result i64)))
+        (import "plexspaces" "sleep" (func $sleep (param i64)))
+        (memory (export "memory") 2)
+        {ALLOCATE}
+        (export "alloc" (func $allocate))
+        {SHARED}
+        {body}
+        (export "handle_request" (func $act)))"#
+    )
+}
+
+fn component(body: &str) -> String {
+    format!(
+        r#"(component
+        (import "plexspaces:actor/logging@0.1.0" (instance $logging
+            (export "info" (func (param "message" string)))))
+        (import "plexspaces:actor/messaging@0.1.0" (instance $messaging
+            (type $code (enum "unknown" "actor-not-found" "delivery-failed" "timeout" "invalid-message"
+                "not-permitted" "resource-exhausted" "internal" "not-implemented"))
+            (export "error-code" (type $error-code (eq $code)))
+            (type $record (record
+                (field "code" $error-code) (field "message" string) (field "details" (option string))))
+            (export "actor-error" (type $actor-error (eq $record)))
+            (export "tell" (func (param "to" string) (param "msg-type" string) (param "payload" (list u8))
+                (result (result string (error $actor-error)))))
+            (export "ask" (func (param "to" string) (param "msg-type" string) (param "payload" (list u8))
+                (param "timeout-ms" u64) (result (result (list u8) (error $actor-error)))))
+            (export "reply" (func (param "correlation-id" string) (param "payload" (list u8))
+                (result (result (error $actor-error)))))
+            (export "self-id" (func (result string)))
+            (export "now" (func (result u64)))
+            (export "sleep" (func (param "duration-ms" u64)))))
+        (core module $heap
+            (memory (export "memory") 2)
+            {ALLOCATE}
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (call $allocate (local.get 3))))
+        (core instance $heap (instantiate $heap))
+        (alias core export $heap "memory" (core memory $memory))
+        (alias core export $heap "realloc" (core func $realloc))
+        (core func $info (canon lower (func $logging "info") (memory $memory)))
+        (core func $tell (canon lower (func $messaging "tell") (memory $memory) (realloc $realloc)))
+        (core func $ask (canon lower (func $messaging "ask") (memory $memory) (realloc $realloc)))
+        (core func $reply (canon lower (func $messaging "reply") (memory $memory) (realloc $realloc)))
+        (core func $self-id (canon lower (func $messaging "self-id") (memory $memory) (realloc $realloc)))
+        (core func $now (canon lower (func $messaging "now")))
+        (core func $sleep (canon lower (func $messaging "sleep")))
+        (core module $guest
+            (import "heap" "memory" (memory 2))
+            (import "host" "info" (func $log (param i32 i32)))
+            (import "host" "tell" (func $lowered_tell (param i32 i32 i32 i32 i32 i32 i32)))
+            (import "host" "ask" (func $lowered_ask (param i32 i32 i32 i32 i32 i32 i64 i32)))
+            (import "host" "reply" (func $lowered_reply (param i32 i32 i32 i32 i32)))
+            (import "host" "self-id" (func $lowered_self_id (param i32)))
+            (import "host" "now" (func $now (result i64)))
+            (import "host" "sleep" (func $sleep (param i64)))
+            ;; Results lie as: 0 for ok or 1 for error, then at 4 the value or the error's code.
+            (func $status (param $result i32) (result i32)
+                (if (result i32) (i32.load8_u (local.get $result))
+                    (then (i32.sub (i32.const -1) (i32.load8_u offset=4 (local.get $result))))
+                    (else (i32.const 0))))
+            (func $tell (param i32 i32 i32 i32 i32 i32) (result i32)
+                (call $lowered_tell (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4)
+                    (local.get 5) (i32.const 512))
+                (call $status (i32.const 512)))
+            ;; The answer's pointer and length land where the core ABI wants them.
+            (func $ask (param i32 i32 i32 i32 i32 i32 i64 i32) (result i32)
+                (call $lowered_ask (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4)
+                    (local.get 5) (local.get 6) (i32.sub (local.get 7) (i32.const 4)))
+                (call $status (i32.sub (local.get 7) (i32.const 4))))
+            (func $reply (param i32 i32) (result i32)
+                (call $lowered_reply (i32.const 0) (i32.const 0) (local.get 0) (local.get 1) (i32.const 512))
+                (call $status (i32.const 512)))
+            (func $self_id (param i32) (result i32)
+                (call $lowered_self_id (local.get 0))
+                (i32.const 0))
+            {SHARED}
+            {body}
+            (func (export "handle-request") (param i32 i32 i32 i32 i32 i32) (result i32) (local $answer i64)
+                (local.set $answer (call $act
+                    (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5)))
+                (i32.store (i32.const 576) (i32.const 0))
+                (i32.store (i32.const 580) (i32.wrap_i64 (local.get $answer)))
+                (i32.store (i32.const 584) (i32.wrap_i64 (i64.shr_u (local.get $answer) (i64.const 32))))
+                (i32.const 576)))
+        (core instance $guest (instantiate $guest
+            (with "heap" (instance $heap))
+            (with "host" (instance
+                (export "info" (func $info)) (export "tell" (func $tell)) (export "ask" (func $ask))
+                (export "reply" (func $reply)) (export "self-id" (func $self-id)) (export "now" (func $now))
+                (export "sleep" (func $sleep))))))
+        (func (export "handle-request")
+            (param "from-actor" string) (param "msg-type" string) (param "payload" (list u8))
+            (result (result (list u8) (error string)))
+            (canon lift (core func $guest "handle-request") (memory $memory) (realloc $realloc))))"#
+    )
+}

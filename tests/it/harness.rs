@@ -1,0 +1,294 @@
+//! A real node in a process of its own, on free ports and in a directory of its own, and a client that speaks to it.
+
+// Each test binary uses its own part of this file.
+#![allow(dead_code)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long a condition may take before the test says what it waited for. No test passes by waiting.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Starts a node and waits until it says where it listens.
+pub fn node() -> Node {
+    Node::start(TempDir::new().unwrap(), &[])
+}
+
+/// A running node. Dropped, it is killed.
+pub struct Node {
+    child: Child,
+    log: Log,
+    pub grpc: SocketAddr,
+    pub http: SocketAddr,
+    dir: Option<TempDir>,
+}
+
+/// An answer over HTTP.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+/// A deploy about to be sent.
+pub struct Deploy<'a> {
+    node: &'a Node,
+    fields: Vec<(String, Option<&'static str>, Vec<u8>)>,
+}
+
+impl Node {
+    pub fn start(dir: TempDir, more: &[&str]) -> Self {
+        let mut child = command(dir.path(), "127.0.0.1:0").args(more).spawn().unwrap();
+        let log = Log::follow(child.stderr.take().unwrap());
+        let address = |line: String| line.rsplit([' ', '/']).next().unwrap().parse().unwrap();
+        let grpc = address(log.wait_for("gRPC port on"));
+        let http = address(log.wait_for("Starting HTTP gateway server on"));
+        Self { child, log, grpc, http, dir: Some(dir) }
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        self.dir.as_ref().unwrap().path()
+    }
+
+    /// Sends a form with the usual fields for `name`, and this module.
+    pub fn deploy(&self, name: &str, wasm: &[u8]) -> Answer {
+        self.form(name, wasm).send()
+    }
+
+    pub fn form(&self, name: &str, wasm: &[u8]) -> Deploy<'_> {
+        let text = |key: &str, value: String| (key.to_owned(), None, value.into_bytes());
+        let fields = vec![
+            text("application_id", format!("{name}-app")),
+            text("name", name.to_owned()),
+            text("version", "1.0.0".to_owned()),
+            ("wasm_file".to_owned(), Some("module.wasm"), wasm.to_vec()),
+        ];
+        Deploy { node: self, fields }
+    }
+
+    pub fn undeploy(&self, name: &str) -> Answer {
+        self.request("DELETE", &format!("/api/v1/applications/{name}"), &[], b"")
+    }
+
+    /// Asks the worker of the application `name`.
+    pub fn ask(&self, name: &str, payload: &[u8]) -> Answer {
+        self.ask_with(name, &[], payload)
+    }
+
+    pub fn ask_with(&self, name: &str, headers: &[(&str, &str)], payload: &[u8]) -> Answer {
+        self.request("POST", &format!("/api/v1/actors/{name}/{name}"), headers, payload)
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.request("GET", path, &[], b"")
+    }
+
+    pub fn total_applications(&self) -> u64 {
+        self.get("/api/v1/dashboard/summary").json()["total_applications"].as_u64().unwrap()
+    }
+
+    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        send(&format!("http://{}{path}", self.http), method, headers, body)
+    }
+
+    /// Waits until the node's log has a line with this text, and returns the line.
+    pub fn log_says(&self, text: &str) -> String {
+        self.log.wait_for(text)
+    }
+
+    /// How many lines of the log so far have this text.
+    pub fn log_count(&self, text: &str) -> usize {
+        self.log.lines.0.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Waits for the process to end.
+    pub fn ended(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    /// Ends the node without warning, and gives its directory back.
+    pub fn kill(mut self) -> TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.dir.take().unwrap()
+    }
+
+    /// What lies in the data directory, but for its own few files.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let folders = ["uploads", "artifacts", "compiled"].map(|name| self.data_dir().join(name));
+        let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap());
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// Waits until the data directory holds no upload: a client that left is noticed a moment later.
+    pub fn uploads_end(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while fs::read_dir(self.data_dir().join("uploads")).unwrap().next().is_some() {
+            assert!(Instant::now() < deadline, "an upload is left behind: {:?}", self.files());
+            std::thread::yield_now();
+        }
+    }
+
+    /// Bytes of the node's memory that are resident, from the kernel.
+    pub fn rss_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the node's log:\n{}", self.log.lines.0.lock().unwrap().join("\n"));
+        }
+    }
+}
+
+impl Deploy<'_> {
+    /// Puts `value` in the place of what the field had.
+    pub fn field(mut self, name: &str, value: &str) -> Self {
+        self.fields.retain(|(field, ..)| field != name);
+        self.fields.push((name.to_owned(), None, value.as_bytes().to_vec()));
+        self
+    }
+
+    pub fn config(self, toml: &str) -> Self {
+        self.field("config", toml)
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        self.fields.retain(|(field, ..)| field != name);
+        self
+    }
+
+    pub fn send(self) -> Answer {
+        let (content_type, body) = self.encode();
+        let headers = [("content-type", content_type.as_str())];
+        self.node.request("POST", "/api/v1/applications/deploy", &headers, &body)
+    }
+
+    /// The content type and the body, for tests that send them in a way of their own.
+    pub fn encode(&self) -> (String, Vec<u8>) {
+        const BOUNDARY: &str = "a-boundary-of-no-importance";
+        let mut body = Vec::new();
+        for (name, file_name, value) in &self.fields {
+            let file_name = file_name.map_or(String::new(), |name| format!("; filename=\"{name}\""));
+            let head = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"{file_name}\r\n\r\n");
+            body.extend_from_slice(head.as_bytes());
+            body.extend_from_slice(value);
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+        (format!("multipart/form-data; boundary={BOUNDARY}"), body)
+    }
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+    }
+
+    /// The reply of an actor, as JSON carries it.
+    pub fn payload(&self) -> Value {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.json()["payload"].clone()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// Fails unless this is that refusal, in the shape of every refusal, with these words in its text.
+    #[track_caller]
+    pub fn is_refused(&self, status: u16, code: &str, words: &[&str]) {
+        let json = self.json();
+        let shown = (self.status, json["success"].as_bool(), json["code"].as_str());
+        assert_eq!(shown, (status, Some(false), Some(code)), "{self:?}");
+        let text = json["error"].as_str().unwrap();
+        for word in words {
+            assert!(text.contains(word), "{word:?} is not in {text:?}");
+        }
+        assert!(!text.contains('\n'), "more than one line: {text:?}");
+    }
+
+    #[track_caller]
+    pub fn is_deployed(&self) {
+        assert_eq!(self.status, 200, "{self:?}");
+        let json = self.json();
+        assert_eq!((&json["success"], &json["status"], &json["error"]), (&true.into(), &"APPLICATION_STATUS_RUNNING".into(), &Value::Null));
+    }
+}
+
+/// The binary with a data directory and an address.
+pub fn command(data_dir: &Path, address: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plexspaces"));
+    command.args(["start", "--node-id", "test-node", "--listen-addr", address, "--data-dir"]).arg(data_dir);
+    command.env_remove("PLEXSPACES_DATA_DIR").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+pub fn send(url: &str, method: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(PATIENCE * 5))
+        .build()
+        .into();
+    let mut request = ureq::http::Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = agent.run(request.body(body).unwrap()).unwrap_or_else(|error| panic!("{method} {url}: {error}"));
+    let (parts, body) = response.into_parts();
+    let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+    let (status, headers) = (parts.status.as_u16(), headers.collect());
+    let mut text = Vec::new();
+    body.into_reader().read_to_end(&mut text).unwrap();
+    Answer { status, headers, body: String::from_utf8_lossy(&text).into_owned() }
+}
+
+/// A process's log, read as it comes.
+struct Log {
+    lines: Arc<(Mutex<Vec<String>>, Condvar)>,
+}
+
+impl Log {
+    fn follow(from: impl Read + Send + 'static) -> Self {
+        let lines = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
+        let followed = lines.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(from).lines().map_while(Result::ok) {
+                followed.0.lock().unwrap().push(line);
+                followed.1.notify_all();
+            }
+        });
+        Self { lines }
+    }
+
+    fn wait_for(&self, text: &str) -> String {
+        let has = |lines: &[String]| lines.iter().find(|line| line.contains(text)).cloned();
+        let guard = self.lines.0.lock().unwrap();
+        let (guard, _) = self.lines.1.wait_timeout_while(guard, PATIENCE, |lines| has(lines).is_none()).unwrap();
+        has(&guard).unwrap_or_else(|| panic!("the log never says {text:?}:\n{}", guard.join("\n")))
+    }
+}

@@ -1,0 +1,14 @@
+//! The node at its doors: one file per feature, each test with a node of its own.
+
+mod guests;
+mod harness;
+
+mod applications;
+mod compiling;
+mod doors;
+mod examples;
+mod guest_limits;
+mod messaging;
+mod process;
+mod tidy;
+mod uploads;

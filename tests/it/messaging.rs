@@ -1,0 +1,111 @@
+//! Ask, tell and reply: between a client and an actor, and between actors of either kind.
+
+use crate::guests::{EARLY, ECHO, RASCAL, RELAY, TELLER, WITNESS, for_both_kinds, guest};
+use crate::harness::node;
+use plexspaces_node::wasm::Kind;
+
+for_both_kinds! {
+    fn sender_and_type_reach_the_guest_as_sent(node, kind) {
+        node.deploy("witness", &guest(kind, WITNESS)).is_deployed();
+        assert_eq!(node.ask("witness", b"").body_payload(), "http@test-node call");
+        let typed = node.ask_with("witness", &[("x-message-type", "temperature")], b"");
+        assert_eq!(typed.body_payload(), "http@test-node temperature");
+    }
+
+    fn actors_ask_each_other(node, kind) {
+        node.deploy("relay", &guest(kind, RELAY)).is_deployed();
+        node.deploy("witness", &guest(Kind::Core, WITNESS)).is_deployed();
+        assert_eq!(node.ask("relay", b"witness@test-node").body_payload(), "relay@test-node call");
+        assert_eq!(node.ask("relay", b"witness").body_payload(), "relay@test-node call", "without @NODE");
+        assert_eq!(node.ask("relay", b"nobody").body_payload(), "-1", "actor-not-found");
+        assert_eq!(node.ask("relay", b"witness@elsewhere").body_payload(), "-1", "actor-not-found");
+    }
+
+    fn an_ask_of_a_broken_actor_fails_at_once(node, kind) {
+        node.deploy("relay", &guest(kind, RELAY)).is_deployed();
+        let traps = "(func $act (param i32 i32 i32 i32 i32 i32) (result i64) (unreachable))";
+        node.deploy("breaks", &guest(kind, traps)).is_deployed();
+        assert_eq!(node.ask("relay", b"breaks").body_payload(), "-2", "delivery-failed");
+    }
+
+    fn an_actor_that_asks_itself_ends_by_the_deadline(node, kind) {
+        node.deploy("relay", &guest(kind, RELAY)).is_deployed();
+        assert_eq!(node.ask("relay", b"relay").body_payload(), "-3", "timeout");
+    }
+
+    fn a_tell_arrives(node, kind) {
+        node.deploy("teller", &guest(kind, TELLER)).is_deployed();
+        node.deploy("early", &guest(kind, EARLY)).is_deployed();
+        assert_eq!(node.ask("teller", b"early").body_payload(), "0");
+        node.log_says("early@test-node: a note");
+        assert_eq!(node.ask("teller", b"nobody").body_payload(), "2", "actor-not-found");
+    }
+
+    fn a_reply_answers_the_current_ask_and_the_result_is_dropped(node, kind) {
+        node.deploy("early", &guest(kind, EARLY)).is_deployed();
+        assert_eq!(node.ask("early", b"x").body_payload(), "early");
+    }
+
+    fn a_guest_knows_its_name_and_the_time(node, kind) {
+        node.deploy("rascal", &guest(kind, RASCAL)).is_deployed();
+        assert_eq!(node.ask("rascal", b"i").body_payload(), "rascal@test-node");
+    }
+
+    fn payloads_of_any_size_and_kind_come_back_whole(node, kind) {
+        node.deploy("echo", &guest(kind, ECHO)).is_deployed();
+        let check = |sent: &[u8], encoding: &str, expected: serde_json::Value| {
+            let answer = node.ask("echo", sent);
+            assert_eq!((answer.payload(), answer.json()["payload_encoding"].as_str()), (expected, Some(encoding)));
+        };
+        check(br#"{"n": [1, 2.50]}"#, "json", serde_json::json!({"n": [1, 2.5]}));
+        check("grüße".as_bytes(), "utf8", "grüße".into());
+        check(b"", "utf8", "".into());
+        check(b"\xff\x00\xfe", "base64", "/wD+".into());
+        assert!(node.ask("echo", br#"{"n": 2.50}"#).body.contains(r#"{"n": 2.50}"#), "JSON is embedded as it is");
+        for bytes in [1, 65_535, 65_537, 1_048_576] {
+            let sent = "x".repeat(bytes);
+            assert!(node.ask("echo", sent.as_bytes()).payload() == sent.as_str(), "{bytes} bytes");
+        }
+        let too_much = node.ask("echo", &vec![b'x'; 1_048_577]);
+        too_much.is_refused(413, "RESOURCE_EXHAUSTED", &["Payload too large", "1048576"]);
+    }
+
+    fn a_full_mailbox_says_so(node, kind) {
+        let limits = "[limits]\nmax_mailbox = 1\nmax_execution_time = '5s'";
+        node.form("rascal", &guest(kind, RASCAL)).config(limits).send().is_deployed();
+        node.deploy("teller", &guest(kind, TELLER)).is_deployed();
+        // One spins, one waits, and the third finds no room.
+        let soon = [("x-timeout-ms", "1")];
+        node.ask_with("rascal", &soon, b"s").is_refused(504, "DEADLINE_EXCEEDED", &["deadline"]);
+        assert_eq!(node.ask("teller", b"rascal").body_payload(), "0");
+        assert_eq!(node.ask("teller", b"rascal").body_payload(), "7", "resource-exhausted");
+        let refused = node.ask_with("rascal", &soon, b"e");
+        refused.is_refused(429, "RESOURCE_EXHAUSTED", &["rascal@test-node", "full"]);
+        assert_eq!(refused.header("retry-after"), Some("1"));
+    }
+}
+
+#[test]
+fn an_ask_says_how_long_it_waits() {
+    let node = node();
+    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
+    for wrong in ["0", "600001", "soon", "-1"] {
+        let answer = node.ask_with("echo", &[("x-timeout-ms", wrong)], b"");
+        answer.is_refused(400, "INVALID_ARGUMENT", &["X-Timeout-Ms", "600000"]);
+    }
+    assert_eq!(node.ask_with("echo", &[("x-timeout-ms", "600000")], b"1").status, 200);
+    let long_type = "t".repeat(129);
+    node.ask_with("echo", &[("x-message-type", &long_type)], b"").is_refused(400, "INVALID_ARGUMENT", &["X-Message-Type"]);
+}
+
+#[test]
+fn an_actor_is_found_by_namespace_and_by_application() {
+    let node = node();
+    let echo = guest(Kind::Core, ECHO);
+    node.form("echo", &echo).config("namespace = 'shop'").send().is_deployed();
+    let at = |namespace: &str| node.request("POST", &format!("/api/v1/actors/{namespace}/echo"), &[], b"1");
+    assert_eq!(at("shop").status, 200);
+    assert_eq!(at("echo").status, 200);
+    at("default").is_refused(404, "NOT_FOUND", &["echo", "default"]);
+    node.request("POST", "/api/v1/actors/shop/other", &[], b"1").is_refused(404, "NOT_FOUND", &["other"]);
+}

@@ -1,0 +1,154 @@
+//! The process: ports, the data directory and its lock, and a stop that lets work finish.
+
+use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::thread;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::guests::{RASCAL, guest};
+use crate::harness::{Node, command, node};
+use plexspaces_node::wasm::Kind;
+
+/// Starts a node that cannot start, and returns what it says.
+fn fails_to_start(dir: &TempDir, address: &str) -> String {
+    let mut child = command(dir.path(), address).spawn().unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{said}");
+    said.lines().last().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn the_gateway_listens_on_the_next_port() {
+    let node = node();
+    assert_eq!(node.http.port(), node.grpc.port() + 1);
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let dir = TempDir::new().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let said = fails_to_start(&dir, &address.to_string());
+    assert!(said.contains(&format!("cannot listen on {address}")) && said.contains("--listen-addr"), "{said}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "a start that failed left files");
+}
+
+#[test]
+fn a_data_directory_serves_one_node_at_a_time() {
+    let node = node();
+    let pid = node.pid().as_raw_nonzero();
+    let mut second = command(node.data_dir(), "127.0.0.1:0").spawn().unwrap();
+    let mut said = String::new();
+    second.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(second.wait().unwrap().code(), Some(1));
+    assert!(said.contains(&format!("in use by process {pid}")), "{said}");
+    // A node that was killed holds nothing.
+    let again = Node::start(node.kill(), &[]);
+    let mode = fs::metadata(again.data_dir().join("artifacts")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn data_of_a_newer_format_is_refused() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("format"), "2").unwrap();
+    let said = fails_to_start(&dir, "127.0.0.1:0");
+    assert!(said.contains("has format 2"), "{said}");
+}
+
+#[test]
+fn uploads_that_a_crash_left_are_swept_away() {
+    let dir = TempDir::new().unwrap();
+    fs::create_dir(dir.path().join("uploads")).unwrap();
+    fs::write(dir.path().join("uploads/7.part"), "half a module").unwrap();
+    let node = Node::start(dir, &[]);
+    assert_eq!(node.files(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn a_stop_lets_messages_finish_and_refuses_new_ones() {
+    let node = node();
+    let goodbye = RASCAL.to_owned() + r#"(data (i32.const 4000) "goodbye") "#;
+    let config = "[limits]\nmax_execution_time = '1s'";
+    node.form("rascal", &guest(Kind::Core, &goodbye)).config(config).send().is_deployed();
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| node.ask("rascal", b"spin"));
+        // The one that spins is out of the mailbox once a second one waits in it.
+        let waiting = scope.spawn(|| node.ask("rascal", b"second"));
+        while node.get("/api/v1/applications/rascal").json()["actors"][0]["mailbox_depth"] != 1 {}
+        node.signal(Signal::TERM);
+        node.log_says("stopping: finishing what is in flight");
+        let health = node.get("/health");
+        assert_eq!((health.status, &health.json()["status"]), (503, &"not_serving".into()));
+        let refused = node.ask("rascal", b"third");
+        refused.is_refused(503, "UNAVAILABLE", &["stopping"]);
+        assert!(refused.header("retry-after").is_some());
+        let answers = [asked.join().unwrap(), waiting.join().unwrap()];
+        let mut statuses = answers.map(|answer| answer.status);
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 502], "the one that spun was trapped, the other was answered");
+    });
+    assert_eq!(node.ended().code(), Some(0));
+}
+
+#[test]
+fn a_stopping_node_says_goodbye_to_its_guests() {
+    let node = node();
+    let wasm = wat::parse_str(
+        r#"(module
+            (import "plexspaces" "log" (func $log (param i32 i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 16) "goodbye") (data (i32.const 32) "\05\00\00\00state")
+            (func (export "handle_message") (param i32 i32 i32 i32 i32 i32))
+            (func (export "snapshot_state") (result i32) (i32.const 32))
+            (func (export "shutdown") (call $log (i32.const 16) (i32.const 7))))"#,
+    );
+    node.deploy("polite", &wasm.unwrap()).is_deployed();
+    node.signal(Signal::INT);
+    node.log_says("polite@test-node left a snapshot of 5 bytes");
+    node.log_says("polite@test-node: goodbye");
+    assert_eq!(node.ended().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let node = node();
+    let config = "[limits]\nmax_execution_time = '1h'";
+    node.form("rascal", &guest(Kind::Core, RASCAL)).config(config).send().is_deployed();
+    thread::scope(|scope| {
+        let abandoned = scope.spawn(|| {
+            std::panic::catch_unwind(|| node.ask_with("rascal", &[("x-timeout-ms", "600000")], b"spin")).is_err()
+        });
+        let waiting = scope.spawn(|| {
+            std::panic::catch_unwind(|| node.ask_with("rascal", &[("x-timeout-ms", "600000")], b"x")).is_err()
+        });
+        while node.get("/api/v1/applications/rascal").json()["actors"][0]["mailbox_depth"] != 1 {}
+        node.signal(Signal::TERM);
+        node.log_says("stopping: finishing what is in flight");
+        node.signal(Signal::TERM);
+        assert!(abandoned.join().unwrap() && waiting.join().unwrap(), "an answer came after all");
+    });
+    assert_eq!(node.ended().code(), Some(1));
+}
+
+#[test]
+fn wrong_usage_is_told_apart_from_failure() {
+    let run = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_plexspaces")).args(arguments).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let (code, text) = run(&["start", "--colour", "red"]);
+    assert_eq!(code, Some(2), "{text}");
+    let (code, text) = run(&["start", "--listen-addr", "nowhere"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("nowhere") && text.contains("0.0.0.0:8000"), "{text}");
+    let (code, text) = run(&["start", "--help"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("--data-dir") && text.contains("plexspaces start --node-id"), "{text}");
+}

@@ -1,0 +1,100 @@
+//! The house style, where a test can hold it: floors, and the opening sentence of every file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// The rooms of `lib.rs` with their floors.
+fn floors() -> Vec<(String, usize)> {
+    let text = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let mut floors = Vec::new();
+    let mut floor = None;
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("// floor ") {
+            floor = Some(rest.split(':').next().unwrap().parse().unwrap());
+        } else if let Some(room) = line.strip_prefix("pub mod ") {
+            floors.push((room.trim_end_matches(';').to_owned(), floor.expect("a room stands below its floor")));
+        }
+    }
+    floors
+}
+
+/// The rooms that a file's code uses, by `crate::room`.
+fn used_rooms(text: &str) -> Vec<String> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let uses = code.flat_map(|line| line.split("crate::").skip(1));
+    uses.map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_room_uses_only_its_own_floor_and_those_above_it() {
+    let floors = floors();
+    let floor_of = |room: &str| floors.iter().find(|(known, _)| known == room).map(|(_, floor)| *floor);
+    let mut upward = Vec::new();
+    for path in rust_files(&root().join("src")) {
+        let inside = path.strip_prefix(root().join("src")).unwrap();
+        let room = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
+        let Some(floor) = floor_of(room) else { continue };
+        for used in used_rooms(&fs::read_to_string(&path).unwrap()) {
+            let words_or_self = floor == 0 || used == room;
+            match floor_of(&used) {
+                Some(other) if other < floor || (other == floor && words_or_self) => {}
+                Some(_) => upward.push(format!("{} uses {used}", inside.display())),
+                None => {}
+            }
+        }
+    }
+    assert_eq!(upward, Vec::<String>::new());
+}
+
+#[test]
+fn every_room_stands_on_a_floor() {
+    let floors = floors();
+    for entry in fs::read_dir(root().join("src")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let room = name.trim_end_matches(".rs");
+        let listed = floors.iter().any(|(known, _)| known == room);
+        assert!(listed || ["lib", "main"].contains(&room), "src/{name} is not in lib.rs");
+    }
+}
+
+#[test]
+fn every_file_opens_with_a_sentence() {
+    for dir in ["src", "tests"] {
+        for path in rust_files(&root().join(dir)) {
+            let text = fs::read_to_string(&path).unwrap();
+            let opening: Vec<&str> = text.lines().take_while(|line| line.starts_with("//! ")).collect();
+            let sentence = opening.join(" ");
+            let whole = sentence.ends_with(['.', '!', '?', '*', '`', ':']) || sentence.contains(". ");
+            assert!(!opening.is_empty() && whole, "{} opens with {opening:?}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_project_speaks_of_itself_alone() {
+    let output = std::process::Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output().unwrap();
+    let files = String::from_utf8(output.stdout).unwrap();
+    for file in files.split('\0').filter(|file| !file.is_empty() && !file.ends_with(".wasm")) {
+        let Ok(text) = fs::read_to_string(root().join(file)) else { continue };
+        for phrase in [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("unimplemented", "!(")] {
+            assert!(!text.contains(phrase), "{file} holds {phrase}");
+        }
+    }
+}
