@@ -18,7 +18,9 @@ impl Clock {
 
     /// A clock whose wall time is told by `wall`; its monotonic time is the runtime's.
     pub fn with_wall(wall: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        Self { wall: Arc::new(wall) }
+        Self {
+            wall: Arc::new(wall),
+        }
     }
 
     /// For deadlines and waits. A test's paused runtime pauses it too.
@@ -33,7 +35,10 @@ impl Clock {
 
     /// The wall clock in milliseconds since 1970; 0 before that.
     pub fn wall_ms(&self) -> u64 {
-        let since_1970 = self.wall().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let since_1970 = self
+            .wall()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
         u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
     }
 }

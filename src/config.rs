@@ -20,7 +20,9 @@ pub struct Config {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("port 65535 leaves no port for the HTTP gateway, which listens on the next one; use a lower port")]
+    #[error(
+        "port 65535 leaves no port for the HTTP gateway, which listens on the next one; use a lower port"
+    )]
     NoGatewayPort,
     #[error("no directory for the node's data is known; give one with --data-dir")]
     NoDataDir,
@@ -37,7 +39,11 @@ impl Config {
 
 /// Where data goes when nobody says: systemd's state directory, else the XDG state directory.
 pub fn default_data_dir() -> Result<PathBuf, ConfigError> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     set("STATE_DIRECTORY")
         .or_else(|| set("XDG_STATE_HOME").map(|state| state.join("plexspaces")))
         .or_else(|| set("HOME").map(|home| home.join(".local/state/plexspaces")))

@@ -82,7 +82,12 @@ struct Parts {
 
 impl ActorId {
     /// The one worker of an application that has no supervision tree.
-    pub fn worker(tenant: &Scope, namespace: &Scope, application: &ApplicationName, node: &NodeId) -> Self {
+    pub fn worker(
+        tenant: &Scope,
+        namespace: &Scope,
+        application: &ApplicationName,
+        node: &NodeId,
+    ) -> Self {
         Self(Arc::new(Parts {
             address: format!("{application}@{node}").into(),
             tenant: tenant.clone(),
@@ -207,7 +212,19 @@ mod tests {
         for good in ["calculator", "a", "9", "fw.v1_2-b", &"x".repeat(128)] {
             assert!(ApplicationName::parse(good).is_ok(), "{good:?} is refused");
         }
-        for bad in ["", ".", "..", "../x", "a/b", "a b", "-a", "_a", "é", "a\0", &"x".repeat(129)] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "../x",
+            "a/b",
+            "a b",
+            "-a",
+            "_a",
+            "é",
+            "a\0",
+            &"x".repeat(129),
+        ] {
             assert!(ApplicationName::parse(bad).is_err(), "{bad:?} passes");
         }
     }

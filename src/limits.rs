@@ -43,6 +43,8 @@ pub const FIRST_REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 pub const HEADERS_TIME_MAX: Duration = Duration::from_secs(10);
 /// A connection on which nothing is asked and nothing answered.
 pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(75);
+/// What open connections get to end once a stopping node has answered everything.
+pub const CLOSING_TIME_MAX: Duration = Duration::from_secs(1);
 /// All request headers together.
 pub const HEADERS_BYTES_MAX: usize = 32 * KIB;
 /// Requests in flight on one HTTP/2 connection.
@@ -100,7 +102,7 @@ pub const GUEST_STDERR_TAIL_BYTES: usize = 2 * KIB;
 /// Lines that one guest may log in a second before the rest of that second is only counted.
 pub const GUEST_LINES_PER_SECOND_MAX: u32 = 200;
 /// Native stack for one guest call; deeper recursion traps.
-pub const GUEST_STACK_BYTES: usize = 512 * KIB;
+pub const GUEST_STACK_BYTES: usize = MIB;
 
 // ── compiling ───────────────────────────────────────────────────────────────
 

@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use plexspaces_node::{cli, wasm::compile};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args_os().skip(1).map(|text| text.to_string_lossy().into_owned()).collect();
+    let arguments: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|text| text.to_string_lossy().into_owned())
+        .collect();
     if let [first, rest @ ..] = arguments.as_slice()
         && first == compile::ARGUMENT
     {

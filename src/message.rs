@@ -44,7 +44,11 @@ impl Message {
     /// What the message weighs in a mailbox: its parts, and the room its bookkeeping takes.
     pub fn weight(&self) -> usize {
         const BOOKKEEPING: usize = 128;
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let headers: usize = self
+            .headers
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
         BOOKKEEPING + self.from.len() + self.message_type.len() + self.payload.len() + headers
     }
 }
@@ -59,7 +63,9 @@ pub struct Envelope {
 impl Envelope {
     /// Nobody waits for it any more: an ask whose deadline passed before its turn came.
     pub fn is_stale(&self) -> bool {
-        self.reply.as_ref().is_some_and(|reply| reply.sender.is_closed())
+        self.reply
+            .as_ref()
+            .is_some_and(|reply| reply.sender.is_closed())
     }
 }
 

@@ -32,21 +32,37 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     let actors = Actors::new(config.node_id.clone(), Clock::system());
     let wasm = Wasm::new(&storage, actors.clone())?;
     let applications = Applications::new(storage, actors.clone(), wasm);
-    let shutdown = Shutdown::new();
+    let shutdown = Shutdown::default();
 
-    log::info!("node {} keeps its data in {}", config.node_id, config.data_dir.display());
+    log::info!(
+        "node {} keeps its data in {}",
+        config.node_id,
+        config.data_dir.display()
+    );
     log::info!("gRPC port on {}", listeners.grpc_addr()?);
-    log::info!("Starting HTTP gateway server on http://{}", listeners.gateway_addr()?);
+    log::info!(
+        "Starting HTTP gateway server on http://{}",
+        listeners.gateway_addr()?
+    );
     let doors = listeners.open(&Door::new(applications.clone(), actors, shutdown.clone()));
 
     stop.await;
-    log::info!("stopping: finishing what is in flight within {:?}", config.drain_time);
+    log::info!(
+        "stopping: finishing what is in flight within {:?}",
+        config.drain_time
+    );
     shutdown.begin();
-    if tokio::time::timeout(config.drain_time, shutdown.finished()).await.is_err() {
-        log::warn!("not everything in flight ended within {:?}; it is cut off", config.drain_time);
+    if tokio::time::timeout(config.drain_time, shutdown.finished())
+        .await
+        .is_err()
+    {
+        log::warn!(
+            "not everything in flight ended within {:?}; it is cut off",
+            config.drain_time
+        );
     }
+    doors.close().await;
     applications.close().await;
-    drop(doors);
     log::info!("stopped");
     Ok(())
 }

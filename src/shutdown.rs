@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Held by everyone who must hear of the stop; cloning is cheap.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Shutdown {
     stopping: Arc<watch::Sender<bool>>,
     /// Each piece of work in flight holds a receiver; when none is left, all is finished.
@@ -15,10 +15,6 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    pub fn new() -> Self {
-        Self { stopping: Arc::new(watch::Sender::new(false)), in_flight: Arc::new(watch::Sender::new(())) }
-    }
-
     /// Asks everyone to stop. There is no way back.
     pub fn begin(&self) {
         self.stopping.send_replace(true);
@@ -36,7 +32,10 @@ impl Shutdown {
     }
 
     /// Runs `work` to its end as a task that a draining node waits for, whether or not anyone awaits it.
-    pub fn finish<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    pub fn finish<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
         let permit = self.in_flight.subscribe();
         tokio::spawn(async move {
             let _permit = permit;

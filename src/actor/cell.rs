@@ -14,7 +14,11 @@ pub(super) enum Exit {
 }
 
 /// Handles what arrives until `stop` turns true. The message in hand is always finished first.
-pub(super) async fn live<B: Behavior>(behavior: &mut B, mailbox: &Mailbox, stop: &mut watch::Receiver<bool>) -> Exit {
+pub(super) async fn live<B: Behavior>(
+    behavior: &mut B,
+    mailbox: &Mailbox,
+    stop: &mut watch::Receiver<bool>,
+) -> Exit {
     loop {
         tokio::select! {
             biased;

@@ -35,9 +35,18 @@ pub(super) struct Listing {
 impl Directory {
     pub fn list(&self, id: ActorId, mailbox: Arc<Mailbox>) -> Listing {
         let mut state = self.state.lock().unwrap();
-        state.by_type.entry(id.actor_type().into()).or_default().push(id.clone());
-        state.by_address.insert(id.address().clone(), (id.clone(), mailbox));
-        Listing { id, directory: self.clone() }
+        state
+            .by_type
+            .entry(id.actor_type().into())
+            .or_default()
+            .push(id.clone());
+        state
+            .by_address
+            .insert(id.address().clone(), (id.clone(), mailbox));
+        Listing {
+            id,
+            directory: self.clone(),
+        }
     }
 
     /// An address as a sender wrote it, with or without `@NODE`.
@@ -49,14 +58,22 @@ impl Directory {
         if address.contains('@') {
             return None;
         }
-        state.by_address.get(format!("{address}@{node}").as_str()).cloned()
+        state
+            .by_address
+            .get(format!("{address}@{node}").as_str())
+            .cloned()
     }
 
     pub fn find(&self, tenant: &Scope, namespace: &str, actor_type: &str) -> Match {
         let state = self.state.lock().unwrap();
-        let bearers = state.by_type.get(actor_type).map(Vec::as_slice).unwrap_or_default();
+        let bearers = state
+            .by_type
+            .get(actor_type)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         let meant = |id: &&ActorId| {
-            id.tenant() == tenant && (&**id.namespace() == namespace || &**id.application() == namespace)
+            id.tenant() == tenant
+                && (&**id.namespace() == namespace || &**id.application() == namespace)
         };
         let mut found: Vec<ActorId> = bearers.iter().filter(meant).cloned().collect();
         match found.len() {

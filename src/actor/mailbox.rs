@@ -17,7 +17,10 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { messages_max: limits::MAILBOX_MESSAGES_MAX, bytes_max: limits::MAILBOX_BYTES_MAX }
+        Self {
+            messages_max: limits::MAILBOX_MESSAGES_MAX,
+            bytes_max: limits::MAILBOX_BYTES_MAX,
+        }
     }
 }
 
@@ -43,7 +46,11 @@ struct State {
 
 impl Mailbox {
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, state: Mutex::default(), arrived: Notify::new() }
+        Self {
+            bounds,
+            state: Mutex::default(),
+            arrived: Notify::new(),
+        }
     }
 
     pub fn push(&self, envelope: Envelope) -> Result<(), PushError> {
@@ -52,7 +59,9 @@ impl Mailbox {
         if state.closed {
             return Err(PushError::Closed);
         }
-        if state.waiting.len() >= self.bounds.messages_max || state.bytes + weight > self.bounds.bytes_max {
+        if state.waiting.len() >= self.bounds.messages_max
+            || state.bytes + weight > self.bounds.bytes_max
+        {
             return Err(PushError::Full);
         }
         state.bytes += weight;

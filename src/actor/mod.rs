@@ -59,7 +59,11 @@ pub enum SendError {
 
 impl Actors {
     pub fn new(node: NodeId, clock: Clock) -> Self {
-        Self { node, clock, directory: Directory::default() }
+        Self {
+            node,
+            clock,
+            directory: Directory::default(),
+        }
     }
 
     pub fn node(&self) -> &NodeId {
@@ -84,25 +88,54 @@ impl Actors {
     }
 
     /// Starts an actor and answers once it runs. One whose first start fails leaves nothing.
-    pub async fn spawn<S: Start>(&self, id: ActorId, bounds: Bounds, start: S) -> Result<Actor, Fault> {
+    pub async fn spawn<S: Start>(
+        &self,
+        id: ActorId,
+        bounds: Bounds,
+        start: S,
+    ) -> Result<Actor, Fault> {
         let behavior = start.start().await?;
         let mailbox = Arc::new(Mailbox::new(bounds));
         let listing = self.directory.list(id.clone(), mailbox.clone());
-        Ok(supervisor::supervise(id, mailbox, listing, start, behavior, self.clock.clone()))
+        Ok(supervisor::supervise(
+            id,
+            mailbox,
+            listing,
+            start,
+            behavior,
+            self.clock.clone(),
+        ))
     }
 
     /// Puts a message into a mailbox and waits for nothing.
     pub fn tell(&self, to: &str, message: Message) -> Result<MessageId, SendError> {
         let id = message.id;
-        self.deliver(to, Envelope { message, reply: None })?;
+        self.deliver(
+            to,
+            Envelope {
+                message,
+                reply: None,
+            },
+        )?;
         Ok(id)
     }
 
     /// Sends a message and waits for its answer until the deadline. The deadline ends the wait, not the work;
     /// a message whose deadline has passed before its turn is not handled at all.
-    pub async fn ask(&self, to: &str, message: Message, deadline: Instant) -> Result<Bytes, SendError> {
+    pub async fn ask(
+        &self,
+        to: &str,
+        message: Message,
+        deadline: Instant,
+    ) -> Result<Bytes, SendError> {
         let (reply, answer) = Reply::channel();
-        let address = self.deliver(to, Envelope { message, reply: Some(reply) })?;
+        let address = self.deliver(
+            to,
+            Envelope {
+                message,
+                reply: Some(reply),
+            },
+        )?;
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(Ok(payload))) => Ok(payload),
             Ok(Ok(Err(failure))) => Err(SendError::Failed(failure)),

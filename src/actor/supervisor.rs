@@ -52,7 +52,10 @@ impl Actor {
     pub async fn stop(mut self, grace: Duration) {
         self.stop.send_replace(true);
         if within(grace, &mut self.task).await.is_none() {
-            log::warn!("actor {} did not stop within {grace:?}; it is ended", self.id);
+            log::warn!(
+                "actor {} did not stop within {grace:?}; it is ended",
+                self.id
+            );
         }
     }
 }
@@ -75,14 +78,25 @@ pub(super) fn supervise<S: Start>(
 ) -> Actor {
     let (stop, mut stop_wished) = watch::channel(false);
     let status = Arc::new(Mutex::new(Status::default()));
-    let watched = Watched { id: id.clone(), mailbox: mailbox.clone(), status: status.clone(), clock };
+    let watched = Watched {
+        id: id.clone(),
+        mailbox: mailbox.clone(),
+        status: status.clone(),
+        clock,
+    };
     let task = tokio::spawn(async move {
         // The actor leaves the directory when its task ends, however that comes about.
         let _listing = listing;
         watched.keep_alive(start, behavior, &mut stop_wished).await;
         watched.mailbox.close();
     });
-    Actor { id, mailbox, stop, status, task }
+    Actor {
+        id,
+        mailbox,
+        stop,
+        status,
+        task,
+    }
 }
 
 struct Watched {
@@ -93,7 +107,12 @@ struct Watched {
 }
 
 impl Watched {
-    async fn keep_alive<S: Start>(&self, start: S, first: S::Behavior, stop: &mut watch::Receiver<bool>) {
+    async fn keep_alive<S: Start>(
+        &self,
+        start: S,
+        first: S::Behavior,
+        stop: &mut watch::Receiver<bool>,
+    ) {
         let mut recent = Recent::default();
         let mut next = Ok(first);
         loop {
@@ -121,7 +140,10 @@ impl Watched {
 
     fn fails_with(&self, fault: &Fault) {
         let (max, window) = (limits::RESTARTS_MAX, limits::RESTART_WINDOW);
-        log::error!("actor {} has failed: more than {max} restarts within {window:?}, the last one: {fault}", self.id);
+        log::error!(
+            "actor {} has failed: more than {max} restarts within {window:?}, the last one: {fault}",
+            self.id
+        );
         let mut status = self.status.lock().unwrap();
         status.failed = true;
         status.last_error = Some(fault.to_string());
@@ -140,9 +162,14 @@ struct Recent(VecDeque<Instant>);
 
 impl Recent {
     fn decide(&mut self, now: Instant) -> Verdict {
-        self.0.retain(|&at| now.duration_since(at) <= limits::RESTART_WINDOW);
+        self.0
+            .retain(|&at| now.duration_since(at) <= limits::RESTART_WINDOW);
         self.0.push_back(now);
-        if self.0.len() > limits::RESTARTS_MAX { Verdict::GiveUp } else { Verdict::Restart }
+        if self.0.len() > limits::RESTARTS_MAX {
+            Verdict::GiveUp
+        } else {
+            Verdict::Restart
+        }
     }
 }
 
@@ -155,7 +182,9 @@ mod tests {
         let start = Instant::now();
         let check = |offsets_ms: &[u64], expected: Verdict| {
             let mut recent = Recent::default();
-            let verdicts = offsets_ms.iter().map(|&ms| recent.decide(start + Duration::from_millis(ms)));
+            let verdicts = offsets_ms
+                .iter()
+                .map(|&ms| recent.decide(start + Duration::from_millis(ms)));
             assert_eq!(verdicts.last(), Some(expected), "after {offsets_ms:?}");
         };
         check(&[0], Verdict::Restart);

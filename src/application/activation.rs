@@ -13,11 +13,23 @@ use crate::wasm::Starter;
 
 impl Applications {
     /// Makes the program, starts the worker, and keeps the module last: only what runs is worth keeping.
-    pub(super) async fn activate(&self, spec: Spec, artifact: Artifact) -> Result<Application, Refusal> {
+    pub(super) async fn activate(
+        &self,
+        spec: Spec,
+        artifact: Artifact,
+    ) -> Result<Application, Refusal> {
         let digest = artifact.digest;
-        let program = self.wasm.program(digest, artifact.path(), artifact.bytes, &spec.limits).await?;
+        let program = self
+            .wasm
+            .program(digest, artifact.path(), artifact.bytes, &spec.limits)
+            .await?;
         let kind = program.kind();
-        let actor = ActorId::worker(&spec.tenant, &spec.namespace, &spec.name, self.actors.node());
+        let actor = ActorId::worker(
+            &spec.tenant,
+            &spec.namespace,
+            &spec.name,
+            self.actors.node(),
+        );
         let starter = Starter {
             program,
             actor: actor.clone(),
@@ -25,13 +37,23 @@ impl Applications {
             env: spec.env.clone().into_iter().collect(),
             initial_state: Bytes::new(),
         };
-        let bounds = Bounds { messages_max: spec.mailbox_messages_max, bytes_max: limits::MAILBOX_BYTES_MAX };
+        let bounds = Bounds {
+            messages_max: spec.mailbox_messages_max,
+            bytes_max: limits::MAILBOX_BYTES_MAX,
+        };
         let worker = self.actors.spawn(actor, bounds, starter).await?;
         if let Err(error) = self.storage.artifacts.keep(artifact).await {
             worker.stop(limits::SHUTDOWN_GRACE).await;
             return Err(error.into());
         }
         let clock = self.actors.clock();
-        Ok(Application { spec, digest, kind, deployed_at: clock.wall(), started: clock.now(), worker })
+        Ok(Application {
+            spec,
+            digest,
+            kind,
+            deployed_at: clock.wall(),
+            started: clock.now(),
+            worker,
+        })
     }
 }

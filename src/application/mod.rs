@@ -37,10 +37,16 @@ pub struct Applications {
 /// A name in use, and how far along its application is.
 enum Slot {
     /// Reserved by a deploy that has not ended.
-    Activating { id: ApplicationId, digest: Digest },
+    Activating {
+        id: ApplicationId,
+        digest: Digest,
+    },
     Active(Box<Application>),
     /// Its actors are being stopped; the module is still theirs.
-    Stopping { id: ApplicationId, digest: Digest },
+    Stopping {
+        id: ApplicationId,
+        digest: Digest,
+    },
 }
 
 struct Application {
@@ -85,7 +91,12 @@ pub struct ActorOverview {
 
 impl Applications {
     pub fn new(storage: Storage, actors: Actors, wasm: Wasm) -> Self {
-        Self { storage, actors, wasm, table: Arc::default() }
+        Self {
+            storage,
+            actors,
+            wasm,
+            table: Arc::default(),
+        }
     }
 
     /// Opens an upload for a module on its way in.
@@ -101,7 +112,11 @@ impl Applications {
         let digest = artifact.digest;
         match self.activate(spec, artifact).await {
             Ok(application) => {
-                log::info!("application {} {} is running", application.spec.name, application.spec.version);
+                log::info!(
+                    "application {} {} is running",
+                    application.spec.name,
+                    application.spec.version
+                );
                 reservation.fill(application);
                 Ok(Status::Running)
             }
@@ -129,13 +144,22 @@ impl Applications {
     /// Every application, in the order of their names.
     pub fn list(&self) -> Vec<Overview> {
         let table = self.table.lock().unwrap();
-        table.values().filter_map(Slot::active).map(|application| self.overview(application)).collect()
+        table
+            .values()
+            .filter_map(Slot::active)
+            .map(|application| self.overview(application))
+            .collect()
     }
 
     pub fn get(&self, name: &str) -> Result<Overview, Refusal> {
         let table = self.table.lock().unwrap();
-        let found = table.iter().find(|(known, _)| &***known == name).and_then(|(_, slot)| slot.active());
-        found.map(|application| self.overview(application)).ok_or_else(|| unknown(&table, name))
+        let found = table
+            .iter()
+            .find(|(known, _)| &***known == name)
+            .and_then(|(_, slot)| slot.active());
+        found
+            .map(|application| self.overview(application))
+            .ok_or_else(|| unknown(&table, name))
     }
 
     /// Stops every application, the latest first.
@@ -168,11 +192,23 @@ impl Applications {
             return Err(Refusal::new(Kind::AlreadyExists, text));
         }
         if table.len() >= limits::APPLICATIONS_MAX {
-            let text = format!("this node runs {} applications, its most; undeploy one first", table.len());
+            let text = format!(
+                "this node runs {} applications, its most; undeploy one first",
+                table.len()
+            );
             return Err(Refusal::new(Kind::Exhausted, text));
         }
-        table.insert(spec.name.clone(), Slot::Activating { id: spec.application_id.clone(), digest });
-        Ok(Some(Reservation { name: spec.name.clone(), table: self.table.clone() }))
+        table.insert(
+            spec.name.clone(),
+            Slot::Activating {
+                id: spec.application_id.clone(),
+                digest,
+            },
+        );
+        Ok(Some(Reservation {
+            name: spec.name.clone(),
+            table: self.table.clone(),
+        }))
     }
 
     /// Takes an active application out of service; its name stays taken until it has stopped.
@@ -182,11 +218,17 @@ impl Applications {
             return Err(unknown(&table, name));
         };
         let slot = table.get_mut(&name).expect("its key was just found");
-        let stopping = Slot::Stopping { id: slot.id().clone(), digest: slot.digest() };
+        let stopping = Slot::Stopping {
+            id: slot.id().clone(),
+            digest: slot.digest(),
+        };
         match std::mem::replace(slot, stopping) {
             Slot::Active(application) => Ok((name, application)),
             busy => {
-                let text = format!("application {name} is {}; try again in a moment", busy.status().in_words());
+                let text = format!(
+                    "application {name} is {}; try again in a moment",
+                    busy.status().in_words()
+                );
                 *slot = busy;
                 Err(Refusal::new(Kind::FailedPrecondition, text))
             }
@@ -194,7 +236,11 @@ impl Applications {
     }
 
     fn is_used(&self, digest: Digest) -> bool {
-        self.table.lock().unwrap().values().any(|slot| slot.digest() == digest)
+        self.table
+            .lock()
+            .unwrap()
+            .values()
+            .any(|slot| slot.digest() == digest)
     }
 
     async fn forget_unused(&self, digest: Digest) {
@@ -209,7 +255,11 @@ impl Applications {
         let id = application.worker.id();
         Overview {
             spec: application.spec.clone(),
-            status: if worker.failed { Status::Failed } else { Status::Running },
+            status: if worker.failed {
+                Status::Failed
+            } else {
+                Status::Running
+            },
             digest: application.digest,
             kind: application.kind,
             deployed_at: application.deployed_at,
@@ -263,7 +313,9 @@ impl Slot {
             Self::Active(running) if running.spec == *spec && running.digest == digest => {
                 match running.worker.status().last_error {
                     Some(error) if running.worker.status().failed => {
-                        format!("application {name} has failed: {error}; undeploy it first, then deploy again")
+                        format!(
+                            "application {name} has failed: {error}; undeploy it first, then deploy again"
+                        )
                     }
                     _ => return Ok(()),
                 }
@@ -272,7 +324,10 @@ impl Slot {
                 "application {name} is running version {}; undeploy it first, upgrades in place are not provided yet",
                 running.spec.version
             ),
-            busy => format!("application {name} is {}; try again in a moment", busy.status().in_words()),
+            busy => format!(
+                "application {name} is {}; try again in a moment",
+                busy.status().in_words()
+            ),
         };
         Err(Refusal::new(Kind::AlreadyExists, text))
     }
@@ -307,7 +362,10 @@ struct Reservation {
 
 impl Reservation {
     fn fill(self, application: Application) {
-        self.table.lock().unwrap().insert(self.name.clone(), Slot::Active(Box::new(application)));
+        self.table
+            .lock()
+            .unwrap()
+            .insert(self.name.clone(), Slot::Active(Box::new(application)));
     }
 
     fn release(self) {}
@@ -329,7 +387,10 @@ fn unknown(table: &BTreeMap<ApplicationName, Slot>, name: &str) -> Refusal {
         None => "; GET /api/v1/applications lists those deployed".into(),
     };
     let shown: String = name.chars().take(128).collect();
-    Refusal::new(Kind::NotFound, format!("no application named {shown:?}{hint}"))
+    Refusal::new(
+        Kind::NotFound,
+        format!("no application named {shown:?}{hint}"),
+    )
 }
 
 impl From<ProgramError> for Refusal {
@@ -346,8 +407,13 @@ impl From<ProgramError> for Refusal {
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Broken(text) => Self::new(Kind::Unprocessable, format!("the module does not start: {text}")),
-            Fault::NoRoom(text) => Self::new(Kind::Exhausted, format!("{text}; undeploy something first")),
+            Fault::Broken(text) => Self::new(
+                Kind::Unprocessable,
+                format!("the module does not start: {text}"),
+            ),
+            Fault::NoRoom(text) => {
+                Self::new(Kind::Exhausted, format!("{text}; undeploy something first"))
+            }
         }
     }
 }

@@ -43,7 +43,8 @@ impl Spec {
 
     /// The same, overlaid with the `config` part of the form. The refusal names the line and the key.
     pub fn with_config(mut self, text: &str) -> Result<Self, Refusal> {
-        let written: Written = toml::from_str(text).map_err(|error| refused(&in_one_line(text, &error)))?;
+        let written: Written =
+            toml::from_str(text).map_err(|error| refused(&in_one_line(text, &error)))?;
         same("name", written.name.as_deref(), &self.name)?;
         same("version", written.version.as_deref(), &self.version)?;
         if written.application_type == ApplicationType::Library {
@@ -70,8 +71,12 @@ impl Spec {
             }
         }
         self.env = written.env;
-        if self.env.iter().any(|(name, value)| name.is_empty() || name.contains(['=', '\0']) || value.contains('\0')) {
-            return Err(refused("[env] has a name that is empty or holds '=', or a NUL; rename it"));
+        if self.env.iter().any(|(name, value)| {
+            name.is_empty() || name.contains(['=', '\0']) || value.contains('\0')
+        }) {
+            return Err(refused(
+                "[env] has a name that is empty or holds '=', or a NUL; rename it",
+            ));
         }
         written.limits.apply(&mut self)?;
         Ok(self)
@@ -132,16 +137,42 @@ impl WrittenLimits {
             let time = time.parse()?;
             let allowed = Duration::from_millis(1)..=limits::GUEST_TIME_MAX;
             if !allowed.contains(&time) {
-                return Err(refused("limits.max_execution_time must lie between 1ms and 1h"));
+                return Err(refused(
+                    "limits.max_execution_time must lie between 1ms and 1h",
+                ));
             }
             guest.execution_time_max = time;
         }
         let memory_max = limits::GUEST_MEMORY_BYTES_MAX;
-        bounded("max_memory_bytes", self.max_memory_bytes, 65_536, memory_max, &mut guest.memory_bytes_max)?;
-        bounded("max_message_bytes", self.max_message_bytes, 1, MIB, &mut guest.message_bytes_max)?;
+        bounded(
+            "max_memory_bytes",
+            self.max_memory_bytes,
+            65_536,
+            memory_max,
+            &mut guest.memory_bytes_max,
+        )?;
+        bounded(
+            "max_message_bytes",
+            self.max_message_bytes,
+            1,
+            MIB,
+            &mut guest.message_bytes_max,
+        )?;
         let table_max = limits::GUEST_TABLE_ELEMENTS_MAX;
-        bounded("max_table_elements", self.max_table_elements, 0, table_max, &mut guest.table_elements_max)?;
-        bounded("max_mailbox", self.max_mailbox, 1, 1_000_000, &mut spec.mailbox_messages_max)
+        bounded(
+            "max_table_elements",
+            self.max_table_elements,
+            0,
+            table_max,
+            &mut guest.table_elements_max,
+        )?;
+        bounded(
+            "max_mailbox",
+            self.max_mailbox,
+            1,
+            1_000_000,
+            &mut spec.mailbox_messages_max,
+        )
     }
 }
 
@@ -151,7 +182,11 @@ impl WrittenDuration {
             Self::Seconds(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
             Self::Text(text) => humantime::parse_duration(text).ok(),
         };
-        parsed.ok_or_else(|| refused("limits.max_execution_time is not a duration; write \"30s\" or a number of seconds"))
+        parsed.ok_or_else(|| {
+            refused(
+                "limits.max_execution_time is not a duration; write \"30s\" or a number of seconds",
+            )
+        })
     }
 }
 
@@ -160,9 +195,9 @@ where
     T: PartialOrd + std::fmt::Display,
 {
     match written {
-        Some(value) if value < min || value > max => {
-            Err(refused(&format!("limits.{key} is {value}; it must lie between {min} and {max}")))
-        }
+        Some(value) if value < min || value > max => Err(refused(&format!(
+            "limits.{key} is {value}; it must lie between {min} and {max}"
+        ))),
         Some(value) => {
             *place = value;
             Ok(())
@@ -174,7 +209,9 @@ where
 fn same(key: &str, written: Option<&str>, form: &str) -> Result<(), Refusal> {
     match written {
         Some(written) if written != form => {
-            let text = format!("{key} is {written:?} here and {form:?} in the form; make them equal or leave one out");
+            let text = format!(
+                "{key} is {written:?} here and {form:?} in the form; make them equal or leave one out"
+            );
             Err(refused(&text))
         }
         _ => Ok(()),
@@ -186,20 +223,31 @@ fn in_one_line(text: &str, error: &toml::de::Error) -> String {
     match error.span() {
         Some(span) => {
             let before = &text[..span.start.min(text.len())];
-            let (line, line_start) = (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |at| at + 1));
+            let (line, line_start) = (
+                before.matches('\n').count() + 1,
+                before.rfind('\n').map_or(0, |at| at + 1),
+            );
             let shown = text[line_start..].lines().next().unwrap_or_default().trim();
-            format!("line {line}: {message}: {:?}", shown.chars().take(80).collect::<String>())
+            format!(
+                "line {line}: {message}: {:?}",
+                shown.chars().take(80).collect::<String>()
+            )
         }
         None => message,
     }
 }
 
 fn not_yet(what: &str) -> Refusal {
-    refused(&format!("{what} is not supported by this node yet; leave it out"))
+    refused(&format!(
+        "{what} is not supported by this node yet; leave it out"
+    ))
 }
 
 fn refused(text: &str) -> Refusal {
-    Refusal::new(Kind::Unprocessable, format!("the config is refused: {text}"))
+    Refusal::new(
+        Kind::Unprocessable,
+        format!("the config is refused: {text}"),
+    )
 }
 
 #[cfg(test)]
@@ -218,7 +266,10 @@ mod tests {
              [limits]\nmax_execution_time = '250ms'\nmax_mailbox = 5\n",
         )
         .unwrap();
-        assert_eq!((&*spec.namespace, spec.description.as_str()), ("shop", "adds"));
+        assert_eq!(
+            (&*spec.namespace, spec.description.as_str()),
+            ("shop", "adds")
+        );
         assert_eq!(spec.env["MODE"], "fast");
         assert_eq!(spec.limits.execution_time_max, Duration::from_millis(250));
         assert_eq!(spec.mailbox_messages_max, 5);
@@ -235,10 +286,19 @@ mod tests {
         };
         check("nmae = 'x'", &["line 1", "nmae", "expected one of"]);
         check("[limits]\nmax_mailbox = 'many'", &["line 2", "max_mailbox"]);
-        check("[limits]\nmax_mailbox = 0", &["max_mailbox", "between 1 and"]);
+        check(
+            "[limits]\nmax_mailbox = 0",
+            &["max_mailbox", "between 1 and"],
+        );
         check("name = 'other'", &["name", "other", "calc"]);
-        check("[supervisor]\nstrategy = 'one_for_one'", &["[supervisor]", "yet"]);
+        check(
+            "[supervisor]\nstrategy = 'one_for_one'",
+            &["[supervisor]", "yet"],
+        );
         check("x = [", &["line 1"]);
-        check("[limits]\nmax_execution_time = 'soon'", &["max_execution_time", "30s"]);
+        check(
+            "[limits]\nmax_execution_time = 'soon'",
+            &["max_execution_time", "30s"],
+        );
     }
 }

@@ -28,7 +28,9 @@ pub fn run(arguments: &[&str]) -> u8 {
         return 0;
     }
     let done = match Arguments::from_args(&["plexspaces"], arguments) {
-        Ok(Arguments { command: Command::Start(start) }) => start.run(),
+        Ok(Arguments {
+            command: Command::Start(start),
+        }) => start.run(),
         Err(exit) if exit.status.is_ok() => {
             println!("{}", exit.output.trim_end());
             return 0;

@@ -37,8 +37,12 @@ impl Start {
     pub fn run(self) -> anyhow::Result<()> {
         let config = self.config()?;
         let level = env_logger::Env::new().filter_or("PLEXSPACES_LOG", "info");
-        env_logger::Builder::from_env(level).format_timestamp_millis().init();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        env_logger::Builder::from_env(level)
+            .format_timestamp_millis()
+            .init();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(async {
             let stop = stop_signal().context("cannot listen for signals")?;
             Ok(node::run(config, stop).await?)
@@ -47,11 +51,14 @@ impl Start {
 
     fn config(self) -> anyhow::Result<Config> {
         let or_env = |flag: Option<String>, name: &str, default: &str| {
-            flag.or_else(|| std::env::var(name).ok().filter(|value| !value.is_empty())).unwrap_or(default.into())
+            flag.or_else(|| std::env::var(name).ok().filter(|value| !value.is_empty()))
+                .unwrap_or(default.into())
         };
         let node_id = or_env(self.node_id, "PLEXSPACES_NODE_ID", "node-1");
         let listen_addr = or_env(self.listen_addr, "PLEXSPACES_LISTEN_ADDR", "127.0.0.1:8000");
-        let from_env = std::env::var_os("PLEXSPACES_DATA_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let from_env = std::env::var_os("PLEXSPACES_DATA_DIR")
+            .filter(|dir| !dir.is_empty())
+            .map(PathBuf::from);
         let data_dir = match self.data_dir.or(from_env) {
             Some(dir) => dir,
             None => config::default_data_dir()?,
@@ -68,12 +75,17 @@ impl Start {
 
 fn parse_address(text: &str) -> anyhow::Result<SocketAddr> {
     let spelled_out = text.replacen("localhost:", "127.0.0.1:", 1);
-    spelled_out.parse().map_err(|_| anyhow!("--listen-addr {text:?} is not ADDRESS:PORT, such as 0.0.0.0:8000"))
+    spelled_out
+        .parse()
+        .map_err(|_| anyhow!("--listen-addr {text:?} is not ADDRESS:PORT, such as 0.0.0.0:8000"))
 }
 
 /// Resolves at the first SIGTERM or SIGINT; from then on another one ends the process.
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     Ok(async move {
         first(&mut terminate, &mut interrupt).await;
         tokio::spawn(async move {

@@ -169,7 +169,10 @@ impl<'a> Payload<'a> {
         } else if let Ok(text) = std::str::from_utf8(bytes) {
             (Self::Text(text), "utf8")
         } else {
-            (Self::Base64(base64::engine::general_purpose::STANDARD.encode(bytes)), "base64")
+            (
+                Self::Base64(base64::engine::general_purpose::STANDARD.encode(bytes)),
+                "base64",
+            )
         }
     }
 }

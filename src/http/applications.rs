@@ -7,7 +7,12 @@ use super::{Door, api};
 
 /// GET /api/v1/applications
 pub fn list(door: &Door) -> Response<Body> {
-    let applications = door.applications.list().iter().map(api::Application::from).collect();
+    let applications = door
+        .applications
+        .list()
+        .iter()
+        .map(api::Application::from)
+        .collect();
     reply::json(&api::Applications { applications })
 }
 
@@ -22,9 +27,15 @@ pub fn one(door: &Door, name: &str) -> Response<Body> {
 /// DELETE /api/v1/applications/{name}
 pub async fn undeploy(door: &Door, name: &str) -> Response<Body> {
     let (applications, name) = (door.applications.clone(), name.to_owned());
-    let undeployed = door.shutdown.finish(async move { applications.undeploy(&name).await }).await;
+    let undeployed = door
+        .shutdown
+        .finish(async move { applications.undeploy(&name).await })
+        .await;
     match undeployed.expect("an undeploy does not panic") {
-        Ok(id) => reply::json(&api::Undeployed { success: true, application_id: id.to_string() }),
+        Ok(id) => reply::json(&api::Undeployed {
+            success: true,
+            application_id: id.to_string(),
+        }),
         Err(refusal) => reply::refuse(&refusal),
     }
 }

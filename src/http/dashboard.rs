@@ -16,27 +16,45 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 
 /// GET /, /dashboard and /dashboard/node/{id}
 pub fn page() -> Response<Body> {
-    let mut response = asset("text/html; charset=utf-8", include_bytes!("assets/index.html"));
+    let mut response = asset(
+        "text/html; charset=utf-8",
+        include_bytes!("assets/index.html"),
+    );
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(POLICY),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
     response
 }
 
 /// GET /assets/dashboard.js
 pub fn script() -> Response<Body> {
-    asset("text/javascript; charset=utf-8", include_bytes!("assets/dashboard.js"))
+    asset(
+        "text/javascript; charset=utf-8",
+        include_bytes!("assets/dashboard.js"),
+    )
 }
 
 /// GET /assets/dashboard.css
 pub fn style() -> Response<Body> {
-    asset("text/css; charset=utf-8", include_bytes!("assets/dashboard.css"))
+    asset(
+        "text/css; charset=utf-8",
+        include_bytes!("assets/dashboard.css"),
+    )
 }
 
 /// GET /api/v1/dashboard/summary
 pub fn summary(door: &Door) -> Response<Body> {
     let applications = door.applications.list();
-    let tenants: BTreeSet<String> = applications.iter().map(|overview| overview.spec.tenant.to_string()).collect();
+    let tenants: BTreeSet<String> = applications
+        .iter()
+        .map(|overview| overview.spec.tenant.to_string())
+        .collect();
     let mut actors_by_type = BTreeMap::new();
     for actor in applications.iter().flat_map(|overview| &overview.actors) {
         *actors_by_type.entry(actor.actor_type.clone()).or_default() += 1;
@@ -57,6 +75,8 @@ pub fn summary(door: &Door) -> Response<Body> {
 
 fn asset(media_type: &'static str, bytes: &'static [u8]) -> Response<Body> {
     let mut response = reply::content(media_type, Bytes::from_static(bytes));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }

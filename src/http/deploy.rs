@@ -18,7 +18,10 @@ use crate::storage::Artifact;
 /// POST /api/v1/applications/deploy
 pub async fn deploy(door: &Door, headers: &HeaderMap, body: Incoming) -> Response<Body> {
     let Ok(_permit) = door.uploads.clone().try_acquire_owned() else {
-        let text = format!("{} uploads are under way, the most at a time; try again soon", limits::UPLOADS_MAX);
+        let text = format!(
+            "{} uploads are under way, the most at a time; try again soon",
+            limits::UPLOADS_MAX
+        );
         let refused = reply::refuse_early(Refusal::new(Kind::Unavailable, text), headers, body);
         return reply::retry_after(refused, limits::UPLOAD_RETRY_AFTER.as_secs());
     };
@@ -26,9 +29,17 @@ pub async fn deploy(door: &Door, headers: &HeaderMap, body: Incoming) -> Respons
         return reply::refuse_early(too_large(), headers, body);
     }
     let body = Arc::new(Mutex::new(body));
-    let received = match timeout(limits::UPLOAD_TIME_MAX, receive(door, headers, body.clone())).await {
+    let received = match timeout(
+        limits::UPLOAD_TIME_MAX,
+        receive(door, headers, body.clone()),
+    )
+    .await
+    {
         Ok(received) => received,
-        Err(_) => Err(Refusal::new(Kind::Malformed, format!("the upload took more than {:?}", limits::UPLOAD_TIME_MAX))),
+        Err(_) => Err(Refusal::new(
+            Kind::Malformed,
+            format!("the upload took more than {:?}", limits::UPLOAD_TIME_MAX),
+        )),
     };
     // The form is dropped by now, so the rest of the body is ours.
     if let Some(body) = Arc::into_inner(body) {
@@ -41,9 +52,17 @@ pub async fn deploy(door: &Door, headers: &HeaderMap, body: Incoming) -> Respons
     let application_id = spec.application_id.to_string();
     let applications = door.applications.clone();
     // From here on a client that leaves changes nothing.
-    let deployed = door.shutdown.finish(async move { applications.deploy(spec, artifact).await }).await;
+    let deployed = door
+        .shutdown
+        .finish(async move { applications.deploy(spec, artifact).await })
+        .await;
     match deployed.expect("a deploy does not panic") {
-        Ok(status) => reply::json(&api::Deployed { success: true, application_id, status: status.name(), error: None }),
+        Ok(status) => reply::json(&api::Deployed {
+            success: true,
+            application_id,
+            status: status.name(),
+            error: None,
+        }),
         Err(refusal) => reply::refuse(&refusal),
     }
 }
@@ -58,22 +77,41 @@ struct Fields {
     artifact: Option<Artifact>,
 }
 
-async fn receive(door: &Door, headers: &HeaderMap, body: Arc<Mutex<Incoming>>) -> Result<(Spec, Artifact), Refusal> {
+async fn receive(
+    door: &Door,
+    headers: &HeaderMap,
+    body: Arc<Mutex<Incoming>>,
+) -> Result<(Spec, Artifact), Refusal> {
     let mut form = Form::new(headers, body)?;
     let mut fields = Fields::default();
     while let Some(part) = form.next().await? {
         let name = part.name().to_owned();
         let repeated = match name.as_str() {
-            "application_id" => fields.application_id.replace(part.text(limits::FIELD_BYTES_MAX).await?).is_some(),
-            "name" => fields.name.replace(part.text(limits::FIELD_BYTES_MAX).await?).is_some(),
-            "version" => fields.version.replace(part.text(limits::FIELD_BYTES_MAX).await?).is_some(),
-            "config" => fields.config.replace(part.text(limits::CONFIG_BYTES_MAX).await?).is_some(),
+            "application_id" => fields
+                .application_id
+                .replace(part.text(limits::FIELD_BYTES_MAX).await?)
+                .is_some(),
+            "name" => fields
+                .name
+                .replace(part.text(limits::FIELD_BYTES_MAX).await?)
+                .is_some(),
+            "version" => fields
+                .version
+                .replace(part.text(limits::FIELD_BYTES_MAX).await?)
+                .is_some(),
+            "config" => fields
+                .config
+                .replace(part.text(limits::CONFIG_BYTES_MAX).await?)
+                .is_some(),
             "wasm_file" if fields.artifact.is_some() => true,
             "wasm_file" => fields.artifact.replace(store(door, part).await?).is_some(),
             _ => return Err(unknown_field(&name)),
         };
         if repeated {
-            return Err(Refusal::new(Kind::Malformed, format!("the field {name} is given twice; send it once")));
+            return Err(Refusal::new(
+                Kind::Malformed,
+                format!("the field {name} is given twice; send it once"),
+            ));
         }
     }
     fields.check()
@@ -94,7 +132,13 @@ async fn store(door: &Door, mut part: Part) -> Result<Artifact, Refusal> {
 impl Fields {
     fn check(self) -> Result<(Spec, Artifact), Refusal> {
         match self {
-            Self { application_id: Some(id), name: Some(name), version: Some(version), artifact: Some(artifact), config } => {
+            Self {
+                application_id: Some(id),
+                name: Some(name),
+                version: Some(version),
+                artifact: Some(artifact),
+                config,
+            } => {
                 let spec = Spec::of_form(&id, &name, &version)?;
                 let spec = match config {
                     Some(config) => spec.with_config(&config)?,
@@ -113,8 +157,15 @@ impl Fields {
             ("version", self.version.is_some()),
             ("wasm_file", self.artifact.is_some()),
         ];
-        let missing: Vec<&str> = present.iter().filter(|(_, present)| !present).map(|(name, _)| *name).collect();
-        let text = format!("missing required fields: {}; send each with curl -F", missing.join(", "));
+        let missing: Vec<&str> = present
+            .iter()
+            .filter(|(_, present)| !present)
+            .map(|(name, _)| *name)
+            .collect();
+        let text = format!(
+            "missing required fields: {}; send each with curl -F",
+            missing.join(", ")
+        );
         Refusal::new(Kind::Malformed, text)
     }
 }

@@ -17,13 +17,23 @@ pub struct Guard {
 
 impl Guard {
     pub fn new(node: &NodeId) -> Self {
-        let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self { hosts: vec![hostname, node.to_string()] }
+        let hostname = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
+        Self {
+            hosts: vec![hostname, node.to_string()],
+        }
     }
 
     /// Refuses a request that asks for another host (DNS rebinding), comes from a foreign web page, or, where
     /// `access` is guarded, from another machine.
-    pub fn admit<B>(&self, peer: SocketAddr, request: &Request<B>, access: Access) -> Result<(), Refusal> {
+    pub fn admit<B>(
+        &self,
+        peer: SocketAddr,
+        request: &Request<B>,
+        access: Access,
+    ) -> Result<(), Refusal> {
         let host = asked_for(request.uri(), request.headers())?;
         if !self.is_ours(host.host()) {
             let text = format!(
@@ -35,7 +45,10 @@ impl Guard {
         if let Some(origin) = request.headers().get(header::ORIGIN)
             && !same_origin(origin.as_bytes(), &host)
         {
-            return Err(Refusal::new(Kind::Forbidden, "this node takes no requests from pages of other origins"));
+            return Err(Refusal::new(
+                Kind::Forbidden,
+                "this node takes no requests from pages of other origins",
+            ));
         }
         if access == Access::Guarded && !is_local(peer, request.headers()) {
             let text = "this call is answered only to the node's own machine so far; \
@@ -49,7 +62,10 @@ impl Guard {
         let literal = host.trim_start_matches('[').trim_end_matches(']');
         literal.parse::<IpAddr>().is_ok()
             || host.eq_ignore_ascii_case("localhost")
-            || self.hosts.iter().any(|ours| host.eq_ignore_ascii_case(ours))
+            || self
+                .hosts
+                .iter()
+                .any(|ours| host.eq_ignore_ascii_case(ours))
     }
 }
 
@@ -66,9 +82,13 @@ fn asked_for(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Refusal> {
 }
 
 fn same_origin(origin: &[u8], host: &Authority) -> bool {
-    let Ok(origin) = Uri::try_from(origin) else { return false };
+    let Ok(origin) = Uri::try_from(origin) else {
+        return false;
+    };
     match (origin.scheme_str(), origin.authority()) {
-        (Some("http" | "https"), Some(authority)) => authority.as_str().eq_ignore_ascii_case(host.as_str()),
+        (Some("http" | "https"), Some(authority)) => {
+            authority.as_str().eq_ignore_ascii_case(host.as_str())
+        }
         _ => false,
     }
 }
@@ -85,36 +105,66 @@ mod tests {
     use super::*;
 
     fn admit(peer: &str, headers: &[(&str, &str)], access: Access) -> u16 {
-        let guard = Guard { hosts: vec!["edge-7".into()] };
+        let guard = Guard {
+            hosts: vec!["edge-7".into()],
+        };
         let mut request = Request::builder().uri("/x");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(()).unwrap();
-        guard.admit(peer.parse().unwrap(), &request, access).map_or_else(|refusal| refusal.kind.status(), |()| 200)
+        guard
+            .admit(peer.parse().unwrap(), &request, access)
+            .map_or_else(|refusal| refusal.kind.status(), |()| 200)
     }
 
     #[test]
     fn the_host_must_be_ours() {
         let check = |host: &str, status| {
-            assert_eq!(admit("127.0.0.1:9", &[("host", host)], Access::Guarded), status, "{host}");
+            assert_eq!(
+                admit("127.0.0.1:9", &[("host", host)], Access::Guarded),
+                status,
+                "{host}"
+            );
         };
-        for host in ["localhost", "LOCALHOST:8001", "127.0.0.1:8001", "[::1]:8001", "192.168.1.7", "edge-7:8001"] {
+        for host in [
+            "localhost",
+            "LOCALHOST:8001",
+            "127.0.0.1:8001",
+            "[::1]:8001",
+            "192.168.1.7",
+            "edge-7:8001",
+        ] {
             check(host, 200);
         }
-        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example"] {
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+        ] {
             check(host, 421);
         }
         check("a b", 400);
         assert_eq!(admit("127.0.0.1:9", &[], Access::Open), 400);
-        assert_eq!(admit("127.0.0.1:9", &[("host", "localhost"), ("host", "localhost")], Access::Open), 400);
+        assert_eq!(
+            admit(
+                "127.0.0.1:9",
+                &[("host", "localhost"), ("host", "localhost")],
+                Access::Open
+            ),
+            400
+        );
     }
 
     #[test]
     fn an_origin_must_equal_the_host() {
         let check = |origin: &str, status| {
             let headers = [("host", "localhost:8001"), ("origin", origin)];
-            assert_eq!(admit("127.0.0.1:9", &headers, Access::Guarded), status, "{origin}");
+            assert_eq!(
+                admit("127.0.0.1:9", &headers, Access::Guarded),
+                status,
+                "{origin}"
+            );
         };
         check("http://localhost:8001", 200);
         check("http://localhost:8000", 403);
@@ -126,8 +176,16 @@ mod tests {
     fn strangers_need_a_token() {
         let check = |peer: &str, headers: &[(&str, &str)], status| {
             let headers = [&[("host", "localhost")], headers].concat();
-            assert_eq!(admit(peer, &headers, Access::Guarded), status, "{peer} {headers:?}");
-            assert_eq!(admit(peer, &headers, Access::Open), 200, "{peer} {headers:?}");
+            assert_eq!(
+                admit(peer, &headers, Access::Guarded),
+                status,
+                "{peer} {headers:?}"
+            );
+            assert_eq!(
+                admit(peer, &headers, Access::Open),
+                200,
+                "{peer} {headers:?}"
+            );
         };
         check("127.0.0.1:9", &[], 200);
         check("127.9.9.9:9", &[], 200);

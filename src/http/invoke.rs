@@ -23,10 +23,11 @@ pub async fn invoke(
     headers: &HeaderMap,
     body: Incoming,
 ) -> Response<Body> {
-    let (actor, call) = match find(door, namespace, actor_type).and_then(|actor| Ok((actor, Call::of(headers)?))) {
-        Ok(found) => found,
-        Err(refusal) => return reply::refuse_early(refusal, headers, body),
-    };
+    let (actor, call) =
+        match find(door, namespace, actor_type).and_then(|actor| Ok((actor, Call::of(headers)?))) {
+            Ok(found) => found,
+            Err(refusal) => return reply::refuse_early(refusal, headers, body),
+        };
     if body.size_hint().lower() > limits::MESSAGE_BYTES_MAX as u64 {
         return reply::refuse_early(too_large(), headers, body);
     }
@@ -35,11 +36,18 @@ pub async fn invoke(
         Err(refusal) => return reply::refuse(&refusal),
     };
     let actors = door.actors.clone();
-    let message = actors.message(format!("http@{}", actors.node()).into(), &call.message_type, payload);
+    let message = actors.message(
+        format!("http@{}", actors.node()).into(),
+        &call.message_type,
+        payload,
+    );
     let deadline = actors.clock().now() + call.timeout;
     let address = actor.address().clone();
     // From here on a client that leaves changes nothing.
-    let asked = door.shutdown.finish(async move { actors.ask(&address, message, deadline).await }).await;
+    let asked = door
+        .shutdown
+        .finish(async move { actors.ask(&address, message, deadline).await })
+        .await;
     match asked.expect("an ask does not panic") {
         Ok(answer) => render(&actor, &answer),
         Err(error) => refused(error),
@@ -54,11 +62,20 @@ struct Call {
 
 impl Call {
     fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or("\0"));
+        let header = |name| {
+            headers
+                .get(name)
+                .map(|value| value.to_str().unwrap_or("\0"))
+        };
         let message_type = header("x-message-type").unwrap_or("call");
         let chars = message_type.chars().count();
-        if !(1..=limits::MESSAGE_TYPE_CHARS_MAX).contains(&chars) || message_type.contains(char::is_control) {
-            let text = format!("X-Message-Type has 1 to {} printable characters", limits::MESSAGE_TYPE_CHARS_MAX);
+        if !(1..=limits::MESSAGE_TYPE_CHARS_MAX).contains(&chars)
+            || message_type.contains(char::is_control)
+        {
+            let text = format!(
+                "X-Message-Type has 1 to {} printable characters",
+                limits::MESSAGE_TYPE_CHARS_MAX
+            );
             return Err(Refusal::new(Kind::Malformed, text));
         }
         let longest = limits::ASK_TIME_MAX.as_millis() as u64;
@@ -70,7 +87,10 @@ impl Call {
                 return Err(Refusal::new(Kind::Malformed, text));
             }
         };
-        Ok(Self { message_type: message_type.to_owned(), timeout })
+        Ok(Self {
+            message_type: message_type.to_owned(),
+            timeout,
+        })
     }
 }
 
@@ -88,7 +108,10 @@ fn find(door: &Door, namespace: &str, actor_type: &str) -> Result<ActorId, Refus
         }
         Match::Several(actors) => {
             let ids: Vec<String> = actors.iter().map(ActorId::to_string).collect();
-            let text = format!("several applications have such an actor: {}; name the application", ids.join(", "));
+            let text = format!(
+                "several applications have such an actor: {}; name the application",
+                ids.join(", ")
+            );
             Err(Refusal::new(Kind::FailedPrecondition, text))
         }
     }
@@ -99,7 +122,10 @@ async fn read(body: Incoming) -> Result<Bytes, Refusal> {
     match heard(limited.collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => Err(Refusal::new(Kind::Malformed, format!("the request's body broke off: {error}"))),
+        Ok(Err(error)) => Err(Refusal::new(
+            Kind::Malformed,
+            format!("the request's body broke off: {error}"),
+        )),
         Err(silent) => Err(Refusal::new(Kind::Malformed, silent.to_string())),
     }
 }
@@ -107,7 +133,13 @@ async fn read(body: Incoming) -> Result<Bytes, Refusal> {
 fn render(actor: &ActorId, answer: &[u8]) -> Response<Body> {
     let (payload, payload_encoding) = api::Payload::of(answer);
     let headers = std::collections::BTreeMap::new();
-    reply::json(&api::Invoked { success: true, payload, payload_encoding, headers, actor_id: actor.address() })
+    reply::json(&api::Invoked {
+        success: true,
+        payload,
+        payload_encoding,
+        headers,
+        actor_id: actor.address(),
+    })
 }
 
 fn refused(error: SendError) -> Response<Body> {
@@ -127,6 +159,9 @@ fn refused(error: SendError) -> Response<Body> {
 }
 
 fn too_large() -> Refusal {
-    let text = format!("Payload too large: a message has at most {} bytes", limits::MESSAGE_BYTES_MAX);
+    let text = format!(
+        "Payload too large: a message has at most {} bytes",
+        limits::MESSAGE_BYTES_MAX
+    );
     Refusal::new(Kind::TooLarge, text)
 }

@@ -41,6 +41,13 @@ impl Door {
     pub fn new(applications: Applications, actors: Actors, shutdown: Shutdown) -> Self {
         let guard = Arc::new(guard::Guard::new(actors.node()));
         let started_at = actors.clock().wall();
-        Self { applications, actors, shutdown, started_at, uploads: Arc::new(Semaphore::new(limits::UPLOADS_MAX)), guard }
+        Self {
+            applications,
+            actors,
+            shutdown,
+            started_at,
+            uploads: Arc::new(Semaphore::new(limits::UPLOADS_MAX)),
+            guard,
+        }
     }
 }

@@ -38,25 +38,47 @@ pub struct Part {
 impl Form {
     /// Reads `body` as the form that its headers announce.
     pub fn new(headers: &HeaderMap, body: Arc<Mutex<Incoming>>) -> Result<Self, Refusal> {
-        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type = headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let boundary = multer::parse_boundary(content_type).map_err(|error| {
-            let text = format!("Failed to parse multipart/form-data: {error}; send the form with curl -F");
+            let text =
+                format!("Failed to parse multipart/form-data: {error}; send the form with curl -F");
             Refusal::new(Kind::UnsupportedMedia, text)
         })?;
         let progress = Progress::default();
-        let guarded = Guarded { body, progress: progress.clone(), piece: BytesMut::new(), resting: false };
-        Ok(Self { multipart: Multipart::new(guarded, boundary), progress, parts: 0 })
+        let guarded = Guarded {
+            body,
+            progress: progress.clone(),
+            piece: BytesMut::new(),
+            resting: false,
+        };
+        Ok(Self {
+            multipart: Multipart::new(guarded, boundary),
+            progress,
+            parts: 0,
+        })
     }
 
     pub async fn next(&mut self) -> Result<Option<Part>, Refusal> {
-        let field = heard(self.multipart.next_field()).await.map_err(silent)?.map_err(broken)?;
+        let field = heard(self.multipart.next_field())
+            .await
+            .map_err(silent)?
+            .map_err(broken)?;
         self.progress.made();
         self.parts += 1;
         if self.parts > limits::PARTS_MAX {
-            let text = format!("Failed to parse multipart/form-data: more than {} parts", limits::PARTS_MAX);
+            let text = format!(
+                "Failed to parse multipart/form-data: more than {} parts",
+                limits::PARTS_MAX
+            );
             return Err(Refusal::new(Kind::Malformed, text));
         }
-        Ok(field.map(|field| Part { field, progress: self.progress.clone() }))
+        Ok(field.map(|field| Part {
+            field,
+            progress: self.progress.clone(),
+        }))
     }
 }
 
@@ -67,7 +89,10 @@ impl Part {
     }
 
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Refusal> {
-        let chunk = heard(self.field.chunk()).await.map_err(silent)?.map_err(broken)?;
+        let chunk = heard(self.field.chunk())
+            .await
+            .map_err(silent)?
+            .map_err(broken)?;
         self.progress.made();
         Ok(chunk)
     }
@@ -78,18 +103,27 @@ impl Part {
         while let Some(chunk) = self.chunk().await? {
             text.extend_from_slice(&chunk);
             if text.len() > bytes_max {
-                let text = format!("Payload too large: the field {} has more than {bytes_max} bytes", self.name());
+                let text = format!(
+                    "Payload too large: the field {} has more than {bytes_max} bytes",
+                    self.name()
+                );
                 return Err(Refusal::new(Kind::TooLarge, text));
             }
         }
         String::from_utf8(text).map_err(|_| {
-            Refusal::new(Kind::Malformed, format!("the field {} is not UTF-8 text", self.name()))
+            Refusal::new(
+                Kind::Malformed,
+                format!("the field {} is not UTF-8 text", self.name()),
+            )
         })
     }
 }
 
 fn silent(error: Silent) -> Refusal {
-    Refusal::new(Kind::Malformed, format!("Failed to parse multipart/form-data: {error}"))
+    Refusal::new(
+        Kind::Malformed,
+        format!("Failed to parse multipart/form-data: {error}"),
+    )
 }
 
 fn broken(error: multer::Error) -> Refusal {
@@ -97,7 +131,10 @@ fn broken(error: multer::Error) -> Refusal {
         multer::Error::StreamReadFailed(cause) => cause.to_string(),
         other => other.to_string(),
     };
-    Refusal::new(Kind::Malformed, format!("Failed to parse multipart/form-data: {text}"))
+    Refusal::new(
+        Kind::Malformed,
+        format!("Failed to parse multipart/form-data: {text}"),
+    )
 }
 
 /// Bytes that multer took since it last made something of them.
@@ -112,7 +149,11 @@ impl Progress {
     fn taken(&self, bytes: usize) -> Result<(), GuardError> {
         let mut taken = self.0.lock().unwrap();
         *taken += bytes;
-        if *taken > limits::PART_HEADERS_BYTES_MAX { Err(GuardError::HeadersTooLong) } else { Ok(()) }
+        if *taken > limits::PART_HEADERS_BYTES_MAX {
+            Err(GuardError::HeadersTooLong)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -149,7 +190,9 @@ impl Stream for Guarded {
                         self.piece.extend_from_slice(&data);
                     }
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(GuardError::Body(error)))),
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Some(Err(GuardError::Body(error))));
+                }
                 Poll::Ready(None) if self.piece.is_empty() => return Poll::Ready(None),
                 Poll::Ready(None) => break,
             }

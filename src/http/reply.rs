@@ -25,7 +25,9 @@ pub fn json_with(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     let text = serde_json::to_vec(value).expect("the shapes of this API are JSON");
     let mut response = content("application/json", text.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
@@ -34,14 +36,22 @@ pub fn content(media_type: &'static str, bytes: Bytes) -> Response<Body> {
     let mut response = Response::new(Full::new(bytes));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     response
 }
 
 /// A refusal, by its kind's status and code.
 pub fn refuse(refusal: &Refusal) -> Response<Body> {
-    let status = StatusCode::from_u16(refusal.kind.status()).expect("the table holds HTTP statuses");
-    let error = api::Error { success: false, error: &refusal.message, code: refusal.kind.code() };
+    let status =
+        StatusCode::from_u16(refusal.kind.status()).expect("the table holds HTTP statuses");
+    let error = api::Error {
+        success: false,
+        error: &refusal.message,
+        code: refusal.kind.code(),
+    };
     json_with(status, &error)
 }
 
@@ -68,21 +78,29 @@ pub fn drain(mut body: Incoming) {
 }
 
 pub fn retry_after(mut response: Response<Body>, seconds: u64) -> Response<Body> {
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
 
 /// The answer to HEAD: all of GET's headers, nothing else.
 pub fn without_body(mut response: Response<Body>) -> Response<Body> {
-    let bytes = hyper::body::Body::size_hint(response.body()).exact().unwrap_or(0);
-    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
+    let bytes = hyper::body::Body::size_hint(response.body())
+        .exact()
+        .unwrap_or(0);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
     *response.body_mut() = Full::default();
     response
 }
 
 /// Waits for a piece of a body no longer than a body may be silent.
 pub async fn heard<T>(piece: impl Future<Output = T>) -> Result<T, Silent> {
-    timeout(limits::BODY_SILENCE_MAX, piece).await.map_err(|_| Silent(limits::BODY_SILENCE_MAX))
+    timeout(limits::BODY_SILENCE_MAX, piece)
+        .await
+        .map_err(|_| Silent(limits::BODY_SILENCE_MAX))
 }
 
 /// The client stopped sending in the middle of its body.

@@ -44,8 +44,15 @@ const ROUTES: [(Method, &str, Endpoint); 12] = [
 
 /// Answers one request on the gateway's port.
 pub async fn gateway(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
-    let (head, answer) = (request.method() == Method::HEAD, answer(door, peer, request).await);
-    if head { reply::without_body(answer) } else { answer }
+    let (head, answer) = (
+        request.method() == Method::HEAD,
+        answer(door, peer, request).await,
+    );
+    if head {
+        reply::without_body(answer)
+    } else {
+        answer
+    }
 }
 
 /// Answers one request on the gRPC port, where only health is spoken until the gRPC services arrive.
@@ -72,7 +79,9 @@ pub enum Access {
 
 async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
     let routed = route(request.method(), request.uri().path());
-    let access = routed.as_ref().map_or(Access::Guarded, |(endpoint, _)| endpoint.access());
+    let access = routed
+        .as_ref()
+        .map_or(Access::Guarded, |(endpoint, _)| endpoint.access());
     // Who is asking comes before what: a stranger learns nothing of the paths.
     let admitted = door.guard.admit(peer, &request, access);
     let (parts, body) = request.into_parts();
@@ -81,7 +90,10 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         Err(rejection) => return rejection.answer(&parts.headers, body),
     };
     if door.shutdown.has_begun() && endpoint != Endpoint::Health {
-        let refusal = Refusal::new(Kind::Unavailable, "this node is stopping; try another, or again later");
+        let refusal = Refusal::new(
+            Kind::Unavailable,
+            "this node is stopping; try another, or again later",
+        );
         return reply::retry_after(reply::refuse_early(refusal, &parts.headers, body), 10);
     }
     match (endpoint, segments.as_slice()) {
@@ -137,10 +149,16 @@ impl Rejection {
 
 /// The endpoint of a request and what fills its places, decoded.
 fn route(method: &Method, path: &str) -> Result<(Endpoint, Vec<String>), Rejection> {
-    let wanted = if method == Method::HEAD { &Method::GET } else { method };
+    let wanted = if method == Method::HEAD {
+        &Method::GET
+    } else {
+        method
+    };
     let mut allowed = Vec::new();
     for (method, pattern, endpoint) in &ROUTES {
-        let Some(filled) = fill(pattern, path) else { continue };
+        let Some(filled) = fill(pattern, path) else {
+            continue;
+        };
         if method == wanted {
             return Ok((*endpoint, decode(&filled)?));
         }
@@ -163,7 +181,9 @@ fn fill<'a>(pattern: &str, path: &'a str) -> Option<Vec<&'a str>> {
     loop {
         match (wanted.next(), given.next()) {
             (None, None) => return Some(filled),
-            (Some(place), Some(segment)) if place.starts_with('{') && !segment.is_empty() => filled.push(segment),
+            (Some(place), Some(segment)) if place.starts_with('{') && !segment.is_empty() => {
+                filled.push(segment)
+            }
             (Some(literal), Some(segment)) if literal == segment => {}
             _ => return None,
         }
@@ -173,7 +193,12 @@ fn fill<'a>(pattern: &str, path: &'a str) -> Option<Vec<&'a str>> {
 fn decode(segments: &[&str]) -> Result<Vec<String>, Rejection> {
     let decoded = |segment: &&str| Ok(percent_decode_str(segment).decode_utf8()?.into_owned());
     let decoded: Result<_, std::str::Utf8Error> = segments.iter().map(decoded).collect();
-    decoded.map_err(|_| Rejection::Refused(Refusal::new(Kind::Malformed, "the path is not UTF-8 once decoded")))
+    decoded.map_err(|_| {
+        Rejection::Refused(Refusal::new(
+            Kind::Malformed,
+            "the path is not UTF-8 once decoded",
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -184,17 +209,41 @@ mod tests {
     fn a_path_leads_to_its_endpoint() {
         let check = |method: Method, path: &str, expected: Option<(Endpoint, &[&str])>| {
             let routed = route(&method, path).ok();
-            let routed = routed.as_ref().map(|(endpoint, filled)| (*endpoint, filled.as_slice()));
-            let expected = expected.map(|(endpoint, filled)| (endpoint, filled.iter().map(|s| s.to_string()).collect()));
+            let routed = routed
+                .as_ref()
+                .map(|(endpoint, filled)| (*endpoint, filled.as_slice()));
+            let expected = expected.map(|(endpoint, filled)| {
+                (endpoint, filled.iter().map(|s| s.to_string()).collect())
+            });
             let expected: Option<(Endpoint, Vec<String>)> = expected;
-            assert_eq!(routed, expected.as_ref().map(|(e, f)| (*e, f.as_slice())), "{method} {path}");
+            assert_eq!(
+                routed,
+                expected.as_ref().map(|(e, f)| (*e, f.as_slice())),
+                "{method} {path}"
+            );
         };
         check(Method::GET, "/", Some((Endpoint::Page, &[])));
         check(Method::HEAD, "/health", Some((Endpoint::Health, &[])));
-        check(Method::POST, "/api/v1/applications/deploy", Some((Endpoint::Deploy, &[])));
-        check(Method::DELETE, "/api/v1/applications/calc", Some((Endpoint::Undeploy, &["calc"])));
-        check(Method::GET, "/api/v1/applications/a%2Fb", Some((Endpoint::Application, &["a/b"])));
-        check(Method::POST, "/api/v1/actors/default/calc", Some((Endpoint::Invoke, &["default", "calc"])));
+        check(
+            Method::POST,
+            "/api/v1/applications/deploy",
+            Some((Endpoint::Deploy, &[])),
+        );
+        check(
+            Method::DELETE,
+            "/api/v1/applications/calc",
+            Some((Endpoint::Undeploy, &["calc"])),
+        );
+        check(
+            Method::GET,
+            "/api/v1/applications/a%2Fb",
+            Some((Endpoint::Application, &["a/b"])),
+        );
+        check(
+            Method::POST,
+            "/api/v1/actors/default/calc",
+            Some((Endpoint::Invoke, &["default", "calc"])),
+        );
         check(Method::GET, "/api/v1/applications/", None);
         check(Method::GET, "/api/v1/applications/a/b/c", None);
         check(Method::GET, "/api/v1/applications/%ff", None);

@@ -30,7 +30,9 @@ pub struct Listeners {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {error}; stop what uses the port, or choose another --listen-addr")]
+#[error(
+    "cannot listen on {address}: {error}; stop what uses the port, or choose another --listen-addr"
+)]
 pub struct BindError {
     address: SocketAddr,
     error: io::Error,
@@ -51,12 +53,20 @@ impl Listeners {
 
     async fn bind_pair(address: SocketAddr) -> Result<Self, BindError> {
         let grpc = bind(address).await?;
-        let mut next = grpc.local_addr().map_err(|error| BindError { address, error })?;
+        let mut next = grpc
+            .local_addr()
+            .map_err(|error| BindError { address, error })?;
         let Some(port) = next.port().checked_add(1) else {
-            return Err(BindError { address: next, error: io::ErrorKind::AddrNotAvailable.into() });
+            return Err(BindError {
+                address: next,
+                error: io::ErrorKind::AddrNotAvailable.into(),
+            });
         };
         next.set_port(port);
-        Ok(Self { grpc, gateway: bind(next).await? })
+        Ok(Self {
+            grpc,
+            gateway: bind(next).await?,
+        })
     }
 
     pub fn grpc_addr(&self) -> io::Result<SocketAddr> {
@@ -69,17 +79,45 @@ impl Listeners {
 
     /// Starts to answer on both ports.
     pub fn open(self, door: &Door) -> Doors {
+        let connections = [(); 2].map(|()| Arc::new(Semaphore::new(limits::CONNECTIONS_MAX)));
+        let [grpc, gateway] = connections.clone();
         let accepting = vec![
-            tokio::spawn(accept(self.grpc, door.clone(), router::grpc_port)),
-            tokio::spawn(accept(self.gateway, door.clone(), router::gateway)),
+            tokio::spawn(accept(self.grpc, grpc, door.clone(), router::grpc_port)),
+            tokio::spawn(accept(self.gateway, gateway, door.clone(), router::gateway)),
         ];
-        Doors { accepting }
+        Doors {
+            accepting,
+            connections,
+        }
     }
 }
 
 /// Both ports, answering. Dropped, they are closed.
 pub struct Doors {
     accepting: Vec<JoinHandle<()>>,
+    /// Each connection holds a permit of its port's.
+    connections: [Arc<Semaphore>; 2],
+}
+
+impl Doors {
+    /// Takes no more connections, and lets those there are send their last answers.
+    pub async fn close(self) {
+        self.accepting.iter().for_each(JoinHandle::abort);
+        let ended = async {
+            for connections in &self.connections {
+                let all = connections
+                    .acquire_many(limits::CONNECTIONS_MAX as u32)
+                    .await;
+                drop(all.expect("the semaphore is never closed"));
+            }
+        };
+        if tokio::time::timeout(limits::CLOSING_TIME_MAX, ended)
+            .await
+            .is_err()
+        {
+            log::info!("connections that did not end by themselves are closed");
+        }
+    }
 }
 
 impl Drop for Doors {
@@ -89,18 +127,23 @@ impl Drop for Doors {
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|error| BindError { address, error })
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| BindError { address, error })
 }
 
-async fn accept<H, F>(listener: TcpListener, door: Door, handler: H)
+async fn accept<H, F>(listener: TcpListener, connections: Arc<Semaphore>, door: Door, handler: H)
 where
     H: Fn(Door, SocketAddr, Request<Incoming>) -> F + Copy + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let connections = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
     loop {
         // Beyond the cap, clients wait in the kernel's queue.
-        let permit = connections.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let permit = connections
+            .clone()
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed");
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let door = door.clone();
@@ -192,7 +235,11 @@ struct Busy(Activity);
 impl Activity {
     fn new() -> Self {
         let quiet_max = limits::FIRST_REQUEST_TIME_MAX;
-        Self(Arc::new(Mutex::new(State { in_flight: 0, quiet_since: Instant::now(), quiet_max })))
+        Self(Arc::new(Mutex::new(State {
+            in_flight: 0,
+            quiet_since: Instant::now(),
+            quiet_max,
+        })))
     }
 
     fn busy(&self) -> Busy {
@@ -207,7 +254,11 @@ impl Activity {
             let next_look = {
                 let state = self.0.lock().unwrap();
                 let now = Instant::now();
-                let since = if state.in_flight > 0 { now } else { state.quiet_since };
+                let since = if state.in_flight > 0 {
+                    now
+                } else {
+                    state.quiet_since
+                };
                 if now.duration_since(since) >= state.quiet_max {
                     return;
                 }

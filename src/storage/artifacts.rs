@@ -22,17 +22,33 @@ pub struct Artifacts {
 
 impl Artifacts {
     pub(super) fn new(uploads: PathBuf, modules: PathBuf, files: Files) -> Self {
-        Self { uploads, modules, files }
+        Self {
+            uploads,
+            modules,
+            files,
+        }
     }
 
     /// Opens a file for a module that is on its way.
     pub async fn upload(&self) -> Result<Upload, StorageError> {
         static LAST: AtomicU64 = AtomicU64::new(0);
-        let path = self.uploads.join(format!("{}.part", LAST.fetch_add(1, Ordering::Relaxed)));
-        let temporary = Temporary { path: path.clone(), files: self.files.clone() };
+        let path = self
+            .uploads
+            .join(format!("{}.part", LAST.fetch_add(1, Ordering::Relaxed)));
+        let temporary = Temporary {
+            path: path.clone(),
+            files: self.files.clone(),
+        };
         let file = self.files.run(move || create_private(&path)).await;
         let file = file.map_err(StorageError::io("opening an upload"))?;
-        Ok(Upload { writer: Some(Writer { file, hasher: Sha256::new() }), bytes: 0, temporary })
+        Ok(Upload {
+            writer: Some(Writer {
+                file,
+                hasher: Sha256::new(),
+            }),
+            bytes: 0,
+            temporary,
+        })
     }
 
     /// Where the module of this digest lies once it is kept.
@@ -43,8 +59,12 @@ impl Artifacts {
     /// Keeps an uploaded module under its digest, durably.
     pub async fn keep(&self, artifact: Artifact) -> Result<(), StorageError> {
         let (to, dir) = (self.path(artifact.digest), self.modules.clone());
-        let job = move || fs::rename(artifact.path(), to).and_then(|()| File::open(dir)?.sync_all());
-        self.files.run(job).await.map_err(StorageError::io("keeping a module"))
+        let job =
+            move || fs::rename(artifact.path(), to).and_then(|()| File::open(dir)?.sync_all());
+        self.files
+            .run(job)
+            .await
+            .map_err(StorageError::io("keeping a module"))
     }
 
     /// Forgets a module. One that is not there is not an error.
@@ -85,17 +105,34 @@ impl Upload {
             writer.hasher.update(&chunk);
             writer.file.write_all(&chunk).map(|()| writer)
         };
-        let writer = self.temporary.files.run(job).await.map_err(StorageError::io("writing an upload"))?;
+        let writer = self
+            .temporary
+            .files
+            .run(job)
+            .await
+            .map_err(StorageError::io("writing an upload"))?;
         self.writer = Some(writer);
         Ok(())
     }
 
     /// Makes the bytes durable and names them.
     pub async fn finish(mut self) -> Result<Artifact, StorageError> {
-        let writer = self.writer.take().expect("no finish follows a failed write");
+        let writer = self
+            .writer
+            .take()
+            .expect("no finish follows a failed write");
         let job = move || writer.file.sync_all().map(|()| Digest::of(writer.hasher));
-        let digest = self.temporary.files.run(job).await.map_err(StorageError::io("finishing an upload"))?;
-        Ok(Artifact { digest, bytes: self.bytes, temporary: self.temporary })
+        let digest = self
+            .temporary
+            .files
+            .run(job)
+            .await
+            .map_err(StorageError::io("finishing an upload"))?;
+        Ok(Artifact {
+            digest,
+            bytes: self.bytes,
+            temporary: self.temporary,
+        })
     }
 }
 
@@ -124,5 +161,9 @@ impl Drop for Temporary {
 }
 
 fn create_private(path: &Path) -> io::Result<File> {
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
 }

@@ -34,7 +34,10 @@ impl Files {
     pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (done, answer) = oneshot::channel();
         let job = Box::new(move || drop(done.send(job())));
-        self.jobs.send(job).await.expect("the worker outlives its handles");
+        self.jobs
+            .send(job)
+            .await
+            .expect("the worker outlives its handles");
         answer.await.expect("a job on the file worker panicked")
     }
 

@@ -38,7 +38,11 @@ impl Storage {
         private_dir(path).map_err(context("create"))?;
         let lock = lock(path)?;
         check_format(path)?;
-        let (uploads, modules, compiled) = (path.join("uploads"), path.join("artifacts"), path.join("compiled"));
+        let (uploads, modules, compiled) = (
+            path.join("uploads"),
+            path.join("artifacts"),
+            path.join("compiled"),
+        );
         let _ = fs::remove_dir_all(&uploads);
         for dir in [&uploads, &modules, &compiled] {
             private_dir(dir).map_err(context("create a folder in"))?;
@@ -57,7 +61,11 @@ impl Storage {
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     #[error("cannot {doing} data directory {}: {error}", .dir.display())]
-    Directory { dir: PathBuf, doing: &'static str, error: io::Error },
+    Directory {
+        dir: PathBuf,
+        doing: &'static str,
+        error: io::Error,
+    },
     #[error("data directory {} is in use by {holder}; stop that node or choose another --data-dir", .dir.display())]
     Locked { dir: PathBuf, holder: String },
     #[error(
@@ -73,7 +81,11 @@ pub enum StorageError {
 
 impl StorageError {
     fn directory(dir: &Path, doing: &'static str, error: io::Error) -> Self {
-        Self::Directory { dir: dir.into(), doing, error }
+        Self::Directory {
+            dir: dir.into(),
+            doing,
+            error,
+        }
     }
 
     fn io(doing: &'static str) -> impl Fn(io::Error) -> Self {
@@ -95,22 +107,42 @@ impl From<StorageError> for Refusal {
 }
 
 fn private_dir(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
 }
 
 /// The kernel drops the lock with the process, however that ends; the file's text only says who holds it.
 fn lock(dir: &Path) -> Result<File, StorageError> {
     let path = dir.join("lock");
-    let open = || fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let open = || {
+        fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+    };
     let mut file = open().map_err(|error| StorageError::directory(dir, "lock", error))?;
     if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         let mut holder = String::new();
         let _ = file.read_to_string(&mut holder);
-        let holder = if holder.is_empty() { "another node".into() } else { holder };
-        return Err(StorageError::Locked { dir: dir.into(), holder });
+        let holder = if holder.is_empty() {
+            "another node".into()
+        } else {
+            holder
+        };
+        return Err(StorageError::Locked {
+            dir: dir.into(),
+            holder,
+        });
     }
     let note = format!("process {}", std::process::id());
-    let written = file.set_len(0).and_then(|()| file.write_all(note.as_bytes()));
+    let written = file
+        .set_len(0)
+        .and_then(|()| file.write_all(note.as_bytes()));
     written.map_err(|error| StorageError::directory(dir, "lock", error))?;
     Ok(file)
 }
@@ -127,7 +159,10 @@ fn check_format(dir: &Path) -> Result<(), StorageError> {
     };
     match found.trim().parse::<u32>() {
         Ok(format) if format <= FORMAT => Ok(()),
-        _ => Err(StorageError::NewerFormat { dir: dir.into(), found: found.trim().into() }),
+        _ => Err(StorageError::NewerFormat {
+            dir: dir.into(),
+            found: found.trim().into(),
+        }),
     }
 }
 
@@ -141,7 +176,12 @@ fn seal_key(dir: &Path) -> io::Result<[u8; 32]> {
     // Missing or damaged: a new key only means that compiled code is made again.
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(&key)?;
     file.sync_all()?;
     Ok(key)

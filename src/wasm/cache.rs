@@ -29,7 +29,11 @@ pub enum Code {
 
 impl Cache {
     pub fn new(storage: &Storage) -> Self {
-        Self { dir: storage.compiled.clone(), seal_key: storage.seal_key.clone(), files: storage.files.clone() }
+        Self {
+            dir: storage.compiled.clone(),
+            seal_key: storage.seal_key.clone(),
+            files: storage.files.clone(),
+        }
     }
 
     /// Where the compiler writes code that is not sealed yet.
@@ -50,7 +54,11 @@ impl Cache {
 
     /// Takes a draft in as `name`: seals it, makes it durable, and lets the oldest code go where room is short.
     pub async fn seal(&self, draft: &str, name: &str) -> io::Result<()> {
-        let (draft, code, seal_path) = (self.draft(draft), self.dir.join(name), seal_path(&self.dir, name));
+        let (draft, code, seal_path) = (
+            self.draft(draft),
+            self.dir.join(name),
+            seal_path(&self.dir, name),
+        );
         let (key, name, dir) = (self.seal_key.clone(), name.to_owned(), self.dir.clone());
         let job = move || {
             let seal = seal(&key, &name, &draft)?;
@@ -76,11 +84,19 @@ impl Cache {
 
     /// Maps the code of this name, if it is there, whole and ours.
     pub async fn load(&self, engine: &Engine, kind: Kind, name: &str) -> Option<Code> {
-        let (key, dir, engine, owned_name) = (self.seal_key.clone(), self.dir.clone(), engine.clone(), name.to_owned());
+        let (key, dir, engine, owned_name) = (
+            self.seal_key.clone(),
+            self.dir.clone(),
+            engine.clone(),
+            name.to_owned(),
+        );
         let job = move || {
             let path = dir.join(&owned_name);
             let written = fs::read(seal_path(&dir, &owned_name))?;
-            if seal(&key, &owned_name, &path)?.verify_slice(&written).is_err() {
+            if seal(&key, &owned_name, &path)?
+                .verify_slice(&written)
+                .is_err()
+            {
                 return Err(io::Error::other("its seal is broken"));
             }
             map(&engine, kind, &path).map_err(|error| io::Error::other(format!("{error:#}")))
@@ -172,7 +188,8 @@ mod tests {
             fs::write(seal_path(dir.path(), name), "").unwrap();
             let file = File::create(dir.path().join(name)).unwrap();
             file.set_len(10).unwrap();
-            let modified = std::time::SystemTime::now() - std::time::Duration::from_secs(60 * age as u64);
+            let modified =
+                std::time::SystemTime::now() - std::time::Duration::from_secs(60 * age as u64);
             file.set_modified(modified).unwrap();
         }
         trim(dir.path(), "new", 10).unwrap();

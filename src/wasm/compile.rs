@@ -45,8 +45,14 @@ pub enum CompileError {
 }
 
 /// Compiles the module at `wasm` into `code`. Dropping the future kills the child.
-pub async fn compile(wasm: &Path, wasm_bytes: u64, memory_limit: u64, code: &Path) -> Result<Report, CompileError> {
-    let needed = limits::COMPILE_MEMORY_BYTES_MIN.max(limits::COMPILE_MEMORY_PER_MODULE_BYTE * wasm_bytes);
+pub async fn compile(
+    wasm: &Path,
+    wasm_bytes: u64,
+    memory_limit: u64,
+    code: &Path,
+) -> Result<Report, CompileError> {
+    let needed =
+        limits::COMPILE_MEMORY_BYTES_MIN.max(limits::COMPILE_MEMORY_PER_MODULE_BYTE * wasm_bytes);
     let available = memory_available();
     if available < needed {
         return Err(CompileError::NoMemory { needed, available });
@@ -63,8 +69,16 @@ pub async fn compile(wasm: &Path, wasm_bytes: u64, memory_limit: u64, code: &Pat
         .spawn()
         .map_err(CompileError::Spawn)?;
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let stdout = child.stdout.take().expect("stdout is piped").take(limits::COMPILE_REPORT_BYTES_MAX as u64);
-    let stderr = child.stderr.take().expect("stderr is piped").take(limits::COMPILE_REPORT_BYTES_MAX as u64);
+    let stdout = child
+        .stdout
+        .take()
+        .expect("stdout is piped")
+        .take(limits::COMPILE_REPORT_BYTES_MAX as u64);
+    let stderr = child
+        .stderr
+        .take()
+        .expect("stderr is piped")
+        .take(limits::COMPILE_REPORT_BYTES_MAX as u64);
     let finished = async {
         let (mut stdout, mut stderr) = (stdout, stderr);
         let read = tokio::try_join!(stdout.read_to_end(&mut out), stderr.read_to_end(&mut err));
@@ -72,20 +86,30 @@ pub async fn compile(wasm: &Path, wasm_bytes: u64, memory_limit: u64, code: &Pat
     };
     let status = match tokio::time::timeout(limits::COMPILE_TIME_MAX, finished).await {
         Ok(status) => status.map_err(CompileError::Spawn)?,
-        Err(_) => return Err(died(format!("took longer than {:?}", limits::COMPILE_TIME_MAX))),
+        Err(_) => {
+            return Err(died(format!(
+                "took longer than {:?}",
+                limits::COMPILE_TIME_MAX
+            )));
+        }
     };
     match serde_json::from_slice::<Result<Report, String>>(&out) {
         Ok(answer) => answer.map_err(CompileError::Refused),
         Err(_) => {
             let words = String::from_utf8_lossy(&err);
-            log::error!("the compiler ended without an answer ({status}): {}", words.trim());
+            log::error!(
+                "the compiler ended without an answer ({status}): {}",
+                words.trim()
+            );
             Err(died(format!("ended without an answer ({status})")))
         }
     }
 }
 
 fn died(how: String) -> CompileError {
-    CompileError::Refused(format!("the compiler {how}; the module is too complex for this machine, make it smaller"))
+    CompileError::Refused(format!(
+        "the compiler {how}; the module is too complex for this machine, make it smaller"
+    ))
 }
 
 /// The child's whole life. Its arguments come from [`compile`]; its answer goes to standard output.
@@ -98,7 +122,8 @@ pub fn child(arguments: &[String]) -> ExitCode {
         eprintln!("{ARGUMENT} is for the node's own use");
         return ExitCode::from(2);
     };
-    let answer = limit_self(available).and_then(|()| compile_here(Path::new(wasm), &PathBuf::from(code), memory_limit));
+    let answer = limit_self(available)
+        .and_then(|()| compile_here(Path::new(wasm), &PathBuf::from(code), memory_limit));
     match serde_json::to_writer(io::stdout(), &answer) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
@@ -116,19 +141,27 @@ fn compile_here(wasm: &Path, code: &Path, memory_limit: u64) -> Result<Report, S
         ));
     }
     let class = Class::of(found.memory_bytes_min, memory_limit);
-    let engine = Engine::new(&class.tunables()).map_err(|error| format!("the compiler does not start: {error:#}"))?;
+    let engine = Engine::new(&class.tunables())
+        .map_err(|error| format!("the compiler does not start: {error:#}"))?;
     let compiled = match found.kind {
         Kind::Core => engine.precompile_module(&bytes),
         Kind::Component => engine.precompile_component(&bytes),
     };
     let compiled = compiled.map_err(|error| format!("it does not compile: {error:#}"))?;
-    fs::write(code, compiled).map_err(|error| format!("its compiled code cannot be written: {error}"))?;
-    Ok(Report { kind: found.kind, class })
+    fs::write(code, compiled)
+        .map_err(|error| format!("its compiled code cannot be written: {error}"))?;
+    Ok(Report {
+        kind: found.kind,
+        class,
+    })
 }
 
 /// A compiler that runs wild ends itself, not the machine.
 fn limit_self(memory_bytes: u64) -> Result<(), String> {
-    let hard = |limit| Rlimit { current: Some(limit), maximum: Some(limit) };
+    let hard = |limit| Rlimit {
+        current: Some(limit),
+        maximum: Some(limit),
+    };
     let grace = Duration::from_secs(5).as_secs();
     let limited = setrlimit(Resource::Data, hard(memory_bytes)).and_then(|()| {
         setrlimit(Resource::Core, hard(0))?;
@@ -148,7 +181,9 @@ fn limit_self(memory_bytes: u64) -> Result<(), String> {
 /// What the kernel says can be had without swapping; all the world where it does not say.
 fn memory_available() -> u64 {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kib.map_or(u64::MAX, |kib| kib * 1024)
 }

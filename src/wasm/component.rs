@@ -63,19 +63,31 @@ enum Answer {
 /// Resolves a component's imports and chooses its exports. The error lists what does not fit.
 pub fn link(engine: &Engine, component: &Component) -> Result<Linked, String> {
     let mut linker = Linker::new(engine);
-    let linked = wasmtime_wasi::p2::add_to_linker_async(&mut linker).and_then(|()| host::add_to_linker(&mut linker));
+    let linked = wasmtime_wasi::p2::add_to_linker_async(&mut linker)
+        .and_then(|()| host::add_to_linker(&mut linker));
     linked.map_err(|error| format!("the node cannot link: {error:#}"))?;
     let missing = missing_imports(engine, component);
     if !missing.is_empty() {
-        return Err(format!("it imports what this node does not provide: {}", missing.join(", ")));
+        return Err(format!(
+            "it imports what this node does not provide: {}",
+            missing.join(", ")
+        ));
     }
-    let instance = linker.instantiate_pre(component).map_err(|error| format!("it does not link: {error:#}"))?;
+    let instance = linker
+        .instantiate_pre(component)
+        .map_err(|error| format!("it does not link: {error:#}"))?;
     let handlers = Handlers::find(|name| find(engine, component, name))?;
     if handlers.is_empty() {
         return Err(exports::no_handler(&exported_functions(engine, component)));
     }
     let [init, snapshot, shutdown] = HOOKS.map(|name| find(engine, component, name));
-    Ok(Linked { instance, handlers, init: init?, snapshot: snapshot?, shutdown: shutdown? })
+    Ok(Linked {
+        instance,
+        handlers,
+        init: init?,
+        snapshot: snapshot?,
+        shutdown: shutdown?,
+    })
 }
 
 fn missing_imports(engine: &Engine, component: &Component) -> Vec<String> {
@@ -88,7 +100,10 @@ fn missing_imports(engine: &Engine, component: &Component) -> Vec<String> {
         match import.ty {
             ComponentItem::ComponentInstance(instance) => {
                 for (function, item) in instance.exports(engine) {
-                    let needed = matches!(item.ty, ComponentItem::ComponentFunc(_) | ComponentItem::Resource(_));
+                    let needed = matches!(
+                        item.ty,
+                        ComponentItem::ComponentFunc(_) | ComponentItem::Resource(_)
+                    );
                     if needed && !host::provides(name, function) {
                         missing.push(format!("{name}#{function}"));
                     }
@@ -107,7 +122,9 @@ fn find(engine: &Engine, component: &Component, name: &str) -> Result<Option<Exp
     if let Some(export) = ty.get_export(engine, name)
         && let ComponentItem::ComponentFunc(function) = export.ty
     {
-        let index = component.get_export_index(None, name).expect("the type lists it");
+        let index = component
+            .get_export_index(None, name)
+            .expect("the type lists it");
         return choose(name, &function, index).map(Some);
     }
     for (instance_name, export) in ty.exports(engine) {
@@ -116,8 +133,12 @@ fn find(engine: &Engine, component: &Component, name: &str) -> Result<Option<Exp
             && let Some(export) = instance.get_export(engine, name)
             && let ComponentItem::ComponentFunc(function) = export.ty
         {
-            let outer = component.get_export_index(None, instance_name).expect("the type lists it");
-            let index = component.get_export_index(Some(&outer), name).expect("the type lists it");
+            let outer = component
+                .get_export_index(None, instance_name)
+                .expect("the type lists it");
+            let index = component
+                .get_export_index(Some(&outer), name)
+                .expect("the type lists it");
             return choose(name, &function, index).map(Some);
         }
     }
@@ -130,7 +151,11 @@ fn exported_functions(engine: &Engine, component: &Component) -> Vec<String> {
         match export.ty {
             ComponentItem::ComponentFunc(_) => found.push(name.to_owned()),
             ComponentItem::ComponentInstance(instance) => {
-                found.extend(instance.exports(engine).map(|(function, _)| format!("{name}#{function}")));
+                found.extend(
+                    instance
+                        .exports(engine)
+                        .map(|(function, _)| format!("{name}#{function}")),
+                );
             }
             _ => {}
         }
@@ -138,18 +163,35 @@ fn exported_functions(engine: &Engine, component: &Component) -> Vec<String> {
     found
 }
 
-fn choose(name: &str, function: &ComponentFunc, index: ComponentExportIndex) -> Result<Export, String> {
+fn choose(
+    name: &str,
+    function: &ComponentFunc,
+    index: ComponentExportIndex,
+) -> Result<Export, String> {
     let (parameters, answer) = (parameters_of(function), answer_of(function));
     let (Some(parameters), Some(answer)) = (parameters, answer) else {
-        let list = |types: Vec<Type>| types.iter().map(|ty| format!("{ty:?}")).collect::<Vec<_>>().join(", ");
-        let (taken, given) = (function.params().map(|(_, ty)| ty).collect(), function.results().collect());
+        let list = |types: Vec<Type>| {
+            types
+                .iter()
+                .map(|ty| format!("{ty:?}"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let (taken, given) = (
+            function.params().map(|(_, ty)| ty).collect(),
+            function.results().collect(),
+        );
         return Err(format!(
             "its export {name} has a type this node does not call: ({}) -> ({}); see docs/wasm-deployment.md for the forms",
             list(taken),
             list(given)
         ));
     };
-    Ok(Export { index, parameters, answer })
+    Ok(Export {
+        index,
+        parameters,
+        answer,
+    })
 }
 
 fn parameters_of(function: &ComponentFunc) -> Option<Parameters> {
@@ -161,9 +203,15 @@ fn parameters_of(function: &ComponentFunc) -> Option<Parameters> {
         [Type::String, payload] if is_payload(payload) => {
             // Both two-part forms have one type; the name tells which it is.
             let by_type = parameters[0].0.contains("type");
-            Some(if by_type { Parameters::TypePayload } else { Parameters::SenderPayload })
+            Some(if by_type {
+                Parameters::TypePayload
+            } else {
+                Parameters::SenderPayload
+            })
         }
-        [Type::String, Type::String, payload] if is_payload(payload) => Some(Parameters::SenderTypePayload),
+        [Type::String, Type::String, payload] if is_payload(payload) => {
+            Some(Parameters::SenderTypePayload)
+        }
         _ => None,
     }
 }
@@ -180,7 +228,9 @@ fn answer_of(function: &ComponentFunc) -> Option<Answer> {
             (Some(payload), Type::String) if is_payload(&payload) => Some(Answer::PayloadOrText),
             (None, Type::Record(_)) => Some(Answer::NothingOrError),
             (Some(Type::String), Type::Record(_)) => Some(Answer::TextOrError),
-            (Some(payload), Type::Record(_)) if is_payload(&payload) => Some(Answer::PayloadOrError),
+            (Some(payload), Type::Record(_)) if is_payload(&payload) => {
+                Some(Answer::PayloadOrError)
+            }
             _ => None,
         },
         [Type::Variant(variant)] if variant.cases().map(|case| case.name).eq(["ok", "err"]) => {
@@ -208,21 +258,41 @@ impl Linked {
         let mut bind = |export: &Export| Call::bind(&mut *store, &instance, export);
         let handlers = self.handlers.bind(&mut bind)?;
         let mut hook = |export: &Option<Export>| export.as_ref().map(&mut bind).transpose();
-        let (init, snapshot, shutdown) = (hook(&self.init)?, hook(&self.snapshot)?, hook(&self.shutdown)?);
-        Ok(Bound { handlers, init, snapshot, shutdown })
+        let (init, snapshot, shutdown) = (
+            hook(&self.init)?,
+            hook(&self.snapshot)?,
+            hook(&self.shutdown)?,
+        );
+        Ok(Bound {
+            handlers,
+            init,
+            snapshot,
+            shutdown,
+        })
     }
 }
 
 impl Bound {
     /// `None` where the guest has no handler for such a message.
-    pub async fn handle(&self, store: &mut Store<Guest>, intent: Intent, message: &Message) -> Option<Called<Bytes>> {
+    pub async fn handle(
+        &self,
+        store: &mut Store<Guest>,
+        intent: Intent,
+        message: &Message,
+    ) -> Option<Called<Bytes>> {
         let handler = self.handlers.route(intent, &message.message_type)?;
         let (sender, kind) = (message.from.clone(), message.message_type.clone());
-        Some(handler.call(store, sender, kind, message.payload.clone()).await)
+        Some(
+            handler
+                .call(store, sender, kind, message.payload.clone())
+                .await,
+        )
     }
 
     pub async fn init(&self, store: &mut Store<Guest>, state: Bytes) -> Called<()> {
-        hook(self.init.as_ref(), store, state).await.map(|called| called.map(drop))
+        hook(self.init.as_ref(), store, state)
+            .await
+            .map(|called| called.map(drop))
     }
 
     /// `None` where the guest keeps no state.
@@ -232,7 +302,9 @@ impl Bound {
     }
 
     pub async fn shutdown(&self, store: &mut Store<Guest>) -> Called<()> {
-        hook(self.shutdown.as_ref(), store, Bytes::new()).await.map(|called| called.map(drop))
+        hook(self.shutdown.as_ref(), store, Bytes::new())
+            .await
+            .map(|called| called.map(drop))
     }
 }
 
@@ -253,12 +325,20 @@ enum Typed<R: 'static> {
 }
 
 impl<R: wasmtime::component::ComponentNamedList + Lift + 'static> Typed<R> {
-    fn bind(mut store: impl AsContextMut, instance: &Instance, export: &Export) -> wasmtime::Result<Self> {
+    fn bind(
+        mut store: impl AsContextMut,
+        instance: &Instance,
+        export: &Export,
+    ) -> wasmtime::Result<Self> {
         let (index, store) = (&export.index, store.as_context_mut());
         Ok(match export.parameters {
             Parameters::None => Self::None(instance.get_typed_func(store, index)?),
-            Parameters::SenderTypePayload => Self::SenderTypePayload(instance.get_typed_func(store, index)?),
-            Parameters::SenderPayload => Self::SenderPayload(instance.get_typed_func(store, index)?),
+            Parameters::SenderTypePayload => {
+                Self::SenderTypePayload(instance.get_typed_func(store, index)?)
+            }
+            Parameters::SenderPayload => {
+                Self::SenderPayload(instance.get_typed_func(store, index)?)
+            }
             Parameters::TypePayload => Self::TypePayload(instance.get_typed_func(store, index)?),
             Parameters::Payload => Self::Payload(instance.get_typed_func(store, index)?),
         })
@@ -273,7 +353,9 @@ impl<R: wasmtime::component::ComponentNamedList + Lift + 'static> Typed<R> {
     ) -> wasmtime::Result<R> {
         match self {
             Self::None(function) => function.call_async(store, ()).await,
-            Self::SenderTypePayload(function) => function.call_async(store, (sender, kind, payload)).await,
+            Self::SenderTypePayload(function) => {
+                function.call_async(store, (sender, kind, payload)).await
+            }
             Self::SenderPayload(function) => function.call_async(store, (sender, payload)).await,
             Self::TypePayload(function) => function.call_async(store, (kind, payload)).await,
             Self::Payload(function) => function.call_async(store, (payload,)).await,

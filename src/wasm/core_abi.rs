@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 use wasmtime::{
-    AsContext, AsContextMut, Caller, Engine, ExternType, FuncType, ImportType, Instance, InstancePre, Linker, Memory, Module,
-    Store, TypedFunc, ValType, WasmParams,
+    AsContext, AsContextMut, Caller, Engine, ExternType, FuncType, ImportType, Instance,
+    InstancePre, Linker, Memory, Module, Store, TypedFunc, ValType, WasmParams,
 };
 
 use super::component::Called;
@@ -57,23 +57,35 @@ enum Answer {
 /// Resolves a module's imports and chooses its exports. The error lists what does not fit.
 pub fn link(engine: &Engine, module: &Module) -> Result<Linked, String> {
     let mut linker = Linker::new(engine);
-    let linked = logging::add_to_core_linker(&mut linker).and_then(|()| messaging::add_to_core_linker(&mut linker));
+    let linked = logging::add_to_core_linker(&mut linker)
+        .and_then(|()| messaging::add_to_core_linker(&mut linker));
     linked.map_err(|error| format!("the node cannot link: {error:#}"))?;
     let missing = missing_imports(module);
     if !missing.is_empty() {
-        return Err(format!("it imports what this node does not provide: {}", missing.join(", ")));
+        return Err(format!(
+            "it imports what this node does not provide: {}",
+            missing.join(", ")
+        ));
     }
     let handlers = Handlers::find(|name| find(module, name, 6, &Answer::ALL))?;
     if handlers.is_empty() {
-        let functions = module.exports().filter(|export| export.ty().func().is_some());
-        return Err(exports::no_handler(&functions.map(|export| export.name().to_owned()).collect::<Vec<_>>()));
+        let functions = module
+            .exports()
+            .filter(|export| export.ty().func().is_some());
+        return Err(exports::no_handler(
+            &functions
+                .map(|export| export.name().to_owned())
+                .collect::<Vec<_>>(),
+        ));
     }
     if !matches!(module.get_export("memory"), Some(ExternType::Memory(_))) {
         return Err("it exports no memory; export its linear memory as \"memory\"".into());
     }
     let [init, snapshot, shutdown] = HOOKS;
     let status = [Answer::Nothing, Answer::Pointer];
-    let instance = linker.instantiate_pre(module).map_err(|error| format!("it does not link: {error:#}"))?;
+    let instance = linker
+        .instantiate_pre(module)
+        .map_err(|error| format!("it does not link: {error:#}"))?;
     Ok(Linked {
         instance,
         handlers,
@@ -85,8 +97,13 @@ pub fn link(engine: &Engine, module: &Module) -> Result<Linked, String> {
 
 fn missing_imports(module: &Module) -> Vec<String> {
     let provided = [logging::CORE_FUNCTIONS, messaging::CORE_FUNCTIONS].concat();
-    let lacks = |import: &ImportType<'_>| import.module() != MODULE || !provided.contains(&import.name());
-    module.imports().filter(lacks).map(|import| format!("{}.{}", import.module(), import.name())).collect()
+    let lacks =
+        |import: &ImportType<'_>| import.module() != MODULE || !provided.contains(&import.name());
+    module
+        .imports()
+        .filter(lacks)
+        .map(|import| format!("{}.{}", import.module(), import.name()))
+        .collect()
 }
 
 impl Answer {
@@ -104,12 +121,22 @@ impl Answer {
     }
 }
 
-fn find(module: &Module, wit_name: &str, parameters: usize, answers: &[Answer]) -> Result<Option<Export>, String> {
+fn find(
+    module: &Module,
+    wit_name: &str,
+    parameters: usize,
+    answers: &[Answer],
+) -> Result<Option<Export>, String> {
     let name = wit_name.replace('-', "_");
-    let Some(ExternType::Func(ty)) = module.get_export(&name) else { return Ok(None) };
-    let takes_i32s = ty.params().len() == parameters && ty.params().all(|param| matches!(param, ValType::I32));
+    let Some(ExternType::Func(ty)) = module.get_export(&name) else {
+        return Ok(None);
+    };
+    let takes_i32s =
+        ty.params().len() == parameters && ty.params().all(|param| matches!(param, ValType::I32));
     match Answer::of(&ty) {
-        Some(answer) if takes_i32s && answers.contains(&answer) => Ok(Some(Export { name, answer })),
+        Some(answer) if takes_i32s && answers.contains(&answer) => {
+            Ok(Some(Export { name, answer }))
+        }
         _ => Err(format!(
             "its export {name} has the type {ty}, which this node does not call: \
              it takes {parameters} i32 and gives one of {answers:?}; see docs/core-abi.md"
@@ -154,13 +181,28 @@ impl Linked {
         if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, "_initialize") {
             initialize.call_async(&mut *store, ()).await?;
         }
-        let handlers = self.handlers.bind(|export| Call::bind(store, &instance, export))?;
-        let init = self.init.as_ref().map(|export| Call::bind(store, &instance, export)).transpose()?;
+        let handlers = self
+            .handlers
+            .bind(|export| Call::bind(store, &instance, export))?;
+        let init = self
+            .init
+            .as_ref()
+            .map(|export| Call::bind(store, &instance, export))
+            .transpose()?;
         let mut hook = |export: &Option<Export>| {
-            export.as_ref().map(|export| Call::bind(store, &instance, export)).transpose()
+            export
+                .as_ref()
+                .map(|export| Call::bind(store, &instance, export))
+                .transpose()
         };
         let (snapshot, shutdown) = (hook(&self.snapshot)?, hook(&self.shutdown)?);
-        Ok(Bound { handlers, init, snapshot, shutdown, arguments: Buffer::default() })
+        Ok(Bound {
+            handlers,
+            init,
+            snapshot,
+            shutdown,
+            arguments: Buffer::default(),
+        })
     }
 }
 
@@ -173,7 +215,11 @@ impl Bound {
         message: &Message,
     ) -> Option<Called<Bytes>> {
         let call = self.handlers.route(intent, &message.message_type)?;
-        let parts = [message.from.as_bytes(), message.message_type.as_bytes(), &message.payload];
+        let parts = [
+            message.from.as_bytes(),
+            message.message_type.as_bytes(),
+            &message.payload,
+        ];
         let lent = match self.arguments.lend(store, parts).await {
             Ok(lent) => lent,
             Err(error) => return Some(Err(error)),
@@ -185,12 +231,16 @@ impl Bound {
 
     /// A result other than 0 is a failure.
     pub async fn init(&mut self, store: &mut Store<Guest>, state: Bytes) -> Called<()> {
-        let Some(init) = &self.init else { return Ok(Ok(())) };
+        let Some(init) = &self.init else {
+            return Ok(Ok(()));
+        };
         let [state] = self.arguments.lend(store, [&state[..]]).await?;
-        Ok(match init.call_for_status(store, (state.0, state.1)).await? {
-            0 => Ok(()),
-            status => Err(format!("init answered {status}")),
-        })
+        Ok(
+            match init.call_for_status(store, (state.0, state.1)).await? {
+                0 => Ok(()),
+                status => Err(format!("init answered {status}")),
+            },
+        )
     }
 
     /// `None` where the guest keeps no state.
@@ -200,7 +250,9 @@ impl Bound {
     }
 
     pub async fn shutdown(&self, store: &mut Store<Guest>) -> Called<()> {
-        let Some(shutdown) = &self.shutdown else { return Ok(Ok(())) };
+        let Some(shutdown) = &self.shutdown else {
+            return Ok(Ok(()));
+        };
         Ok(match shutdown.call_for_status(store, ()).await? {
             0 => Ok(()),
             status => Err(format!("shutdown answered {status}")),
@@ -216,7 +268,11 @@ enum Call<P> {
 }
 
 impl<P: WasmParams + Sync> Call<P> {
-    fn bind(store: &mut Store<Guest>, instance: &Instance, export: &Export) -> wasmtime::Result<Self> {
+    fn bind(
+        store: &mut Store<Guest>,
+        instance: &Instance,
+        export: &Export,
+    ) -> wasmtime::Result<Self> {
         let name = &export.name;
         Ok(match export.answer {
             Answer::Nothing => Self::Nothing(instance.get_typed_func(store, name)?),
@@ -238,8 +294,14 @@ impl<P: WasmParams + Sync> Call<P> {
                 pointer => prefixed(&*store, pointer)?,
             },
             Self::Packed(function) => {
-                let packed = function.call_async(&mut *store, arguments).await?.cast_unsigned();
-                Slice((packed as u32).cast_signed(), ((packed >> 32) as u32).cast_signed())
+                let packed = function
+                    .call_async(&mut *store, arguments)
+                    .await?
+                    .cast_unsigned();
+                Slice(
+                    (packed as u32).cast_signed(),
+                    ((packed >> 32) as u32).cast_signed(),
+                )
             }
             Self::Pair(function) => {
                 let (pointer, len) = function.call_async(&mut *store, arguments).await?;
@@ -249,7 +311,11 @@ impl<P: WasmParams + Sync> Call<P> {
         copy(store, answer)
     }
 
-    async fn call_for_status(&self, store: &mut Store<Guest>, arguments: P) -> wasmtime::Result<i32> {
+    async fn call_for_status(
+        &self,
+        store: &mut Store<Guest>,
+        arguments: P,
+    ) -> wasmtime::Result<i32> {
         match self {
             Self::Pointer(function) => function.call_async(store, arguments).await,
             _ => self.call(store, arguments).await.map(|_| 0),
@@ -283,13 +349,21 @@ fn copy(store: impl AsContext<Data = Guest>, slice: Slice) -> wasmtime::Result<B
     let guest = store.data();
     let max = guest.limits.message_bytes_max.saturating_mul(2);
     if slice.len() > max {
-        return Err(wasmtime::Error::msg(format!("the guest passed {} bytes at once, at most {max} are read", slice.len())));
+        return Err(wasmtime::Error::msg(format!(
+            "the guest passed {} bytes at once, at most {max} are read",
+            slice.len()
+        )));
     }
     let memory = guest.exchange()?.memory.data(&store);
-    let bytes = slice.start().checked_add(slice.len()).and_then(|end| memory.get(slice.start()..end));
+    let bytes = slice
+        .start()
+        .checked_add(slice.len())
+        .and_then(|end| memory.get(slice.start()..end));
     let bytes = bytes.ok_or_else(|| {
         let (start, len, size) = (slice.start(), slice.len(), memory.len());
-        wasmtime::Error::msg(format!("the guest passed {len} bytes at {start}, outside its memory of {size} bytes"))
+        wasmtime::Error::msg(format!(
+            "the guest passed {len} bytes at {start}, outside its memory of {size} bytes"
+        ))
     })?;
     Ok(Bytes::copy_from_slice(bytes))
 }
@@ -328,7 +402,9 @@ pub async fn answer(
     let mut place = [0; 8];
     place[..4].copy_from_slice(&u32::try_from(pointer)?.to_le_bytes());
     place[4..].copy_from_slice(&u32::try_from(bytes.len())?.to_le_bytes());
-    exchange.memory.write(&mut *caller, answer_at.cast_unsigned() as usize, &place)?;
+    exchange
+        .memory
+        .write(&mut *caller, answer_at.cast_unsigned() as usize, &place)?;
     Ok(0)
 }
 
@@ -336,28 +412,44 @@ impl Exchange {
     fn of(store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self> {
         let memory = instance.get_memory(&mut *store, "memory");
         let memory = memory.ok_or_else(|| wasmtime::Error::msg("the guest exports no memory"))?;
-        let alloc = ALLOCATORS.iter().find_map(|name| instance.get_typed_func(&mut *store, name).ok());
+        let alloc = ALLOCATORS
+            .iter()
+            .find_map(|name| instance.get_typed_func(&mut *store, name).ok());
         let allocator = alloc.map(Allocator::Alloc).or_else(|| {
-            instance.get_typed_func(&mut *store, REALLOCATOR).ok().map(Allocator::Realloc)
+            instance
+                .get_typed_func(&mut *store, REALLOCATOR)
+                .ok()
+                .map(Allocator::Realloc)
         });
         Ok(Self { memory, allocator })
     }
 
     /// Memory for `len` bytes: from the guest's allocator, else new pages that the guest does not know of.
-    async fn allocate(&self, mut store: impl AsContextMut<Data = Guest>, len: usize) -> wasmtime::Result<usize> {
+    async fn allocate(
+        &self,
+        mut store: impl AsContextMut<Data = Guest>,
+        len: usize,
+    ) -> wasmtime::Result<usize> {
         let len = len.max(1);
         let size = i32::try_from(len)?;
         let pointer = match &self.allocator {
             Some(Allocator::Alloc(alloc)) => alloc.call_async(&mut store, size).await?,
-            Some(Allocator::Realloc(realloc)) => realloc.call_async(&mut store, (0, 0, 1, size)).await?,
+            Some(Allocator::Realloc(realloc)) => {
+                realloc.call_async(&mut store, (0, 0, 1, size)).await?
+            }
             None => {
                 let pages = len.div_ceil(WASM_PAGE_BYTES) as u64;
-                let first = self.memory.grow(&mut store, pages).map_err(|_| no_room(len))?;
+                let first = self
+                    .memory
+                    .grow(&mut store, pages)
+                    .map_err(|_| no_room(len))?;
                 return Ok(usize::try_from(first)? * WASM_PAGE_BYTES);
             }
         };
         let start = pointer.cast_unsigned() as usize;
-        let inside = start.checked_add(len).is_some_and(|end| end <= self.memory.data_size(&store));
+        let inside = start
+            .checked_add(len)
+            .is_some_and(|end| end <= self.memory.data_size(&store));
         if pointer == 0 || !inside {
             return Err(no_room(len));
         }
@@ -366,7 +458,9 @@ impl Exchange {
 }
 
 fn no_room(len: usize) -> wasmtime::Error {
-    wasmtime::Error::msg(format!("the guest has no memory for {len} bytes; raise max_memory_bytes or free some"))
+    wasmtime::Error::msg(format!(
+        "the guest has no memory for {len} bytes; raise max_memory_bytes or free some"
+    ))
 }
 
 impl Buffer {
@@ -387,7 +481,10 @@ impl Buffer {
         let mut lent = [Slice(0, 0); N];
         for (part, slice) in parts.iter().zip(&mut lent) {
             exchange.memory.write(&mut *store, at, part)?;
-            *slice = Slice(u32::try_from(at)?.cast_signed(), u32::try_from(part.len())?.cast_signed());
+            *slice = Slice(
+                u32::try_from(at)?.cast_signed(),
+                u32::try_from(part.len())?.cast_signed(),
+            );
             at += part.len();
         }
         Ok(lent)

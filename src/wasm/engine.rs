@@ -84,11 +84,21 @@ impl Class {
             let mut config = self.tunables();
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(self.pool(slots)));
             match Engine::new(&config) {
-                Ok(engine) => return Ok((engine, format!("{slots} {self} slots of {} MiB", self.slot_mib()))),
-                Err(error) => log::info!("a pool of {slots} {self} slots is too much for this machine: {error:#}"),
+                Ok(engine) => {
+                    return Ok((
+                        engine,
+                        format!("{slots} {self} slots of {} MiB", self.slot_mib()),
+                    ));
+                }
+                Err(error) => log::info!(
+                    "a pool of {slots} {self} slots is too much for this machine: {error:#}"
+                ),
             }
         }
-        Ok((Engine::new(&self.tunables())?, format!("{self} memories on demand")))
+        Ok((
+            Engine::new(&self.tunables())?,
+            format!("{self} memories on demand"),
+        ))
     }
 
     fn slot_mib(self) -> u64 {
@@ -147,7 +157,10 @@ mod tests {
         for class in Class::ALL {
             let (pooled, _) = class.engine().unwrap();
             let on_demand = Engine::new(&class.tunables()).unwrap();
-            assert_eq!(class.compatibility(&pooled), class.compatibility(&on_demand));
+            assert_eq!(
+                class.compatibility(&pooled),
+                class.compatibility(&on_demand)
+            );
         }
     }
 }

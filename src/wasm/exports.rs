@@ -1,7 +1,12 @@
 //! Which handler a guest has for what, by the names its module exports; chosen once, at deploy.
 
 /// A message handler's name, as WIT spells it; core modules write `_` for `-`.
-pub const HANDLERS: [&str; 4] = ["handle-request", "handle-message", "handle-call", "handle-cast"];
+pub const HANDLERS: [&str; 4] = [
+    "handle-request",
+    "handle-message",
+    "handle-call",
+    "handle-cast",
+];
 
 /// The functions called around messages.
 pub const HOOKS: [&str; 3] = ["init", "snapshot-state", "shutdown"];
@@ -24,9 +29,16 @@ pub struct Handlers<H> {
 
 impl<H> Handlers<H> {
     /// Looks each handler up by its name.
-    pub fn find<E>(mut lookup: impl FnMut(&'static str) -> Result<Option<H>, E>) -> Result<Self, E> {
+    pub fn find<E>(
+        mut lookup: impl FnMut(&'static str) -> Result<Option<H>, E>,
+    ) -> Result<Self, E> {
         let [request, message, call, cast] = HANDLERS;
-        Ok(Self { request: lookup(request)?, message: lookup(message)?, call: lookup(call)?, cast: lookup(cast)? })
+        Ok(Self {
+            request: lookup(request)?,
+            message: lookup(message)?,
+            call: lookup(call)?,
+            cast: lookup(cast)?,
+        })
     }
 
     /// Turns each handler into another form of itself.
@@ -41,12 +53,20 @@ impl<H> Handlers<H> {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.request.is_none() && self.message.is_none() && self.call.is_none() && self.cast.is_none()
+        self.request.is_none()
+            && self.message.is_none()
+            && self.call.is_none()
+            && self.cast.is_none()
     }
 
     /// The handler for a message of this type.
     pub fn route(&self, intent: Intent, message_type: &str) -> Option<&H> {
-        let Self { request, message, call, cast } = self;
+        let Self {
+            request,
+            message,
+            call,
+            cast,
+        } = self;
         let order = match intent {
             Intent::Ask if message_type == "call" => [request, call, message],
             Intent::Ask => [request, message, call],
@@ -59,8 +79,15 @@ impl<H> Handlers<H> {
 
 /// The refusal of a module in which no handler was found.
 pub fn no_handler(exported: &[String]) -> String {
-    let found = if exported.is_empty() { "no functions at all".into() } else { exported.join(", ") };
-    format!("it exports no message handler: looked for {}; found {found}", HANDLERS.join(", "))
+    let found = if exported.is_empty() {
+        "no functions at all".into()
+    } else {
+        exported.join(", ")
+    };
+    format!(
+        "it exports no message handler: looked for {}; found {found}",
+        HANDLERS.join(", ")
+    )
 }
 
 #[cfg(test)]
@@ -71,16 +98,31 @@ mod tests {
     #[test]
     fn messages_are_routed_by_intent_and_type() {
         let check = |has: &[&str], intent, message_type, expected: Option<&str>| {
-            let handlers = Handlers::find(|name| Ok::<_, Infallible>(has.contains(&name).then_some(name))).unwrap();
+            let handlers =
+                Handlers::find(|name| Ok::<_, Infallible>(has.contains(&name).then_some(name)))
+                    .unwrap();
             let routed = handlers.route(intent, message_type).copied();
-            assert_eq!(routed, expected, "{intent:?} of type {message_type} to a guest with {has:?}");
+            assert_eq!(
+                routed, expected,
+                "{intent:?} of type {message_type} to a guest with {has:?}"
+            );
         };
         use Intent::{Ask, Tell};
         check(&HANDLERS, Ask, "call", Some("handle-request"));
         check(&HANDLERS, Tell, "cast", Some("handle-cast"));
         check(&HANDLERS, Tell, "info", Some("handle-message"));
-        check(&["handle-message", "handle-call"], Ask, "call", Some("handle-call"));
-        check(&["handle-message", "handle-call"], Ask, "add", Some("handle-message"));
+        check(
+            &["handle-message", "handle-call"],
+            Ask,
+            "call",
+            Some("handle-call"),
+        );
+        check(
+            &["handle-message", "handle-call"],
+            Ask,
+            "add",
+            Some("handle-message"),
+        );
         check(&["handle-call"], Ask, "add", Some("handle-call"));
         check(&["handle-request"], Tell, "cast", Some("handle-request"));
         check(&["handle-cast"], Tell, "add", Some("handle-cast"));

@@ -35,8 +35,8 @@ pub struct Instance {
 }
 
 enum Functions {
-    Component(component::Bound),
-    Core(core_abi::Bound),
+    Component(Box<component::Bound>),
+    Core(Box<core_abi::Bound>),
 }
 
 impl Start for Starter {
@@ -50,8 +50,10 @@ impl Start for Starter {
         store.epoch_deadline_callback(move |_| deadline_slices.at_deadline(&deadline_meter));
         let starting = async {
             let mut functions = match &self.program.form {
-                Form::Component(linked) => Functions::Component(linked.start(&mut store).await?),
-                Form::Core(linked) => Functions::Core(linked.start(&mut store).await?),
+                Form::Component(linked) => {
+                    Functions::Component(Box::new(linked.start(&mut store).await?))
+                }
+                Form::Core(linked) => Functions::Core(Box::new(linked.start(&mut store).await?)),
             };
             let state = self.initial_state.clone();
             let init = match &mut functions {
@@ -60,9 +62,16 @@ impl Start for Starter {
             };
             Ok((functions, init))
         };
-        let started = slices.run(&meter, self.limits.execution_time_max, starting).await;
+        let started = slices
+            .run(&meter, self.limits.execution_time_max, starting)
+            .await;
         match started {
-            Ok((functions, Ok(()))) => Ok(Instance { store, functions, meter, slices }),
+            Ok((functions, Ok(()))) => Ok(Instance {
+                store,
+                functions,
+                meter,
+                slices,
+            }),
             Ok((_, Err(text))) => Err(Fault::Broken(format!("init failed: {text}"))),
             Err(error) => Err(fault("starting", &store, &error)),
         }
@@ -73,7 +82,13 @@ impl Starter {
     fn store(&self) -> Store<Guest> {
         let log = GuestLog::new(self.actor.clone());
         let world = wasi::world(&self.env, &log);
-        let guest = Guest::new(self.actor.clone(), self.program.actors.clone(), log, self.limits, world);
+        let guest = Guest::new(
+            self.actor.clone(),
+            self.program.actors.clone(),
+            log,
+            self.limits,
+            world,
+        );
         let mut store = Store::new(&self.program.engine, guest);
         store.limiter(|guest| &mut guest.memory);
         // Lists from the guest take memory here before anyone looks at them (a million strings over one region).
@@ -86,14 +101,20 @@ impl Starter {
 impl Behavior for Instance {
     async fn handle(&mut self, envelope: Envelope) -> Result<(), Fault> {
         let Envelope { message, reply } = envelope;
-        let intent = if reply.is_some() { Intent::Ask } else { Intent::Tell };
+        let intent = if reply.is_some() {
+            Intent::Ask
+        } else {
+            Intent::Tell
+        };
         let guest = self.store.data_mut();
         guest.asker = reply;
         guest.log.take_stderr_tail();
         let allowed = guest.limits.execution_time_max;
         let call = async {
             match &mut self.functions {
-                Functions::Component(bound) => bound.handle(&mut self.store, intent, &message).await,
+                Functions::Component(bound) => {
+                    bound.handle(&mut self.store, intent, &message).await
+                }
                 Functions::Core(bound) => bound.handle(&mut self.store, intent, &message).await,
             }
         };
@@ -104,12 +125,19 @@ impl Behavior for Instance {
                 let fault = fault("handling a message", &self.store, &error);
                 (Err(Failure::Trapped(fault.to_string())), Some(fault))
             }
-            None => (Err(Failure::Unhandled(self.no_handler(&message.message_type))), None),
+            None => (
+                Err(Failure::Unhandled(self.no_handler(&message.message_type))),
+                None,
+            ),
         };
         match (self.store.data_mut().asker.take(), &answer) {
             (Some(asker), _) => asker.send(answer),
             (None, Err(failure)) if fault.is_none() => {
-                log::warn!("{} failed a message from {}: {failure}", self.actor(), message.from);
+                log::warn!(
+                    "{} failed a message from {}: {failure}",
+                    self.actor(),
+                    message.from
+                );
             }
             (None, _) => {}
         }
@@ -152,14 +180,20 @@ impl Instance {
     fn checked(&self, payload: Bytes) -> Result<Bytes, Failure> {
         let max = self.store.data().limits.message_bytes_max;
         if payload.len() > max {
-            let text = format!("the reply has {} bytes, this actor's limit is {max}", payload.len());
+            let text = format!(
+                "the reply has {} bytes, this actor's limit is {max}",
+                payload.len()
+            );
             return Err(Failure::Refused(text));
         }
         Ok(payload)
     }
 
     fn no_handler(&self, message_type: &str) -> String {
-        format!("{} has no handler for messages of type {message_type:?}", self.actor())
+        format!(
+            "{} has no handler for messages of type {message_type:?}",
+            self.actor()
+        )
     }
 }
 
@@ -167,16 +201,21 @@ impl Instance {
 fn fault(doing: &str, store: &Store<Guest>, error: &wasmtime::Error) -> Fault {
     let guest = store.data();
     if error.is::<PoolConcurrencyLimitError>() {
-        return Fault::NoRoom(format!("no free slot for another actor on this node: {error}"));
+        return Fault::NoRoom(format!(
+            "no free slot for another actor on this node: {error}"
+        ));
     }
     let cause = match error.downcast_ref::<OutOfTime>() {
         Some(out_of_time) => out_of_time.to_string(),
         None => error.root_cause().to_string(),
     };
     let tail = guest.log.take_stderr_tail();
-    log::error!("{} trapped while {doing}: {error:?}", guest.actor);
+    log::error!("{} trapped while {doing}: {error:#}", guest.actor);
     match tail.trim_end() {
         "" => Fault::Broken(cause),
-        tail => Fault::Broken(format!("{cause}; its last words on standard error: {}", tail.replace('\n', " | "))),
+        tail => Fault::Broken(format!(
+            "{cause}; its last words on standard error: {}",
+            tail.replace('\n', " | ")
+        )),
     }
 }

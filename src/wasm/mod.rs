@@ -97,7 +97,9 @@ impl Wasm {
     pub fn new(storage: &Storage, actors: Actors) -> Result<Self, EngineError> {
         let mut engines = HashMap::new();
         for class in Class::ALL {
-            let (engine, rung) = class.engine().map_err(|error| EngineError(format!("{error:#}")))?;
+            let (engine, rung) = class
+                .engine()
+                .map_err(|error| EngineError(format!("{error:#}")))?;
             log::info!("guests lie in {rung}");
             engines.insert(class, engine);
         }
@@ -121,19 +123,33 @@ impl Wasm {
         wasm_bytes: u64,
         limits: &GuestLimits,
     ) -> Result<Arc<Program>, ProgramError> {
-        let head = self.0.cache.head(wasm).await.map_err(|error| ProgramError::Internal(error.to_string()))?;
+        let head = self
+            .0
+            .cache
+            .head(wasm)
+            .await
+            .map_err(|error| ProgramError::Internal(error.to_string()))?;
         let kind = scan::kind_of(&head).map_err(ProgramError::Refused)?;
         if let Some(program) = self.ready(digest, kind, limits).await? {
             return Ok(program);
         }
-        let _alone = self.0.compiler.acquire().await.expect("the semaphore is never closed");
+        let _alone = self
+            .0
+            .compiler
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
         // Whoever compiled before us may have compiled the same bytes.
         if let Some(program) = self.ready(digest, kind, limits).await? {
             return Ok(program);
         }
         self.compile(digest, wasm, wasm_bytes, limits).await?;
         let program = self.ready(digest, kind, limits).await?;
-        program.ok_or_else(|| ProgramError::Internal("compiled code did not survive on the disk; send it again".into()))
+        program.ok_or_else(|| {
+            ProgramError::Internal(
+                "compiled code did not survive on the disk; send it again".into(),
+            )
+        })
     }
 
     /// Forgets the compiled code of a module that turned out to be of no use.
@@ -161,7 +177,11 @@ impl Wasm {
             }
             if let Some(code) = self.0.cache.load(engine, kind, &name).await {
                 let program = Arc::new(self.link(engine, code).map_err(ProgramError::Refused)?);
-                self.0.programs.lock().unwrap().insert(name, Arc::downgrade(&program));
+                self.0
+                    .programs
+                    .lock()
+                    .unwrap()
+                    .insert(name, Arc::downgrade(&program));
                 return Ok(Some(program));
             }
         }
@@ -193,21 +213,27 @@ impl Wasm {
         let draft_name = digest.to_string();
         let draft = cache.draft(&draft_name);
         let started = self.0.actors.clock().now();
-        let report = compile::compile(wasm, wasm_bytes, limits.memory_bytes_max, &draft).await.map_err(|error| {
-            cache.discard_draft(&draft_name);
-            match error {
-                CompileError::Refused(text) => ProgramError::Refused(text),
-                CompileError::NoMemory { .. } => ProgramError::NoMemory(error.to_string()),
-                CompileError::Spawn(_) => ProgramError::Internal(error.to_string()),
-            }
-        })?;
+        let report = compile::compile(wasm, wasm_bytes, limits.memory_bytes_max, &draft)
+            .await
+            .map_err(|error| {
+                cache.discard_draft(&draft_name);
+                match error {
+                    CompileError::Refused(text) => ProgramError::Refused(text),
+                    CompileError::NoMemory { .. } => ProgramError::NoMemory(error.to_string()),
+                    CompileError::Spawn(_) => ProgramError::Internal(error.to_string()),
+                }
+            })?;
         let name = code_name(digest, report.class, &self.0.engines[&report.class]);
         cache.seal(&draft_name, &name).await.map_err(|error| {
             cache.discard_draft(&draft_name);
             cache.discard(&name);
             ProgramError::Internal(format!("compiled code cannot be kept: {error}"))
         })?;
-        log::info!("module {digest} compiled in {:?} for {} slots", started.elapsed(), report.class);
+        log::info!(
+            "module {digest} compiled in {:?} for {} slots",
+            started.elapsed(),
+            report.class
+        );
         Ok(())
     }
 }

@@ -36,12 +36,27 @@ impl Program {
         actors: Actors,
     ) -> Result<Self, String> {
         let form = Form::Component(component::link(engine, component)?);
-        Ok(Self { form, engine: engine.clone(), slices, actors })
+        Ok(Self {
+            form,
+            engine: engine.clone(),
+            slices,
+            actors,
+        })
     }
 
     /// Links a core module, likewise.
-    pub(super) fn core(engine: &Engine, module: &Module, slices: Slices, actors: Actors) -> Result<Self, String> {
+    pub(super) fn core(
+        engine: &Engine,
+        module: &Module,
+        slices: Slices,
+        actors: Actors,
+    ) -> Result<Self, String> {
         let form = Form::Core(core_abi::link(engine, module)?);
-        Ok(Self { form, engine: engine.clone(), slices, actors })
+        Ok(Self {
+            form,
+            engine: engine.clone(),
+            slices,
+            actors,
+        })
     }
 }

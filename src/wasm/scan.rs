@@ -15,7 +15,10 @@ pub struct Scan {
 
 /// Validates `wasm` and counts what would cost more than it should. The error is the refusal's text.
 pub fn scan(wasm: &[u8]) -> Result<Scan, String> {
-    let mut found = Scan { kind: kind_of(wasm)?, memory_bytes_min: 0 };
+    let mut found = Scan {
+        kind: kind_of(wasm)?,
+        memory_bytes_min: 0,
+    };
     let mut functions: u32 = 0;
     let mut validator = Validator::new_with_features(features());
     for payload in Parser::new(0).parse_all(wasm) {
@@ -24,17 +27,23 @@ pub fn scan(wasm: &[u8]) -> Result<Scan, String> {
             Payload::FunctionSection(section) => {
                 functions = functions.saturating_add(section.count());
                 if functions > limits::MODULE_FUNCTIONS_MAX {
-                    return Err(format!("more than {} functions; split the module", limits::MODULE_FUNCTIONS_MAX));
+                    return Err(format!(
+                        "more than {} functions; split the module",
+                        limits::MODULE_FUNCTIONS_MAX
+                    ));
                 }
             }
             Payload::CodeSectionEntry(body) if body.range().len() > limits::FUNCTION_BYTES_MAX => {
                 let (bytes, max) = (body.range().len(), limits::FUNCTION_BYTES_MAX);
-                return Err(format!("one function has {bytes} bytes, at most {max} are compiled; split it"));
+                return Err(format!(
+                    "one function has {bytes} bytes, at most {max} are compiled; split it"
+                ));
             }
             Payload::MemorySection(section) => {
                 for memory in section.clone() {
                     let memory = memory.map_err(|error| format!("not a valid module: {error}"))?;
-                    found.memory_bytes_min = found.memory_bytes_min.saturating_add(start_bytes(&memory));
+                    found.memory_bytes_min =
+                        found.memory_bytes_min.saturating_add(start_bytes(&memory));
                 }
             }
             Payload::TableSection(section) => {
@@ -42,13 +51,17 @@ pub fn scan(wasm: &[u8]) -> Result<Scan, String> {
                     let table = table.map_err(|error| format!("not a valid module: {error}"))?;
                     if table.ty.initial > limits::GUEST_TABLE_ELEMENTS_MAX as u64 {
                         let (elements, max) = (table.ty.initial, limits::GUEST_TABLE_ELEMENTS_MAX);
-                        return Err(format!("a table starts with {elements} elements, at most {max} are given"));
+                        return Err(format!(
+                            "a table starts with {elements} elements, at most {max} are given"
+                        ));
                     }
                 }
             }
             _ => {}
         }
-        validator.payload(&payload).map_err(|error| format!("not a valid module: {error}"))?;
+        validator
+            .payload(&payload)
+            .map_err(|error| format!("not a valid module: {error}"))?;
     }
     Ok(found)
 }
@@ -58,8 +71,12 @@ pub fn kind_of(wasm: &[u8]) -> Result<Kind, String> {
     match wasm {
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Ok(Kind::Core),
         [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(Kind::Component),
-        [0, b'a', b's', b'm', ..] => Err("of an unknown WebAssembly version; build a core module or a component".into()),
-        _ => Err("not WebAssembly: its first bytes are not \\0asm; send the compiled .wasm file".into()),
+        [0, b'a', b's', b'm', ..] => {
+            Err("of an unknown WebAssembly version; build a core module or a component".into())
+        }
+        _ => Err(
+            "not WebAssembly: its first bytes are not \\0asm; send the compiled .wasm file".into(),
+        ),
     }
 }
 

@@ -55,19 +55,31 @@ struct Metered {
 
 /// A call computed longer than its limit.
 #[derive(Debug, thiserror::Error)]
-#[error("the call computed for longer than its limit of {0:?}; raise max_execution_time or do less in one message")]
+#[error(
+    "the call computed for longer than its limit of {0:?}; raise max_execution_time or do less in one message"
+)]
 pub struct OutOfTime(Duration);
 
 impl Slices {
     pub fn new(ticker: Ticker) -> Self {
-        Self { queue: Arc::default(), ticker: Arc::new(ticker) }
+        Self {
+            queue: Arc::default(),
+            ticker: Arc::new(ticker),
+        }
     }
 
     /// Drives one call into a guest, with `allowed` time inside the guest; what it waits for outside is not counted.
     pub async fn run<F: Future>(&self, meter: &Meter, allowed: Duration, call: F) -> F::Output {
         let mut call = pin!(call);
-        let ticket = Ticket { id: self.queue.lock().unwrap().next_ticket(), slices: self };
-        *meter.state.lock().unwrap() = Metered { ticket: ticket.id, allowed, ..Metered::default() };
+        let ticket = Ticket {
+            id: self.queue.lock().unwrap().next_ticket(),
+            slices: self,
+        };
+        *meter.state.lock().unwrap() = Metered {
+            ticket: ticket.id,
+            allowed,
+            ..Metered::default()
+        };
         poll_fn(|context| {
             if !ticket.admitted(context) {
                 return Poll::Pending;
@@ -96,7 +108,10 @@ impl Slices {
         }
         self.queue.lock().unwrap().spent_by = Some(metered.ticket);
         // Through the runtime, so that the driver is polled before the guest goes on.
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        Ok(UpdateDeadline::YieldCustom(
+            1,
+            Box::pin(tokio::task::yield_now()),
+        ))
     }
 }
 
@@ -121,7 +136,11 @@ struct Ticket<'a> {
 
 impl Ticket<'_> {
     fn admitted(&self, context: &mut Context<'_>) -> bool {
-        self.slices.queue.lock().unwrap().admit(self.id, context.waker())
+        self.slices
+            .queue
+            .lock()
+            .unwrap()
+            .admit(self.id, context.waker())
     }
 }
 
@@ -183,6 +202,13 @@ impl Queue {
 mod tests {
     use super::*;
 
+    fn spent_by(id: u64) -> Queue {
+        Queue {
+            spent_by: Some(id),
+            ..Queue::default()
+        }
+    }
+
     fn admit(queue: &mut Queue, id: u64) -> bool {
         queue.admit(id, Waker::noop())
     }
@@ -194,25 +220,29 @@ mod tests {
         queue.spent_by = Some(1);
         assert!(!admit(&mut queue, 2));
         assert!(!admit(&mut queue, 3));
-        assert!(!admit(&mut queue, 1), "two wait, so the spender queues behind them");
+        assert!(
+            !admit(&mut queue, 1),
+            "two wait, so the spender queues behind them"
+        );
         assert!(!admit(&mut queue, 3), "the turn is the front's");
         assert!(admit(&mut queue, 2));
         queue.pass_on();
-        assert!(admit(&mut queue, 3), "the second finished early, so the third follows at once");
+        assert!(
+            admit(&mut queue, 3),
+            "the second finished early, so the third follows at once"
+        );
     }
 
     #[test]
     fn a_spender_alone_goes_on() {
-        let mut queue = Queue::default();
-        queue.spent_by = Some(1);
+        let mut queue = spent_by(1);
         assert!(admit(&mut queue, 1));
     }
 
     #[test]
     fn a_call_that_is_dropped_holds_nobody_up() {
         for dropped in [1, 2] {
-            let mut queue = Queue::default();
-            queue.spent_by = Some(1);
+            let mut queue = spent_by(1);
             assert!(!admit(&mut queue, 2));
             assert!(!admit(&mut queue, 3));
             if dropped == 2 {

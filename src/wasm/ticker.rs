@@ -39,7 +39,9 @@ impl Ticker {
             wake: Condvar::new(),
         });
         let beating = shared.clone();
-        thread::Builder::new().name("epoch".into()).spawn(move || beat(&beating, &engines))?;
+        thread::Builder::new()
+            .name("epoch".into())
+            .spawn(move || beat(&beating, &engines))?;
         Ok(Self { shared })
     }
 

@@ -29,17 +29,27 @@ const INTERFACES: [&str; 25] = [
     "wasi:random/insecure", "wasi:random/insecure-seed", "wasi:random/random", "wasi:sockets/instance-network",
     "wasi:sockets/ip-name-lookup", "wasi:sockets/network", "wasi:sockets/tcp", "wasi:sockets/udp",
 ];
-const CREATE_SOCKET: [&str; 2] = ["wasi:sockets/tcp-create-socket", "wasi:sockets/udp-create-socket"];
+const CREATE_SOCKET: [&str; 2] = [
+    "wasi:sockets/tcp-create-socket",
+    "wasi:sockets/udp-create-socket",
+];
 
 /// Whether an import such as `wasi:cli/environment@0.2.3` is provided.
 pub fn provides(import: &str) -> bool {
-    let Some((interface, version)) = import.split_once('@') else { return false };
-    version.starts_with("0.2.") && (INTERFACES.contains(&interface) || CREATE_SOCKET.contains(&interface))
+    let Some((interface, version)) = import.split_once('@') else {
+        return false;
+    };
+    version.starts_with("0.2.")
+        && (INTERFACES.contains(&interface) || CREATE_SOCKET.contains(&interface))
 }
 
 /// The world of one guest, with its environment from the spec and nothing from the node's own.
 pub fn world(env: &[(String, String)], log: &GuestLog) -> WasiCtx {
-    let output = |stream| GuestOutput { stream, line: Arc::default(), log: log.clone() };
+    let output = |stream| GuestOutput {
+        stream,
+        line: Arc::default(),
+        log: log.clone(),
+    };
     WasiCtxBuilder::new()
         .envs(env)
         .stdout(output(Stream::Out))
@@ -113,7 +123,9 @@ impl Pollable for GuestOutput {
 impl OutputStream for GuestOutput {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         if bytes.len() > WRITE_BYTES_MAX {
-            return Err(StreamError::trap("a write to a standard stream is larger than its permit"));
+            return Err(StreamError::trap(
+                "a write to a standard stream is larger than its permit",
+            ));
         }
         self.take_in(&bytes);
         Ok(())
@@ -129,7 +141,11 @@ impl OutputStream for GuestOutput {
 }
 
 impl AsyncWrite for GuestOutput {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         self.take_in(bytes);
         Poll::Ready(Ok(bytes.len()))
     }

@@ -46,14 +46,6 @@ for_both_kinds! {
     }
 }
 
-impl crate::harness::Answer {
-    /// The reply as text, for guests that answer in digits, which are JSON too.
-    pub fn body_payload(&self) -> String {
-        let payload = self.payload();
-        payload.as_str().map_or_else(|| payload.to_string(), str::to_owned)
-    }
-}
-
 fn leaves_nothing(node: &Node) {
     assert_eq!(node.total_applications(), 0);
     node.uploads_end();
@@ -64,10 +56,19 @@ fn leaves_nothing(node: &Node) {
 fn an_unknown_name_is_404_and_an_id_is_told_its_name() {
     let node = node();
     node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
-    node.undeploy("echo-app").is_refused(404, "NOT_FOUND", &["application_id of echo", "use the name echo"]);
-    node.undeploy("other").is_refused(404, "NOT_FOUND", &["other"]);
-    node.get("/api/v1/applications/other").is_refused(404, "NOT_FOUND", &["other"]);
-    assert_eq!(node.get("/api/v1/applications/echo").json()["actors"][0]["actor_id"], "echo@test-node");
+    node.undeploy("echo-app").is_refused(
+        404,
+        "NOT_FOUND",
+        &["application_id of echo", "use the name echo"],
+    );
+    node.undeploy("other")
+        .is_refused(404, "NOT_FOUND", &["other"]);
+    node.get("/api/v1/applications/other")
+        .is_refused(404, "NOT_FOUND", &["other"]);
+    assert_eq!(
+        node.get("/api/v1/applications/echo").json()["actors"][0]["actor_id"],
+        "echo@test-node"
+    );
 }
 
 #[test]
@@ -75,13 +76,36 @@ fn a_deploy_with_missing_or_wrong_fields_names_them() {
     let node = node();
     let echo = guest(Kind::Core, ECHO);
     let form = || node.form("echo", &echo);
-    let refused = |answer: crate::harness::Answer, words: &[&str]| answer.is_refused(400, "INVALID_ARGUMENT", words);
-    refused(form().without("version").without("wasm_file").send(), &["missing required fields: version, wasm_file"]);
-    refused(form().field("name", "../etc").send(), &["name", "../etc", "letters"]);
-    refused(form().field("version", "").send(), &["version", "printable"]);
-    refused(form().field("nmae", "echo").send(), &["unknown field", "nmae", "wasm_file"]);
-    let answer = node.request("POST", "/api/v1/applications/deploy", &[("content-type", "text/plain")], b"hello");
-    answer.is_refused(415, "INVALID_ARGUMENT", &["Failed to parse multipart/form-data"]);
+    let refused = |answer: crate::harness::Answer, words: &[&str]| {
+        answer.is_refused(400, "INVALID_ARGUMENT", words)
+    };
+    refused(
+        form().without("version").without("wasm_file").send(),
+        &["missing required fields: version, wasm_file"],
+    );
+    refused(
+        form().field("name", "../etc").send(),
+        &["name", "../etc", "letters"],
+    );
+    refused(
+        form().field("version", "").send(),
+        &["version", "printable"],
+    );
+    refused(
+        form().field("nmae", "echo").send(),
+        &["unknown field", "nmae", "wasm_file"],
+    );
+    let answer = node.request(
+        "POST",
+        "/api/v1/applications/deploy",
+        &[("content-type", "text/plain")],
+        b"hello",
+    );
+    answer.is_refused(
+        415,
+        "INVALID_ARGUMENT",
+        &["Failed to parse multipart/form-data"],
+    );
     leaves_nothing(&node);
 }
 
@@ -90,27 +114,54 @@ fn an_application_id_belongs_to_one_name() {
     let node = node();
     let echo = guest(Kind::Core, ECHO);
     node.deploy("echo", &echo).is_deployed();
-    let second = node.form("second", &echo).field("application_id", "echo-app").send();
-    second.is_refused(409, "ALREADY_EXISTS", &["echo-app", "belongs to application echo"]);
-    assert_eq!(node.ask("echo", b"1").status, 200, "the module of the first went with the second");
+    let second = node
+        .form("second", &echo)
+        .field("application_id", "echo-app")
+        .send();
+    second.is_refused(
+        409,
+        "ALREADY_EXISTS",
+        &["echo-app", "belongs to application echo"],
+    );
+    assert_eq!(
+        node.ask("echo", b"1").status,
+        200,
+        "the module of the first went with the second"
+    );
 }
 
 #[test]
 fn a_module_this_node_cannot_run_is_refused_with_the_reason() {
     let node = node();
     let check = |wasm: &[u8], words: &[&str]| {
-        node.deploy("odd", wasm).is_refused(422, "INVALID_ARGUMENT", words);
+        node.deploy("odd", wasm)
+            .is_refused(422, "INVALID_ARGUMENT", words);
         leaves_nothing(&node);
     };
     let wat = |text: &str| wat::parse_str(text).unwrap();
     check(b"hello, I am no module", &["not WebAssembly"]);
     check(b"", &["not WebAssembly"]);
-    check(b"\0asm\x01\0\0\0 and then nonsense", &["not a valid module"]);
-    check(&wat("(module)"), &["exports no message handler", "handle-request", "no functions at all"]);
-    check(&wat("(component)"), &["exports no message handler"]);
-    check(&wat(r#"(module (func (export "compute")))"#), &["exports no message handler", "found compute"]);
     check(
-        &wat(r#"(module (memory (export "memory") 1) (func (export "handle_request") (param i64)))"#),
+        b"\0asm\x01\0\0\0 and then nonsense",
+        &["not a valid module"],
+    );
+    check(
+        &wat("(module)"),
+        &[
+            "exports no message handler",
+            "handle-request",
+            "no functions at all",
+        ],
+    );
+    check(&wat("(component)"), &["exports no message handler"]);
+    check(
+        &wat(r#"(module (func (export "compute")))"#),
+        &["exports no message handler", "found compute"],
+    );
+    check(
+        &wat(
+            r#"(module (memory (export "memory") 1) (func (export "handle_request") (param i64)))"#,
+        ),
         &["handle_request", "i64", "6 i32"],
     );
     check(
@@ -126,15 +177,26 @@ fn a_module_this_node_cannot_run_is_refused_with_the_reason() {
             r#"(component (import "plexspaces:actor/messaging@0.1.0" (instance (export "fly" (func))))
                (import "wasi:http/types@0.2.0" (instance (export "get" (func)))))"#,
         ),
-        &["plexspaces:actor/messaging@0.1.0#fly", "wasi:http/types@0.2.0#get"],
+        &[
+            "plexspaces:actor/messaging@0.1.0#fly",
+            "wasi:http/types@0.2.0#get",
+        ],
     );
 }
 
 #[test]
 fn a_config_that_is_wrong_is_refused_with_its_line() {
     let node = node();
-    let config = |text| node.form("echo", &guest(Kind::Core, ECHO)).config(text).send();
-    config("[limits]\nmax_memory = 1").is_refused(422, "INVALID_ARGUMENT", &["line 2", "max_memory", "max_memory_bytes"]);
+    let config = |text| {
+        node.form("echo", &guest(Kind::Core, ECHO))
+            .config(text)
+            .send()
+    };
+    config("[limits]\nmax_memory = 1").is_refused(
+        422,
+        "INVALID_ARGUMENT",
+        &["line 2", "max_memory", "max_memory_bytes"],
+    );
     config("[supervisor]").is_refused(422, "INVALID_ARGUMENT", &["supervisor", "yet"]);
     leaves_nothing(&node);
 }
@@ -142,20 +204,33 @@ fn a_config_that_is_wrong_is_refused_with_its_line() {
 #[test]
 fn a_guest_that_keeps_breaking_fails_its_application() {
     let node = node();
-    node.deploy("rascal", &guest(Kind::Core, RASCAL)).is_deployed();
+    node.deploy("rascal", &guest(Kind::Core, RASCAL))
+        .is_deployed();
     for _ in 0..3 {
-        node.ask("rascal", b"t").is_refused(502, "ABORTED", &["unreachable"]);
+        node.ask("rascal", b"t")
+            .is_refused(502, "ABORTED", &["unreachable"]);
         assert_eq!(node.ask("rascal", b"e").body_payload(), "e");
     }
     let status = node.get("/api/v1/applications/rascal").json();
-    assert_eq!((&status["status"], &status["actors"][0]["restarts"]), (&"APPLICATION_STATUS_RUNNING".into(), &3.into()));
-    node.ask("rascal", b"t").is_refused(502, "ABORTED", &["unreachable"]);
+    assert_eq!(
+        (&status["status"], &status["actors"][0]["restarts"]),
+        (&"APPLICATION_STATUS_RUNNING".into(), &3.into())
+    );
+    node.ask("rascal", b"t")
+        .is_refused(502, "ABORTED", &["unreachable"]);
     node.log_says("rascal@test-node has failed");
     let status = node.get("/api/v1/applications/rascal").json();
     assert_eq!(status["status"], "APPLICATION_STATUS_FAILED");
-    assert!(status["actors"][0]["last_error"].as_str().unwrap().contains("unreachable"));
-    node.ask("rascal", b"e").is_refused(404, "NOT_FOUND", &["rascal"]);
-    node.deploy("rascal", &guest(Kind::Core, RASCAL)).is_refused(409, "ALREADY_EXISTS", &["failed", "unreachable"]);
+    assert!(
+        status["actors"][0]["last_error"]
+            .as_str()
+            .unwrap()
+            .contains("unreachable")
+    );
+    node.ask("rascal", b"e")
+        .is_refused(404, "NOT_FOUND", &["rascal"]);
+    node.deploy("rascal", &guest(Kind::Core, RASCAL))
+        .is_refused(409, "ALREADY_EXISTS", &["failed", "unreachable"]);
     assert_eq!(node.undeploy("rascal").status, 200);
 }
 
@@ -167,7 +242,11 @@ fn two_applications_of_one_module_share_it_and_part_ways() {
     node.deploy("two", &counter).is_deployed();
     assert_eq!(node.ask("one", b"").body_payload(), "1");
     assert_eq!(node.undeploy("one").status, 200);
-    assert_eq!(node.ask("two", b"").body_payload(), "1", "two has a state of its own");
+    assert_eq!(
+        node.ask("two", b"").body_payload(),
+        "1",
+        "two has a state of its own"
+    );
     node.deploy("one", &counter).is_deployed();
     assert_eq!(node.ask("one", b"").body_payload(), "1");
 }

@@ -46,9 +46,13 @@ fn a_module_that_asks_for_too_much_is_refused_before_it_is_compiled() {
     let node = node();
     let check = |wat: &str, words: &[&str]| {
         let wasm = wat::parse_str(wat).unwrap();
-        node.deploy("odd", &wasm).is_refused(422, "INVALID_ARGUMENT", words);
+        node.deploy("odd", &wasm)
+            .is_refused(422, "INVALID_ARGUMENT", words);
     };
-    check("(module (memory 2000))", &["starts with 125 MiB", "64 MiB", "max_memory_bytes"]);
+    check(
+        "(module (memory 2000))",
+        &["starts with 125 MiB", "64 MiB", "max_memory_bytes"],
+    );
     check("(module (table 10000000 funcref))", &["10000000 elements"]);
     let functions = "(func)".repeat(200_001);
     check(&format!("(module {functions})"), &["functions", "split"]);
@@ -61,9 +65,18 @@ fn a_module_that_asks_for_too_much_is_refused_before_it_is_compiled() {
 fn a_module_may_start_large_and_grow_larger() {
     let node = node();
     let large = ECHO.to_owned() + "(func (export \"shutdown\"))";
-    let wasm = guest(Kind::Core, &large.replace("(func (export", "(global (mut i32) (i32.const 0)) (func (export"));
+    let wasm = guest(
+        Kind::Core,
+        &large.replace(
+            "(func (export",
+            "(global (mut i32) (i32.const 0)) (func (export",
+        ),
+    );
     let config = "[limits]\nmax_memory_bytes = 268435456";
-    node.form("large", &wasm).config(config).send().is_deployed();
+    node.form("large", &wasm)
+        .config(config)
+        .send()
+        .is_deployed();
     node.log_says("for large slots");
     assert_eq!(node.ask("large", b"1").body_payload(), "1");
     node.deploy("small", &wasm).is_deployed();

@@ -21,11 +21,22 @@ fn answers_every_case(module: &str) {
     let node = node();
     node.deploy("calculator", &wasm).is_deployed();
     let cases = fs::read_to_string(calculator().join("actors/cases.txt")).unwrap();
-    let cases: Vec<_> = cases.lines().filter_map(|line| line.split_once(" => ")).collect();
+    let cases: Vec<_> = cases
+        .lines()
+        .filter_map(|line| line.split_once(" => "))
+        .collect();
     assert!(cases.len() > 20, "only {} cases", cases.len());
     for (request, expected) in cases {
-        let answer = node.request("POST", "/api/v1/actors/default/calculator", &[], request.as_bytes());
-        assert!(answer.body.contains(&format!(r#""payload":{expected},"#)), "{request}: {expected} is not in {answer:?}");
+        let answer = node.request(
+            "POST",
+            "/api/v1/actors/default/calculator",
+            &[],
+            request.as_bytes(),
+        );
+        assert!(
+            answer.body.contains(&format!(r#""payload":{expected},"#)),
+            "{request}: {expected} is not in {answer:?}"
+        );
     }
     assert_eq!(node.undeploy("calculator").status, 200);
     assert_eq!(node.total_applications(), 0);

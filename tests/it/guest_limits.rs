@@ -8,11 +8,19 @@ use plexspaces_node::wasm::Kind;
 
 /// Each of these breaks the actor; it comes back, and its neighbour never noticed.
 fn breaks(node: &Node, kind: Kind, misdeed: &[u8], words: &[&str]) {
-    node.form("rascal", &guest(kind, RASCAL)).config("[limits]\nmax_execution_time = '100ms'").send().is_deployed();
+    node.form("rascal", &guest(kind, RASCAL))
+        .config("[limits]\nmax_execution_time = '100ms'")
+        .send()
+        .is_deployed();
     node.deploy("neighbour", &guest(kind, ECHO)).is_deployed();
-    node.ask("rascal", misdeed).is_refused(502, "ABORTED", words);
+    node.ask("rascal", misdeed)
+        .is_refused(502, "ABORTED", words);
     assert_eq!(node.ask("neighbour", b"fine").body_payload(), "fine");
-    assert_eq!(node.ask("rascal", b"echo").body_payload(), "echo", "the actor did not come back");
+    assert_eq!(
+        node.ask("rascal", b"echo").body_payload(),
+        "echo",
+        "the actor did not come back"
+    );
     node.log_says("rascal@test-node trapped while handling a message");
 }
 
@@ -73,7 +81,10 @@ for_both_kinds! {
 fn waiting_outside_the_guest_does_not_count_as_its_time() {
     let node = crate::harness::node();
     let limits = "[limits]\nmax_execution_time = '15ms'";
-    node.form("rascal", &guest(Kind::Component, RASCAL)).config(limits).send().is_deployed();
+    node.form("rascal", &guest(Kind::Component, RASCAL))
+        .config(limits)
+        .send()
+        .is_deployed();
     // Each waits 20 ms, which is more than it may compute.
     for _ in 0..5 {
         assert_eq!(node.ask("rascal", b"wait").body_payload(), "wait");

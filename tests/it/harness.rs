@@ -48,12 +48,21 @@ pub struct Deploy<'a> {
 
 impl Node {
     pub fn start(dir: TempDir, more: &[&str]) -> Self {
-        let mut child = command(dir.path(), "127.0.0.1:0").args(more).spawn().unwrap();
+        let mut child = command(dir.path(), "127.0.0.1:0")
+            .args(more)
+            .spawn()
+            .unwrap();
         let log = Log::follow(child.stderr.take().unwrap());
         let address = |line: String| line.rsplit([' ', '/']).next().unwrap().parse().unwrap();
         let grpc = address(log.wait_for("gRPC port on"));
         let http = address(log.wait_for("Starting HTTP gateway server on"));
-        Self { child, log, grpc, http, dir: Some(dir) }
+        Self {
+            child,
+            log,
+            grpc,
+            http,
+            dir: Some(dir),
+        }
     }
 
     pub fn data_dir(&self) -> &Path {
@@ -86,7 +95,12 @@ impl Node {
     }
 
     pub fn ask_with(&self, name: &str, headers: &[(&str, &str)], payload: &[u8]) -> Answer {
-        self.request("POST", &format!("/api/v1/actors/{name}/{name}"), headers, payload)
+        self.request(
+            "POST",
+            &format!("/api/v1/actors/{name}/{name}"),
+            headers,
+            payload,
+        )
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -94,11 +108,24 @@ impl Node {
     }
 
     pub fn total_applications(&self) -> u64 {
-        self.get("/api/v1/dashboard/summary").json()["total_applications"].as_u64().unwrap()
+        self.get("/api/v1/dashboard/summary").json()["total_applications"]
+            .as_u64()
+            .unwrap()
     }
 
-    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        send(&format!("http://{}{path}", self.http), method, headers, body)
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        send(
+            &format!("http://{}{path}", self.http),
+            method,
+            headers,
+            body,
+        )
     }
 
     /// Waits until the node's log has a line with this text, and returns the line.
@@ -108,7 +135,14 @@ impl Node {
 
     /// How many lines of the log so far have this text.
     pub fn log_count(&self, text: &str) -> usize {
-        self.log.lines.0.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+        self.log
+            .lines
+            .0
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|line| line.contains(text))
+            .count()
     }
 
     pub fn pid(&self) -> Pid {
@@ -134,15 +168,25 @@ impl Node {
     /// What lies in the data directory, but for its own few files.
     pub fn files(&self) -> Vec<PathBuf> {
         let folders = ["uploads", "artifacts", "compiled"].map(|name| self.data_dir().join(name));
-        let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap());
+        let entries = folders
+            .iter()
+            .flat_map(|folder| fs::read_dir(folder).unwrap());
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 
     /// Waits until the data directory holds no upload: a client that left is noticed a moment later.
     pub fn uploads_end(&self) {
         let deadline = Instant::now() + PATIENCE;
-        while fs::read_dir(self.data_dir().join("uploads")).unwrap().next().is_some() {
-            assert!(Instant::now() < deadline, "an upload is left behind: {:?}", self.files());
+        while fs::read_dir(self.data_dir().join("uploads"))
+            .unwrap()
+            .next()
+            .is_some()
+        {
+            assert!(
+                Instant::now() < deadline,
+                "an upload is left behind: {:?}",
+                self.files()
+            );
             std::thread::yield_now();
         }
     }
@@ -150,7 +194,10 @@ impl Node {
     /// Bytes of the node's memory that are resident, from the kernel.
     pub fn rss_bytes(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 }
@@ -160,7 +207,10 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("the node's log:\n{}", self.log.lines.0.lock().unwrap().join("\n"));
+            eprintln!(
+                "the node's log:\n{}",
+                self.log.lines.0.lock().unwrap().join("\n")
+            );
         }
     }
 }
@@ -169,7 +219,8 @@ impl Deploy<'_> {
     /// Puts `value` in the place of what the field had.
     pub fn field(mut self, name: &str, value: &str) -> Self {
         self.fields.retain(|(field, ..)| field != name);
-        self.fields.push((name.to_owned(), None, value.as_bytes().to_vec()));
+        self.fields
+            .push((name.to_owned(), None, value.as_bytes().to_vec()));
         self
     }
 
@@ -185,7 +236,8 @@ impl Deploy<'_> {
     pub fn send(self) -> Answer {
         let (content_type, body) = self.encode();
         let headers = [("content-type", content_type.as_str())];
-        self.node.request("POST", "/api/v1/applications/deploy", &headers, &body)
+        self.node
+            .request("POST", "/api/v1/applications/deploy", &headers, &body)
     }
 
     /// The content type and the body, for tests that send them in a way of their own.
@@ -193,8 +245,11 @@ impl Deploy<'_> {
         const BOUNDARY: &str = "a-boundary-of-no-importance";
         let mut body = Vec::new();
         for (name, file_name, value) in &self.fields {
-            let file_name = file_name.map_or(String::new(), |name| format!("; filename=\"{name}\""));
-            let head = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"{file_name}\r\n\r\n");
+            let file_name =
+                file_name.map_or(String::new(), |name| format!("; filename=\"{name}\""));
+            let head = format!(
+                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"{file_name}\r\n\r\n"
+            );
             body.extend_from_slice(head.as_bytes());
             body.extend_from_slice(value);
             body.extend_from_slice(b"\r\n");
@@ -206,7 +261,8 @@ impl Deploy<'_> {
 
 impl Answer {
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
     }
 
     /// The reply of an actor, as JSON carries it.
@@ -215,15 +271,30 @@ impl Answer {
         self.json()["payload"].clone()
     }
 
+    /// The same as text, for guests that answer in digits, which are JSON too.
+    pub fn body_payload(&self) -> String {
+        let payload = self.payload();
+        payload
+            .as_str()
+            .map_or_else(|| payload.to_string(), str::to_owned)
+    }
+
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// Fails unless this is that refusal, in the shape of every refusal, with these words in its text.
     #[track_caller]
     pub fn is_refused(&self, status: u16, code: &str, words: &[&str]) {
         let json = self.json();
-        let shown = (self.status, json["success"].as_bool(), json["code"].as_str());
+        let shown = (
+            self.status,
+            json["success"].as_bool(),
+            json["code"].as_str(),
+        );
         assert_eq!(shown, (status, Some(false), Some(code)), "{self:?}");
         let text = json["error"].as_str().unwrap();
         for word in words {
@@ -236,15 +307,35 @@ impl Answer {
     pub fn is_deployed(&self) {
         assert_eq!(self.status, 200, "{self:?}");
         let json = self.json();
-        assert_eq!((&json["success"], &json["status"], &json["error"]), (&true.into(), &"APPLICATION_STATUS_RUNNING".into(), &Value::Null));
+        assert_eq!(
+            (&json["success"], &json["status"], &json["error"]),
+            (
+                &true.into(),
+                &"APPLICATION_STATUS_RUNNING".into(),
+                &Value::Null
+            )
+        );
     }
 }
 
 /// The binary with a data directory and an address.
 pub fn command(data_dir: &Path, address: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plexspaces"));
-    command.args(["start", "--node-id", "test-node", "--listen-addr", address, "--data-dir"]).arg(data_dir);
-    command.env_remove("PLEXSPACES_DATA_DIR").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .args([
+            "start",
+            "--node-id",
+            "test-node",
+            "--listen-addr",
+            address,
+            "--data-dir",
+        ])
+        .arg(data_dir);
+    command
+        .env_remove("PLEXSPACES_DATA_DIR")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -258,13 +349,22 @@ pub fn send(url: &str, method: &str, headers: &[(&str, &str)], body: &[u8]) -> A
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = agent.run(request.body(body).unwrap()).unwrap_or_else(|error| panic!("{method} {url}: {error}"));
+    let response = agent
+        .run(request.body(body).unwrap())
+        .unwrap_or_else(|error| panic!("{method} {url}: {error}"));
     let (parts, body) = response.into_parts();
-    let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+    let headers = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
     let (status, headers) = (parts.status.as_u16(), headers.collect());
     let mut text = Vec::new();
     body.into_reader().read_to_end(&mut text).unwrap();
-    Answer { status, headers, body: String::from_utf8_lossy(&text).into_owned() }
+    Answer {
+        status,
+        headers,
+        body: String::from_utf8_lossy(&text).into_owned(),
+    }
 }
 
 /// A process's log, read as it comes.
@@ -288,7 +388,11 @@ impl Log {
     fn wait_for(&self, text: &str) -> String {
         let has = |lines: &[String]| lines.iter().find(|line| line.contains(text)).cloned();
         let guard = self.lines.0.lock().unwrap();
-        let (guard, _) = self.lines.1.wait_timeout_while(guard, PATIENCE, |lines| has(lines).is_none()).unwrap();
+        let (guard, _) = self
+            .lines
+            .1
+            .wait_timeout_while(guard, PATIENCE, |lines| has(lines).is_none())
+            .unwrap();
         has(&guard).unwrap_or_else(|| panic!("the log never says {text:?}:\n{}", guard.join("\n")))
     }
 }

@@ -93,19 +93,35 @@ fn an_ask_says_how_long_it_waits() {
         let answer = node.ask_with("echo", &[("x-timeout-ms", wrong)], b"");
         answer.is_refused(400, "INVALID_ARGUMENT", &["X-Timeout-Ms", "600000"]);
     }
-    assert_eq!(node.ask_with("echo", &[("x-timeout-ms", "600000")], b"1").status, 200);
+    assert_eq!(
+        node.ask_with("echo", &[("x-timeout-ms", "600000")], b"1")
+            .status,
+        200
+    );
     let long_type = "t".repeat(129);
-    node.ask_with("echo", &[("x-message-type", &long_type)], b"").is_refused(400, "INVALID_ARGUMENT", &["X-Message-Type"]);
+    node.ask_with("echo", &[("x-message-type", &long_type)], b"")
+        .is_refused(400, "INVALID_ARGUMENT", &["X-Message-Type"]);
 }
 
 #[test]
 fn an_actor_is_found_by_namespace_and_by_application() {
     let node = node();
     let echo = guest(Kind::Core, ECHO);
-    node.form("echo", &echo).config("namespace = 'shop'").send().is_deployed();
-    let at = |namespace: &str| node.request("POST", &format!("/api/v1/actors/{namespace}/echo"), &[], b"1");
+    node.form("echo", &echo)
+        .config("namespace = 'shop'")
+        .send()
+        .is_deployed();
+    let at = |namespace: &str| {
+        node.request(
+            "POST",
+            &format!("/api/v1/actors/{namespace}/echo"),
+            &[],
+            b"1",
+        )
+    };
     assert_eq!(at("shop").status, 200);
     assert_eq!(at("echo").status, 200);
     at("default").is_refused(404, "NOT_FOUND", &["echo", "default"]);
-    node.request("POST", "/api/v1/actors/shop/other", &[], b"1").is_refused(404, "NOT_FOUND", &["other"]);
+    node.request("POST", "/api/v1/actors/shop/other", &[], b"1")
+        .is_refused(404, "NOT_FOUND", &["other"]);
 }

@@ -17,7 +17,12 @@ use plexspaces_node::wasm::Kind;
 fn fails_to_start(dir: &TempDir, address: &str) -> String {
     let mut child = command(dir.path(), address).spawn().unwrap();
     let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1), "{said}");
     said.lines().last().unwrap_or_default().to_owned()
 }
@@ -34,8 +39,15 @@ fn a_port_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let said = fails_to_start(&dir, &address.to_string());
-    assert!(said.contains(&format!("cannot listen on {address}")) && said.contains("--listen-addr"), "{said}");
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "a start that failed left files");
+    assert!(
+        said.contains(&format!("cannot listen on {address}")) && said.contains("--listen-addr"),
+        "{said}"
+    );
+    assert_eq!(
+        fs::read_dir(dir.path()).unwrap().count(),
+        0,
+        "a start that failed left files"
+    );
 }
 
 #[test]
@@ -44,12 +56,20 @@ fn a_data_directory_serves_one_node_at_a_time() {
     let pid = node.pid().as_raw_nonzero();
     let mut second = command(node.data_dir(), "127.0.0.1:0").spawn().unwrap();
     let mut said = String::new();
-    second.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    second
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
     assert_eq!(second.wait().unwrap().code(), Some(1));
     assert!(said.contains(&format!("in use by process {pid}")), "{said}");
     // A node that was killed holds nothing.
     let again = Node::start(node.kill(), &[]);
-    let mode = fs::metadata(again.data_dir().join("artifacts")).unwrap().permissions().mode();
+    let mode = fs::metadata(again.data_dir().join("artifacts"))
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o700);
 }
 
@@ -75,23 +95,33 @@ fn a_stop_lets_messages_finish_and_refuses_new_ones() {
     let node = node();
     let goodbye = RASCAL.to_owned() + r#"(data (i32.const 4000) "goodbye") "#;
     let config = "[limits]\nmax_execution_time = '1s'";
-    node.form("rascal", &guest(Kind::Core, &goodbye)).config(config).send().is_deployed();
+    node.form("rascal", &guest(Kind::Core, &goodbye))
+        .config(config)
+        .send()
+        .is_deployed();
     thread::scope(|scope| {
         let asked = scope.spawn(|| node.ask("rascal", b"spin"));
         // The one that spins is out of the mailbox once a second one waits in it.
-        let waiting = scope.spawn(|| node.ask("rascal", b"second"));
+        let waiting = scope.spawn(|| node.ask("rascal", b"echo"));
         while node.get("/api/v1/applications/rascal").json()["actors"][0]["mailbox_depth"] != 1 {}
         node.signal(Signal::TERM);
         node.log_says("stopping: finishing what is in flight");
         let health = node.get("/health");
-        assert_eq!((health.status, &health.json()["status"]), (503, &"not_serving".into()));
+        assert_eq!(
+            (health.status, &health.json()["status"]),
+            (503, &"not_serving".into())
+        );
         let refused = node.ask("rascal", b"third");
         refused.is_refused(503, "UNAVAILABLE", &["stopping"]);
         assert!(refused.header("retry-after").is_some());
         let answers = [asked.join().unwrap(), waiting.join().unwrap()];
         let mut statuses = answers.map(|answer| answer.status);
         statuses.sort_unstable();
-        assert_eq!(statuses, [200, 502], "the one that spun was trapped, the other was answered");
+        assert_eq!(
+            statuses,
+            [200, 502],
+            "the one that spun was trapped, the other was answered"
+        );
     });
     assert_eq!(node.ended().code(), Some(0));
 }
@@ -119,19 +149,31 @@ fn a_stopping_node_says_goodbye_to_its_guests() {
 fn a_second_signal_ends_at_once() {
     let node = node();
     let config = "[limits]\nmax_execution_time = '1h'";
-    node.form("rascal", &guest(Kind::Core, RASCAL)).config(config).send().is_deployed();
+    node.form("rascal", &guest(Kind::Core, RASCAL))
+        .config(config)
+        .send()
+        .is_deployed();
     thread::scope(|scope| {
         let abandoned = scope.spawn(|| {
-            std::panic::catch_unwind(|| node.ask_with("rascal", &[("x-timeout-ms", "600000")], b"spin")).is_err()
+            std::panic::catch_unwind(|| {
+                node.ask_with("rascal", &[("x-timeout-ms", "600000")], b"spin")
+            })
+            .is_err()
         });
         let waiting = scope.spawn(|| {
-            std::panic::catch_unwind(|| node.ask_with("rascal", &[("x-timeout-ms", "600000")], b"x")).is_err()
+            std::panic::catch_unwind(|| {
+                node.ask_with("rascal", &[("x-timeout-ms", "600000")], b"x")
+            })
+            .is_err()
         });
         while node.get("/api/v1/applications/rascal").json()["actors"][0]["mailbox_depth"] != 1 {}
         node.signal(Signal::TERM);
         node.log_says("stopping: finishing what is in flight");
         node.signal(Signal::TERM);
-        assert!(abandoned.join().unwrap() && waiting.join().unwrap(), "an answer came after all");
+        assert!(
+            abandoned.join().unwrap() && waiting.join().unwrap(),
+            "an answer came after all"
+        );
     });
     assert_eq!(node.ended().code(), Some(1));
 }
@@ -139,7 +181,10 @@ fn a_second_signal_ends_at_once() {
 #[test]
 fn wrong_usage_is_told_apart_from_failure() {
     let run = |arguments: &[&str]| {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_plexspaces")).args(arguments).output().unwrap();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_plexspaces"))
+            .args(arguments)
+            .output()
+            .unwrap();
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(text).unwrap())
     };
@@ -147,8 +192,14 @@ fn wrong_usage_is_told_apart_from_failure() {
     assert_eq!(code, Some(2), "{text}");
     let (code, text) = run(&["start", "--listen-addr", "nowhere"]);
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("nowhere") && text.contains("0.0.0.0:8000"), "{text}");
+    assert!(
+        text.contains("nowhere") && text.contains("0.0.0.0:8000"),
+        "{text}"
+    );
     let (code, text) = run(&["start", "--help"]);
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("--data-dir") && text.contains("plexspaces start --node-id"), "{text}");
+    assert!(
+        text.contains("--data-dir") && text.contains("plexspaces start --node-id"),
+        "{text}"
+    );
 }

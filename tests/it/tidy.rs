@@ -29,7 +29,10 @@ fn floors() -> Vec<(String, usize)> {
         if let Some(rest) = line.strip_prefix("// floor ") {
             floor = Some(rest.split(':').next().unwrap().parse().unwrap());
         } else if let Some(room) = line.strip_prefix("pub mod ") {
-            floors.push((room.trim_end_matches(';').to_owned(), floor.expect("a room stands below its floor")));
+            floors.push((
+                room.trim_end_matches(';').to_owned(),
+                floor.expect("a room stands below its floor"),
+            ));
         }
     }
     floors
@@ -37,20 +40,41 @@ fn floors() -> Vec<(String, usize)> {
 
 /// The rooms that a file's code uses, by `crate::room`.
 fn used_rooms(text: &str) -> Vec<String> {
-    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let code = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
     let uses = code.flat_map(|line| line.split("crate::").skip(1));
-    uses.map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned()).collect()
+    uses.map(|rest| {
+        rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+            .next()
+            .unwrap()
+            .to_owned()
+    })
+    .collect()
 }
 
 #[test]
 fn a_room_uses_only_its_own_floor_and_those_above_it() {
     let floors = floors();
-    let floor_of = |room: &str| floors.iter().find(|(known, _)| known == room).map(|(_, floor)| *floor);
+    let floor_of = |room: &str| {
+        floors
+            .iter()
+            .find(|(known, _)| known == room)
+            .map(|(_, floor)| *floor)
+    };
     let mut upward = Vec::new();
     for path in rust_files(&root().join("src")) {
         let inside = path.strip_prefix(root().join("src")).unwrap();
-        let room = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
-        let Some(floor) = floor_of(room) else { continue };
+        let room = inside
+            .iter()
+            .next()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .trim_end_matches(".rs");
+        let Some(floor) = floor_of(room) else {
+            continue;
+        };
         for used in used_rooms(&fs::read_to_string(&path).unwrap()) {
             let words_or_self = floor == 0 || used == room;
             match floor_of(&used) {
@@ -70,7 +94,10 @@ fn every_room_stands_on_a_floor() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let room = name.trim_end_matches(".rs");
         let listed = floors.iter().any(|(known, _)| known == room);
-        assert!(listed || ["lib", "main"].contains(&room), "src/{name} is not in lib.rs");
+        assert!(
+            listed || ["lib", "main"].contains(&room),
+            "src/{name} is not in lib.rs"
+        );
     }
 }
 
@@ -79,21 +106,42 @@ fn every_file_opens_with_a_sentence() {
     for dir in ["src", "tests"] {
         for path in rust_files(&root().join(dir)) {
             let text = fs::read_to_string(&path).unwrap();
-            let opening: Vec<&str> = text.lines().take_while(|line| line.starts_with("//! ")).collect();
+            let opening: Vec<&str> = text
+                .lines()
+                .take_while(|line| line.starts_with("//! "))
+                .collect();
             let sentence = opening.join(" ");
-            let whole = sentence.ends_with(['.', '!', '?', '*', '`', ':']) || sentence.contains(". ");
-            assert!(!opening.is_empty() && whole, "{} opens with {opening:?}", path.display());
+            let whole =
+                sentence.ends_with(['.', '!', '?', '*', '`', ':']) || sentence.contains(". ");
+            assert!(
+                !opening.is_empty() && whole,
+                "{} opens with {opening:?}",
+                path.display()
+            );
         }
     }
 }
 
 #[test]
 fn the_project_speaks_of_itself_alone() {
-    let output = std::process::Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output().unwrap();
+    let output = std::process::Command::new("git")
+        .args(["ls-files", "-z"])
+        .current_dir(root())
+        .output()
+        .unwrap();
     let files = String::from_utf8(output.stdout).unwrap();
-    for file in files.split('\0').filter(|file| !file.is_empty() && !file.ends_with(".wasm")) {
-        let Ok(text) = fs::read_to_string(root().join(file)) else { continue };
-        for phrase in [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("unimplemented", "!(")] {
+    for file in files
+        .split('\0')
+        .filter(|file| !file.is_empty() && !file.ends_with(".wasm"))
+    {
+        let Ok(text) = fs::read_to_string(root().join(file)) else {
+            continue;
+        };
+        for phrase in [
+            concat!("TO", "DO"),
+            concat!("FIX", "ME"),
+            concat!("unimplemented", "!("),
+        ] {
             assert!(!text.contains(phrase), "{file} holds {phrase}");
         }
     }

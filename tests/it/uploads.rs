@@ -55,10 +55,17 @@ fn a_module_of_exactly_the_limit_passes_and_one_byte_more_does_not() {
     node.deploy("large", &wasm).is_deployed();
     assert_eq!(node.ask("large", b"1").body_payload(), "1");
     let grown = node.rss_bytes().saturating_sub(before);
-    assert!(grown < 16 << 20, "RSS grew by {grown} bytes over an upload of 100 MiB");
+    assert!(
+        grown < 16 << 20,
+        "RSS grew by {grown} bytes over an upload of 100 MiB"
+    );
     wasm.push(0);
     let refused = node.deploy("larger", &wasm);
-    refused.is_refused(413, "RESOURCE_EXHAUSTED", &["Payload too large", "104857600", "wasm-opt"]);
+    refused.is_refused(
+        413,
+        "RESOURCE_EXHAUSTED",
+        &["Payload too large", "104857600", "wasm-opt"],
+    );
     node.uploads_end();
     assert_eq!(node.total_applications(), 1);
 }
@@ -66,9 +73,16 @@ fn a_module_of_exactly_the_limit_passes_and_one_byte_more_does_not() {
 #[test]
 fn a_body_that_announces_too_much_is_refused_before_it_is_sent() {
     let node = node();
-    let answer = raw(&node, &post(FORM, "Expect: 100-continue\r\nContent-Length: 200000000"), |_| {});
+    let answer = raw(
+        &node,
+        &post(FORM, "Expect: 100-continue\r\nContent-Length: 200000000"),
+        |_| {},
+    );
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-    assert!(!answer.contains("100 Continue") && answer.contains("Payload too large"), "{answer}");
+    assert!(
+        !answer.contains("100 Continue") && answer.contains("Payload too large"),
+        "{answer}"
+    );
 }
 
 #[test]
@@ -96,7 +110,17 @@ fn an_upload_that_is_cut_at_any_place_leaves_nothing() {
     let node = node();
     let (content_type, body) = node.form("cut", &echo_of(300_000)).encode();
     let head = post(&content_type, &format!("Content-Length: {}", body.len()));
-    let ends = [0, 10, 100, 500, 700, 150_000, 300_000, body.len() - 4, body.len() - 1];
+    let ends = [
+        0,
+        10,
+        100,
+        500,
+        700,
+        150_000,
+        300_000,
+        body.len() - 4,
+        body.len() - 1,
+    ];
     for end in ends {
         let mut stream = TcpStream::connect(node.http).unwrap();
         stream.write_all(head.as_bytes()).unwrap();
@@ -115,7 +139,9 @@ fn two_uploads_at_a_time_and_the_next_is_told_to_come_back() {
     let node = node();
     let open = || {
         let mut stream = TcpStream::connect(node.http).unwrap();
-        stream.write_all(post(FORM, "Expect: 100-continue\r\nContent-Length: 1000").as_bytes()).unwrap();
+        stream
+            .write_all(post(FORM, "Expect: 100-continue\r\nContent-Length: 1000").as_bytes())
+            .unwrap();
         // The node asks for the body once it has taken the upload in.
         let mut asked = [0; 25];
         stream.read_exact(&mut asked).unwrap();
@@ -138,18 +164,53 @@ fn two_uploads_at_a_time_and_the_next_is_told_to_come_back() {
 fn odd_forms_are_refused_or_read_but_never_stored() {
     let node = node();
     let send = |content_type: &str, body: &[u8]| {
-        node.request("POST", "/api/v1/applications/deploy", &[("content-type", content_type)], body)
+        node.request(
+            "POST",
+            "/api/v1/applications/deploy",
+            &[("content-type", content_type)],
+            body,
+        )
     };
-    let refused = |answer: crate::harness::Answer, words: &[&str]| answer.is_refused(400, "INVALID_ARGUMENT", words);
+    let refused = |answer: crate::harness::Answer, words: &[&str]| {
+        answer.is_refused(400, "INVALID_ARGUMENT", words)
+    };
     let part = "--x\r\nContent-Disposition: form-data; name=\"version\"\r\n\r\n1\r\n";
-    refused(send(FORM, format!("{part}{part}--x--\r\n").as_bytes()), &["version is given twice"]);
-    refused(send(FORM, b"--x--\r\n"), &["missing required fields: application_id, name, version, wasm_file"]);
+    refused(
+        send(FORM, format!("{part}{part}--x--\r\n").as_bytes()),
+        &["version is given twice"],
+    );
+    refused(
+        send(FORM, b"--x--\r\n"),
+        &["missing required fields: application_id, name, version, wasm_file"],
+    );
     refused(send(FORM, b""), &["Failed to parse multipart/form-data"]);
-    refused(send(FORM, b"--x\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nnever ends"), &["Failed to parse"]);
-    refused(send(FORM, &b"--x\r\n\r\n\r\n".repeat(10_000)), &["unknown field \"\""]);
-    refused(send(FORM, b"--x\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\n\xff\xfe\r\n--x--\r\n"), &["UTF-8"]);
-    let long = format!("--x\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\n{}\r\n--x--\r\n", "n".repeat(5_000));
-    send(FORM, long.as_bytes()).is_refused(413, "RESOURCE_EXHAUSTED", &["Payload too large", "name"]);
+    refused(
+        send(
+            FORM,
+            b"--x\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nnever ends",
+        ),
+        &["Failed to parse"],
+    );
+    refused(
+        send(FORM, &b"--x\r\n\r\n\r\n".repeat(10_000)),
+        &["unknown field \"\""],
+    );
+    refused(
+        send(
+            FORM,
+            b"--x\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\n\xff\xfe\r\n--x--\r\n",
+        ),
+        &["UTF-8"],
+    );
+    let long = format!(
+        "--x\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\n{}\r\n--x--\r\n",
+        "n".repeat(5_000)
+    );
+    send(FORM, long.as_bytes()).is_refused(
+        413,
+        "RESOURCE_EXHAUSTED",
+        &["Payload too large", "name"],
+    );
     send("multipart/form-data", b"").is_refused(415, "INVALID_ARGUMENT", &["boundary"]);
     node.uploads_end();
     assert_eq!(node.files(), Vec::<std::path::PathBuf>::new());
@@ -159,12 +220,21 @@ fn odd_forms_are_refused_or_read_but_never_stored() {
 fn file_names_are_never_paths() {
     let node = node();
     let echo = guest(Kind::Core, ECHO);
-    for file_name in ["../../../etc/passwd", "%2e%2e/x", "\u{202e}gnp.exe", &"n".repeat(300)] {
+    for file_name in [
+        "../../../etc/passwd",
+        "%2e%2e/x",
+        "\u{202e}gnp.exe",
+        &"n".repeat(300),
+    ] {
         let (content_type, body) = node.form("echo", &echo).encode();
-        let at = body.windows(11).position(|it| it == b"module.wasm").unwrap();
+        let at = body
+            .windows(11)
+            .position(|it| it == b"module.wasm")
+            .unwrap();
         let body = [&body[..at], file_name.as_bytes(), &body[at + 11..]].concat();
         let headers = [("content-type", content_type.as_str())];
-        node.request("POST", "/api/v1/applications/deploy", &headers, &body).is_deployed();
+        node.request("POST", "/api/v1/applications/deploy", &headers, &body)
+            .is_deployed();
         assert_eq!(node.undeploy("echo").status, 200);
     }
 }

@@ -14,7 +14,16 @@ use crate::wasm::core_abi::{self, Slice};
 
 /// The interface's functions, by name.
 pub const FUNCTIONS: &[&str] = &[
-    "log", "log-with-fields", "trace", "debug", "info", "warn", "error", "start-span", "end-span", "add-span-event",
+    "log",
+    "log-with-fields",
+    "trace",
+    "debug",
+    "info",
+    "warn",
+    "error",
+    "start-span",
+    "end-span",
+    "add-span-event",
 ];
 
 /// The same as core modules spell them.
@@ -37,8 +46,16 @@ struct Allowance {
 
 impl GuestLog {
     pub fn new(actor: ActorId) -> Self {
-        let allowance = Allowance { since: Instant::now(), lines: 0, dropped: 0 };
-        Self { actor, allowance: Arc::new(Mutex::new(allowance)), stderr_tail: Arc::default() }
+        let allowance = Allowance {
+            since: Instant::now(),
+            lines: 0,
+            dropped: 0,
+        };
+        Self {
+            actor,
+            allowance: Arc::new(Mutex::new(allowance)),
+            stderr_tail: Arc::default(),
+        }
     }
 
     /// Logs one line for the application, escaped so that it stays one.
@@ -48,7 +65,10 @@ impl GuestLog {
         }
         let end = text.floor_char_boundary(limits::GUEST_LINE_BYTES_MAX);
         let cut = if end < text.len() { " [cut]" } else { "" };
-        let shown: String = text[..end].chars().map(|c| if c.is_control() && c != '\t' { '·' } else { c }).collect();
+        let shown: String = text[..end]
+            .chars()
+            .map(|c| if c.is_control() && c != '\t' { '·' } else { c })
+            .collect();
         log::log!(target: "guest", level, "{}: {shown}{cut}", self.actor);
     }
 
@@ -73,7 +93,11 @@ impl GuestLog {
             if allowance.dropped > 0 {
                 log::warn!(target: "guest", "{}: {} lines in one second were dropped", self.actor, allowance.dropped);
             }
-            *allowance = Allowance { since: Instant::now(), lines: 0, dropped: 0 };
+            *allowance = Allowance {
+                since: Instant::now(),
+                lines: 0,
+                dropped: 0,
+            };
         }
         if allowance.lines < limits::GUEST_LINES_PER_SECOND_MAX {
             allowance.lines += 1;
@@ -108,7 +132,10 @@ impl Host for Guest {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        let fields: String = fields.iter().map(|(name, value)| format!(" {name}={value:?}")).collect();
+        let fields: String = fields
+            .iter()
+            .map(|(name, value)| format!(" {name}={value:?}"))
+            .collect();
         self.log.line(level.into(), &(message + &fields));
         Ok(())
     }
@@ -144,12 +171,17 @@ impl Host for Guest {
 
     fn end_span(&mut self, span_id: u64) -> wasmtime::Result<()> {
         if let Some((name, took)) = self.spans.end(span_id) {
-            self.log.line(Level::Debug, &format!("span {name:?} took {took:?}"));
+            self.log
+                .line(Level::Debug, &format!("span {name:?} took {took:?}"));
         }
         Ok(())
     }
 
-    fn add_span_event(&mut self, name: String, attributes: Vec<(String, String)>) -> wasmtime::Result<()> {
+    fn add_span_event(
+        &mut self,
+        name: String,
+        attributes: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
         self.log_with_fields(LogLevel::Debug, format!("event {name:?}"), attributes)
     }
 }
@@ -183,9 +215,13 @@ impl Spans {
 
 /// The same for core modules: one line at level info.
 pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    linker.func_wrap(core_abi::MODULE, "log", |mut caller: Caller<'_, Guest>, text: i32, len: i32| {
-        let text = core_abi::text(&mut caller, Slice(text, len))?;
-        caller.data_mut().info(text)
-    })?;
+    linker.func_wrap(
+        core_abi::MODULE,
+        "log",
+        |mut caller: Caller<'_, Guest>, text: i32, len: i32| {
+            let text = core_abi::text(&mut caller, Slice(text, len))?;
+            caller.data_mut().info(text)
+        },
+    )?;
     Ok(())
 }

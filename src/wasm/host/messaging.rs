@@ -17,12 +17,34 @@ use crate::wasm::core_abi::{self, Slice};
 
 /// The interface's functions, by name.
 pub const FUNCTIONS: &[&str] = &[
-    "tell", "ask", "reply", "forward", "spawn", "stop", "link", "unlink", "monitor", "demonitor", "self-id",
-    "parent-id", "now", "sleep", "send-after", "cancel-timer",
+    "tell",
+    "ask",
+    "reply",
+    "forward",
+    "spawn",
+    "stop",
+    "link",
+    "unlink",
+    "monitor",
+    "demonitor",
+    "self-id",
+    "parent-id",
+    "now",
+    "sleep",
+    "send-after",
+    "cancel-timer",
 ];
 
 /// The same as core modules spell them.
-pub const CORE_FUNCTIONS: &[&str] = &["send_message", "tell", "ask", "reply", "self_id", "now", "sleep"];
+pub const CORE_FUNCTIONS: &[&str] = &[
+    "send_message",
+    "tell",
+    "ask",
+    "reply",
+    "self_id",
+    "now",
+    "sleep",
+];
 
 type Answer<T> = wasmtime::Result<Result<T, ActorError>>;
 
@@ -36,7 +58,13 @@ impl Host for Guest {
         Ok(sent.map(|id| id.to_string()).map_err(Into::into))
     }
 
-    async fn ask(&mut self, to: String, message_type: String, payload: Vec<u8>, timeout_ms: u64) -> Answer<Vec<u8>> {
+    async fn ask(
+        &mut self,
+        to: String,
+        message_type: String,
+        payload: Vec<u8>,
+        timeout_ms: u64,
+    ) -> Answer<Vec<u8>> {
         let message = match self.outgoing(&message_type, payload) {
             Ok(message) => message,
             Err(error) => return Ok(Err(error)),
@@ -58,11 +86,21 @@ impl Host for Guest {
                 asker.send(Ok(payload));
                 Ok(())
             }
-            None => Err(actor_error(ErrorCode::InvalidMessage, "nobody waits for a reply to the current message")),
+            None => Err(actor_error(
+                ErrorCode::InvalidMessage,
+                "nobody waits for a reply to the current message",
+            )),
         })
     }
 
-    fn forward(&mut self, _: String, _: String, _: Vec<u8>, _: String, _: Option<String>) -> Answer<String> {
+    fn forward(
+        &mut self,
+        _: String,
+        _: String,
+        _: Vec<u8>,
+        _: String,
+        _: Option<String>,
+    ) -> Answer<String> {
         not_yet("forward")
     }
 
@@ -122,11 +160,16 @@ impl types::Host for Guest {}
 impl Guest {
     fn outgoing(&self, message_type: &str, payload: Vec<u8>) -> Result<Message, ActorError> {
         if message_type.chars().count() > limits::MESSAGE_TYPE_CHARS_MAX {
-            let text = format!("a message type has at most {} characters", limits::MESSAGE_TYPE_CHARS_MAX);
+            let text = format!(
+                "a message type has at most {} characters",
+                limits::MESSAGE_TYPE_CHARS_MAX
+            );
             return Err(actor_error(ErrorCode::InvalidMessage, text));
         }
         let payload = self.bounded(payload)?;
-        Ok(self.actors.message(Arc::clone(self.actor.address()), message_type, payload))
+        Ok(self
+            .actors
+            .message(Arc::clone(self.actor.address()), message_type, payload))
     }
 }
 
@@ -135,7 +178,9 @@ impl From<SendError> for ActorError {
         let code = match &error {
             SendError::UnknownActor(_) => ErrorCode::ActorNotFound,
             SendError::MailboxFull(_) => ErrorCode::ResourceExhausted,
-            SendError::Stopped(_) | SendError::Failed(Failure::Trapped(_)) => ErrorCode::DeliveryFailed,
+            SendError::Stopped(_) | SendError::Failed(Failure::Trapped(_)) => {
+                ErrorCode::DeliveryFailed
+            }
             SendError::DeadlineExceeded(_) => ErrorCode::Timeout,
             SendError::Failed(Failure::Refused(_)) => ErrorCode::Unknown,
             SendError::Failed(Failure::Unhandled(_)) => ErrorCode::NotImplemented,
@@ -154,7 +199,10 @@ fn deadline(timeout_ms: u64) -> Instant {
 }
 
 fn not_yet<T>(what: &str) -> Answer<T> {
-    Ok(Err(actor_error(ErrorCode::NotImplemented, format!("this node does not provide messaging.{what} yet"))))
+    Ok(Err(actor_error(
+        ErrorCode::NotImplemented,
+        format!("this node does not provide messaging.{what} yet"),
+    )))
 }
 
 /// The same functions for core modules, which pass text and bytes as (pointer, length).
@@ -165,14 +213,22 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         |mut caller: Caller<'_, Guest>, to: i32, to_len: i32, message: i32, message_len: i32| {
             let to = core_abi::text(&mut caller, Slice(to, to_len))?;
             let payload = core_abi::bytes(&mut caller, Slice(message, message_len))?;
-            let sent = caller.data_mut().tell(to, "message".into(), payload.to_vec())?;
+            let sent = caller
+                .data_mut()
+                .tell(to, "message".into(), payload.to_vec())?;
             Ok(core_abi::status(sent.map(drop)))
         },
     )?;
     linker.func_wrap(
         core_abi::MODULE,
         "tell",
-        |mut caller: Caller<'_, Guest>, to: i32, to_len: i32, kind: i32, kind_len: i32, payload: i32, len: i32| {
+        |mut caller: Caller<'_, Guest>,
+         to: i32,
+         to_len: i32,
+         kind: i32,
+         kind_len: i32,
+         payload: i32,
+         len: i32| {
             let to = core_abi::text(&mut caller, Slice(to, to_len))?;
             let kind = core_abi::text(&mut caller, Slice(kind, kind_len))?;
             let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
@@ -181,32 +237,51 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         },
     )?;
     type AskArguments = (i32, i32, i32, i32, i32, i32, i64, i32);
-    linker.func_wrap_async(core_abi::MODULE, "ask", |mut caller: Caller<'_, Guest>, arguments: AskArguments| {
-        let (to, to_len, kind, kind_len, payload, len, timeout_ms, answer_at) = arguments;
-        Box::new(async move {
-            let to = core_abi::text(&mut caller, Slice(to, to_len))?;
-            let kind = core_abi::text(&mut caller, Slice(kind, kind_len))?;
+    linker.func_wrap_async(
+        core_abi::MODULE,
+        "ask",
+        |mut caller: Caller<'_, Guest>, arguments: AskArguments| {
+            let (to, to_len, kind, kind_len, payload, len, timeout_ms, answer_at) = arguments;
+            Box::new(async move {
+                let to = core_abi::text(&mut caller, Slice(to, to_len))?;
+                let kind = core_abi::text(&mut caller, Slice(kind, kind_len))?;
+                let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
+                let answer = caller
+                    .data_mut()
+                    .ask(to, kind, payload.to_vec(), timeout_ms.cast_unsigned())
+                    .await?;
+                core_abi::answer(&mut caller, answer.map(Bytes::from), answer_at).await
+            })
+        },
+    )?;
+    linker.func_wrap(
+        core_abi::MODULE,
+        "reply",
+        |mut caller: Caller<'_, Guest>, payload: i32, len: i32| {
             let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
-            let answer = caller.data_mut().ask(to, kind, payload.to_vec(), timeout_ms.cast_unsigned()).await?;
-            core_abi::answer(&mut caller, answer.map(Bytes::from), answer_at).await
-        })
-    })?;
-    linker.func_wrap(core_abi::MODULE, "reply", |mut caller: Caller<'_, Guest>, payload: i32, len: i32| {
-        let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
-        let replied = caller.data_mut().reply(String::new(), payload.to_vec())?;
-        Ok(core_abi::status(replied))
-    })?;
-    linker.func_wrap_async(core_abi::MODULE, "self_id", |mut caller: Caller<'_, Guest>, (answer_at,): (i32,)| {
-        Box::new(async move {
-            let id = caller.data_mut().self_id()?;
-            core_abi::answer(&mut caller, Ok(Bytes::from(id)), answer_at).await
-        })
-    })?;
+            let replied = caller.data_mut().reply(String::new(), payload.to_vec())?;
+            Ok(core_abi::status(replied))
+        },
+    )?;
+    linker.func_wrap_async(
+        core_abi::MODULE,
+        "self_id",
+        |mut caller: Caller<'_, Guest>, (answer_at,): (i32,)| {
+            Box::new(async move {
+                let id = caller.data_mut().self_id()?;
+                core_abi::answer(&mut caller, Ok(Bytes::from(id)), answer_at).await
+            })
+        },
+    )?;
     linker.func_wrap(core_abi::MODULE, "now", |mut caller: Caller<'_, Guest>| {
         Ok(caller.data_mut().now()?.cast_signed())
     })?;
-    linker.func_wrap_async(core_abi::MODULE, "sleep", |mut caller: Caller<'_, Guest>, (duration_ms,): (i64,)| {
-        Box::new(async move { caller.data_mut().sleep(duration_ms.cast_unsigned()).await })
-    })?;
+    linker.func_wrap_async(
+        core_abi::MODULE,
+        "sleep",
+        |mut caller: Caller<'_, Guest>, (duration_ms,): (i64,)| {
+            Box::new(async move { caller.data_mut().sleep(duration_ms.cast_unsigned()).await })
+        },
+    )?;
     Ok(())
 }

@@ -55,7 +55,13 @@ pub struct Guest {
 }
 
 impl Guest {
-    pub fn new(actor: ActorId, actors: Actors, log: GuestLog, limits: GuestLimits, wasi: WasiCtx) -> Self {
+    pub fn new(
+        actor: ActorId,
+        actors: Actors,
+        log: GuestLog,
+        limits: GuestLimits,
+        wasi: WasiCtx,
+    ) -> Self {
         let memory = MemoryLimiter::new(&limits);
         Self {
             actor,
@@ -73,7 +79,9 @@ impl Guest {
 
     pub fn exchange(&self) -> wasmtime::Result<&Exchange> {
         let exchange = self.exchange.as_ref();
-        exchange.ok_or_else(|| wasmtime::Error::msg("host functions cannot be called before the module has started"))
+        exchange.ok_or_else(|| {
+            wasmtime::Error::msg("host functions cannot be called before the module has started")
+        })
     }
 
     /// Refuses a payload above the actor's own limit.
@@ -89,7 +97,10 @@ impl Guest {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.resources,
+        }
     }
 }
 
@@ -102,47 +113,81 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 
 /// Whether a component may import this function of this interface.
 pub fn provides(interface: &str, function: &str) -> bool {
-    let Some(name) = interface.strip_prefix("plexspaces:actor/").and_then(|rest| rest.strip_suffix("@0.1.0")) else {
+    let Some(name) = interface
+        .strip_prefix("plexspaces:actor/")
+        .and_then(|rest| rest.strip_suffix("@0.1.0"))
+    else {
         return false;
     };
     let listed = |functions: &[&str]| functions.contains(&function);
     match name {
         "logging" => listed(logging::FUNCTIONS),
         "messaging" => listed(messaging::FUNCTIONS),
-        _ => planned::INTERFACES.iter().any(|(planned, functions)| *planned == name && listed(functions)),
+        _ => planned::INTERFACES
+            .iter()
+            .any(|(planned, functions)| *planned == name && listed(functions)),
     }
 }
 
 fn actor_error(code: ErrorCode, message: impl Into<String>) -> ActorError {
-    ActorError { code, message: message.into(), details: None }
+    ActorError {
+        code,
+        message: message.into(),
+        details: None,
+    }
 }
 
 /// Bounds all memories of one actor together, and each of its tables.
 pub struct MemoryLimiter {
     memory_bytes: u64,
     memory_bytes_max: u64,
+    /// The growth granted last, in case it comes to nothing.
+    granted_bytes: u64,
     /// Counts and tables are wasmtime's own to check.
     others: StoreLimits,
 }
 
 impl MemoryLimiter {
     fn new(limits: &GuestLimits) -> Self {
-        let others = wasmtime::StoreLimitsBuilder::new().table_elements(limits.table_elements_max).build();
-        Self { memory_bytes: 0, memory_bytes_max: limits.memory_bytes_max, others }
+        let others = wasmtime::StoreLimitsBuilder::new()
+            .table_elements(limits.table_elements_max)
+            .build();
+        Self {
+            memory_bytes: 0,
+            granted_bytes: 0,
+            memory_bytes_max: limits.memory_bytes_max,
+            others,
+        }
     }
 }
 
 impl ResourceLimiter for MemoryLimiter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let grown = self.memory_bytes + (desired - current) as u64;
-        if grown > self.memory_bytes_max {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let wanted = (desired - current) as u64;
+        if self.memory_bytes + wanted > self.memory_bytes_max {
             return Ok(false);
         }
-        self.memory_bytes = grown;
+        self.memory_bytes += wanted;
+        self.granted_bytes = wanted;
         Ok(true)
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory_bytes -= std::mem::take(&mut self.granted_bytes);
+        Ok(())
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         self.others.table_growing(current, desired, maximum)
     }
 }

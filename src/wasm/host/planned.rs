@@ -48,7 +48,10 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             let logged = AtomicBool::new(false);
             instance.func_new(function, move |store, ty, _arguments, results| {
                 if !logged.swap(true, Ordering::Relaxed) {
-                    log::warn!("{} called {interface}.{function}, which this node does not provide yet", actor(&store));
+                    log::warn!(
+                        "{} called {interface}.{function}, which this node does not provide yet",
+                        actor(&store)
+                    );
                 }
                 refuse(&ty, results, &format!("{interface}.{function}"))
             })?;
