@@ -1,13 +1,15 @@
 //! `plexspaces start`: run a node in the foreground.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
 use argh::FromArgs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::clock::rfc3339;
 use crate::config::{self, Config};
 use crate::id::NodeId;
 use crate::{limits, node};
@@ -36,10 +38,7 @@ pub struct Start {
 impl Start {
     pub fn run(self) -> anyhow::Result<()> {
         let config = self.config()?;
-        let level = env_logger::Env::new().filter_or("PLEXSPACES_LOG", "info");
-        env_logger::Builder::from_env(level)
-            .format_timestamp_millis()
-            .init();
+        log_to_stderr();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -71,6 +70,26 @@ impl Start {
         };
         Ok(config.check()?)
     }
+}
+
+/// One line an event, from the level that PLEXSPACES_LOG names (`warn`, `debug`, or `room=level,...`).
+fn log_to_stderr() {
+    let levels = env_logger::Env::new().filter_or("PLEXSPACES_LOG", "info");
+    env_logger::Builder::from_env(levels)
+        .format(|line, record| {
+            let room = record
+                .target()
+                .strip_prefix("plexspaces_node::")
+                .unwrap_or(record.target());
+            writeln!(
+                line,
+                "{} {:5} {room}: {}",
+                rfc3339(SystemTime::now()),
+                record.level(),
+                record.args()
+            )
+        })
+        .init();
 }
 
 fn parse_address(text: &str) -> anyhow::Result<SocketAddr> {

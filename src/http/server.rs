@@ -276,3 +276,44 @@ impl Drop for Busy {
         state.quiet_since = Instant::now();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn idle_after(activity: &Activity) -> Duration {
+        let began = Instant::now();
+        activity.idle_for_too_long().await;
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_asks_nothing_is_soon_closed() {
+        assert_eq!(
+            idle_after(&Activity::new()).await,
+            limits::FIRST_REQUEST_TIME_MAX
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_has_asked_may_rest_for_longer() {
+        let activity = Activity::new();
+        drop(activity.busy());
+        assert_eq!(idle_after(&activity).await, limits::CONNECTION_IDLE_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_being_answered_is_never_idle() {
+        let (activity, answered) = (Activity::new(), Duration::from_secs(600));
+        let busy = activity.busy();
+        let answer = async {
+            tokio::time::sleep(answered).await;
+            drop(busy);
+        };
+        let (idle, ()) = tokio::join!(idle_after(&activity), answer);
+        assert!(
+            idle >= answered + limits::CONNECTION_IDLE_MAX
+                && idle < answered + 2 * limits::CONNECTION_IDLE_MAX
+        );
+    }
+}

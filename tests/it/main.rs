@@ -3,6 +3,7 @@
 mod guests;
 mod harness;
 
+mod actors;
 mod applications;
 mod compiling;
 mod doors;

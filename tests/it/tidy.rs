@@ -146,3 +146,91 @@ fn the_project_speaks_of_itself_alone() {
         }
     }
 }
+
+/// The crates of the lock file, as cargo describes them.
+fn packages() -> Vec<serde_json::Value> {
+    let arguments = ["metadata", "--format-version", "1", "--locked"];
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(arguments)
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
+        panic!(
+            "cargo metadata: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )
+    });
+    metadata["packages"].as_array().unwrap().clone()
+}
+
+fn policy() -> toml::Table {
+    fs::read_to_string(root().join(".deny.toml"))
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn every_dependency_has_an_allowed_licence() {
+    let policy = policy();
+    let allowed: Vec<&str> = policy["licenses"]["allow"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|it| it.as_str())
+        .collect();
+    let permits = |licence: &str| {
+        // One way out of several is enough, and all parts of it must be allowed.
+        licence
+            .replace('/', " OR ")
+            .replace(['(', ')'], "")
+            .split(" OR ")
+            .any(|choice| {
+                choice
+                    .split(" AND ")
+                    .all(|part| allowed.contains(&part.trim()))
+            })
+    };
+    let refused: Vec<String> = packages()
+        .iter()
+        .filter(|package| !permits(package["license"].as_str().unwrap_or("none")))
+        .map(|package| format!("{} {}", package["name"], package["license"]))
+        .collect();
+    assert_eq!(refused, Vec::<String>::new());
+}
+
+#[test]
+fn no_banned_crate_comes_in_by_the_back_door() {
+    let policy = policy();
+    let banned = policy["bans"]["deny"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|it| it["crate"].as_str());
+    let packages = packages();
+    for name in banned {
+        assert!(
+            !packages.iter().any(|package| package["name"] == name),
+            "{name} is among the dependencies"
+        );
+    }
+}
+
+#[test]
+fn every_dependency_says_what_it_is_for() {
+    let text = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let mut lines = text
+        .lines()
+        .skip_while(|line| *line != "[dependencies]")
+        .peekable();
+    let mut previous = "";
+    for line in lines.by_ref().take_while(|line| *line != "[profile.dev]") {
+        let dependency = line.contains(" = ") && !line.starts_with([' ', '#']);
+        assert!(
+            !dependency || previous.starts_with('#') || previous.contains(" = "),
+            "Cargo.toml: {line} has no reason"
+        );
+        previous = line;
+    }
+}

@@ -169,6 +169,7 @@ impl ResourceLimiter for MemoryLimiter {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let wanted = (desired - current) as u64;
+        self.granted_bytes = 0;
         if self.memory_bytes + wanted > self.memory_bytes_max {
             return Ok(false);
         }

@@ -5,7 +5,7 @@
 # library's sources and needs no target from elsewhere. --debian skips the first choice: that is how
 # the committed module is built, byte for byte the same in any checkout.
 #
-# usage: build_rust_actors.sh [--debian]
+# usage: build_rust_actors.sh [--debian] [--output NAME.wasm]
 # Exit code 3 means that no toolchain here can; the module in wasm-modules/ then stays as it was.
 set -euo pipefail
 
@@ -17,11 +17,17 @@ debian_packages=(rustc-web cargo-web rust-web-src lld)
 export CARGO_TARGET_DIR=$actor/target
 
 main() {
-    case "${1-}" in
-        '') build_with_rustup || build_with_debian || skip ;;
-        --debian) build_with_debian || skip ;;
-        *) die 2 "usage: build_rust_actors.sh [--debian]" ;;
-    esac
+    local debian_only=false
+    while (($#)); do
+        case $1 in
+            --debian) debian_only=true ;;
+            --output) module=$example/wasm-modules/${2:?--output takes a file name} && shift ;;
+            *) die 2 "usage: build_rust_actors.sh [--debian] [--output NAME.wasm]" ;;
+        esac
+        shift
+    done
+    if ! $debian_only && build_with_rustup; then return; fi
+    build_with_debian || skip
 }
 
 build_with_rustup() {
@@ -79,9 +85,9 @@ has_debian_packages() {
 }
 
 deliver() {
-    install -m 644 "$CARGO_TARGET_DIR/$1/release/calculator_rust.wasm" "$module" ||
-        die 1 "cannot write wasm-modules/calculator_rust.wasm"
-    say "built wasm-modules/calculator_rust.wasm, $(($(wc -c <"$module") / 1024)) KiB"
+    local name=wasm-modules/${module##*/}
+    install -m 644 "$CARGO_TARGET_DIR/$1/release/calculator_rust.wasm" "$module" || die 1 "cannot write $name"
+    say "built $name, $(($(wc -c <"$module") / 1024)) KiB"
 }
 
 skip() {

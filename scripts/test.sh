@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Everything that must hold: example guests built from source, format, lints, tests, and the scripts of the README.
+#
+# A guest whose toolchain cannot be had here is skipped with a line that says so; with CI=true that is a failure.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+
+main() {
+    command -v cargo >/dev/null || die "cargo not found: install Rust 1.95 or newer from https://rustup.rs"
+    local calculator=examples/simple/wasm_calculator/scripts
+    say "Building the example guests"
+    guest "$calculator/build_python_actors.sh"
+    guest "$calculator/build_rust_actors.sh" --output calculator_rust_from_source.wasm
+    say "Formatting"
+    cargo fmt --check
+    say "Lints"
+    cargo clippy --all-targets --locked -- -D warnings
+    say "Tests"
+    cargo test --locked
+    say "The scripts of the README"
+    PROFILE=dev ./scripts/quickstart.sh
+    PROFILE=dev ./scripts/test-empty-node-deployment.sh
+    say "All passed"
+}
+
+guest() {
+    "$@" && return
+    [[ ${CI-} != true ]] || die "$1 failed, and CI must build every guest"
+    echo "skipped: $1 could not build its guest; the tests of that guest are skipped too"
+}
+
+say() {
+    printf '\n== %s\n' "$1"
+}
+
+die() {
+    echo "test.sh: $1" >&2
+    exit 1
+}
+
+main "$@"

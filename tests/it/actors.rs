@@ -1,0 +1,276 @@
+//! Actors without WebAssembly: plain Rust behaviors on a paused clock.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use plexspaces_node::actor::{Actor, Actors, Behavior, Bounds, Fault, Match, SendError, Start};
+use plexspaces_node::clock::Clock;
+use plexspaces_node::id::{ActorId, ApplicationName, NodeId, Scope};
+use plexspaces_node::message::{Envelope, Failure};
+
+/// What a scripted actor does with its next message.
+#[derive(Clone, Copy)]
+enum Step {
+    Answer,
+    Refuse,
+    Break,
+    Work(Duration),
+}
+
+/// Does as its script says, then answers everything; keeps a list of what it handled, over all its lives.
+#[derive(Clone, Default)]
+struct Script {
+    steps: Arc<Mutex<VecDeque<Step>>>,
+    handled: Arc<Mutex<Vec<String>>>,
+    ended: Arc<Mutex<bool>>,
+}
+
+impl Script {
+    fn of(steps: &[Step]) -> Self {
+        let script = Self::default();
+        script.steps.lock().unwrap().extend(steps);
+        script
+    }
+
+    fn handled(&self) -> Vec<String> {
+        self.handled.lock().unwrap().clone()
+    }
+}
+
+impl Start for Script {
+    type Behavior = Script;
+
+    async fn start(&self) -> Result<Script, Fault> {
+        Ok(self.clone())
+    }
+}
+
+impl Behavior for Script {
+    async fn handle(&mut self, envelope: Envelope) -> Result<(), Fault> {
+        self.handled
+            .lock()
+            .unwrap()
+            .push(String::from_utf8(envelope.message.payload.to_vec()).unwrap());
+        let step = self
+            .steps
+            .lock()
+            .unwrap()
+            .pop_front()
+            .unwrap_or(Step::Answer);
+        let (answer, result) = match step {
+            Step::Answer => (Ok(envelope.message.payload), Ok(())),
+            Step::Refuse => (Err(Failure::Refused("no".into())), Ok(())),
+            Step::Break => (
+                Err(Failure::Trapped("broken".into())),
+                Err(Fault::Broken("broken".into())),
+            ),
+            Step::Work(time) => {
+                tokio::time::sleep(time).await;
+                (Ok(envelope.message.payload), Ok(()))
+            }
+        };
+        if let Some(reply) = envelope.reply {
+            reply.send(answer);
+        }
+        result
+    }
+
+    async fn terminate(self) {
+        *self.ended.lock().unwrap() = true;
+    }
+}
+
+async fn spawn(script: &Script, bounds: Bounds) -> (Actors, Actor) {
+    let node = NodeId::parse("n").unwrap();
+    let actors = Actors::new(node.clone(), Clock::system());
+    let name = ApplicationName::parse("script").unwrap();
+    let id = ActorId::worker(&Scope::default(), &Scope::default(), &name, &node);
+    let actor = actors.spawn(id, bounds, script.clone()).await.unwrap();
+    (actors, actor)
+}
+
+async fn ask(actors: &Actors, payload: &'static str, within: Duration) -> Result<Bytes, SendError> {
+    let message = actors.message(
+        "tester".into(),
+        "call",
+        Bytes::from_static(payload.as_bytes()),
+    );
+    actors.ask("script", message, Instant::now() + within).await
+}
+
+fn tell(actors: &Actors, payload: &'static str) -> Result<(), SendError> {
+    let message = actors.message(
+        "tester".into(),
+        "cast",
+        Bytes::from_static(payload.as_bytes()),
+    );
+    actors.tell("script", message).map(drop)
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn messages_of_one_sender_are_handled_in_order() {
+    let script = Script::default();
+    let (actors, _actor) = spawn(&script, Bounds::default()).await;
+    for payload in ["1", "2", "3"] {
+        tell(&actors, payload).unwrap();
+    }
+    assert_eq!(ask(&actors, "4", SECOND).await.unwrap(), "4");
+    assert_eq!(script.handled(), ["1", "2", "3", "4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_ends_the_wait_and_not_the_work() {
+    let script = Script::of(&[Step::Work(3 * SECOND)]);
+    let (actors, _actor) = spawn(&script, Bounds::default()).await;
+    let (late, skipped) = tokio::join!(
+        ask(&actors, "slow", SECOND),
+        ask(&actors, "never begun", 2 * SECOND)
+    );
+    assert_eq!(late, Err(SendError::DeadlineExceeded("script@n".into())));
+    assert_eq!(skipped, late);
+    assert_eq!(ask(&actors, "next", 5 * SECOND).await.unwrap(), "next");
+    assert_eq!(
+        script.handled(),
+        ["slow", "next"],
+        "a message nobody waits for any more is not begun"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_actor_comes_back_with_its_mailbox() {
+    let script = Script::of(&[Step::Break]);
+    let (actors, actor) = spawn(&script, Bounds::default()).await;
+    let (broken, next) = tokio::join!(ask(&actors, "1", SECOND), ask(&actors, "2", SECOND));
+    assert_eq!(
+        broken,
+        Err(SendError::Failed(Failure::Trapped("broken".into())))
+    );
+    assert_eq!(next.unwrap(), "2");
+    assert_eq!((actor.status().restarts, actor.status().failed), (1, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fourth_break_within_five_seconds_is_the_last() {
+    let script = Script::of(&[Step::Break; 4]);
+    let (actors, actor) = spawn(&script, Bounds::default()).await;
+    for _ in 0..4 {
+        let broken = ask(&actors, "x", SECOND).await;
+        assert_eq!(
+            broken,
+            Err(SendError::Failed(Failure::Trapped("broken".into())))
+        );
+    }
+    assert!(actor.status().failed);
+    assert_eq!(actor.status().last_error.as_deref(), Some("broken"));
+    assert!(matches!(
+        ask(&actors, "x", SECOND).await,
+        Err(SendError::UnknownActor(_))
+    ));
+    assert!(matches!(
+        actors.find(&Scope::default(), "default", "script"),
+        Match::None
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn breaks_that_are_far_apart_are_forgiven() {
+    let script = Script::of(&[Step::Break; 8]);
+    let (actors, actor) = spawn(&script, Bounds::default()).await;
+    for _ in 0..8 {
+        assert!(ask(&actors, "x", SECOND).await.is_err());
+        tokio::time::sleep(2 * SECOND).await;
+    }
+    assert!(!actor.status().failed);
+    assert_eq!(ask(&actors, "y", SECOND).await.unwrap(), "y");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_an_error_is_no_fault() {
+    let script = Script::of(&[Step::Refuse]);
+    let (actors, actor) = spawn(&script, Bounds::default()).await;
+    assert_eq!(
+        ask(&actors, "x", SECOND).await,
+        Err(SendError::Failed(Failure::Refused("no".into())))
+    );
+    assert_eq!(actor.status().restarts, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_is_bounded_in_number_and_in_bytes() {
+    let check = async |bounds, payload: &'static str, fit: usize| {
+        let (actors, _actor) = spawn(&Script::default(), bounds).await;
+        for sent in 0..fit {
+            assert_eq!(tell(&actors, payload), Ok(()), "message {sent}");
+        }
+        assert_eq!(
+            tell(&actors, payload),
+            Err(SendError::MailboxFull("script@n".into()))
+        );
+        // What was handled makes room again.
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(tell(&actors, payload), Ok(()));
+    };
+    check(
+        Bounds {
+            messages_max: 3,
+            bytes_max: 1 << 20,
+        },
+        "x",
+        3,
+    )
+    .await;
+    check(
+        Bounds {
+            messages_max: 1_000,
+            bytes_max: 1_000,
+        },
+        "some payload",
+        6,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_finishes_the_message_in_hand_and_fails_those_that_wait() {
+    let script = Script::of(&[Step::Work(SECOND)]);
+    let (actors, actor) = spawn(&script, Bounds::default()).await;
+    let stop = async {
+        tokio::time::sleep(SECOND / 2).await;
+        actor.stop(5 * SECOND).await;
+    };
+    let (first, second, ()) = tokio::join!(
+        ask(&actors, "1", 9 * SECOND),
+        ask(&actors, "2", 9 * SECOND),
+        stop
+    );
+    assert_eq!(first.unwrap(), "1");
+    assert_eq!(second, Err(SendError::Stopped("script@n".into())));
+    assert!(
+        *script.ended.lock().unwrap(),
+        "it got no chance to say goodbye"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_does_not_stop_in_time_is_ended() {
+    let script = Script::of(&[Step::Work(3600 * SECOND)]);
+    let (actors, actor) = spawn(&script, Bounds::default()).await;
+    let began = Instant::now();
+    let stop = async {
+        tokio::time::sleep(SECOND).await;
+        actor.stop(5 * SECOND).await;
+    };
+    let (cut_off, ()) = tokio::join!(ask(&actors, "1", 9000 * SECOND), stop);
+    assert_eq!(cut_off, Err(SendError::Stopped("script@n".into())));
+    assert_eq!(began.elapsed().as_secs(), 6);
+    assert!(matches!(
+        tell(&actors, "2"),
+        Err(SendError::UnknownActor(_))
+    ));
+}
