@@ -8,6 +8,7 @@ mod applications;
 mod compiling;
 mod doors;
 mod examples;
+mod forms;
 mod guest_limits;
 mod messaging;
 mod process;
