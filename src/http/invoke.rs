@@ -145,7 +145,7 @@ fn render(actor: &ActorId, answer: &[u8]) -> Response<Body> {
 fn refused(error: SendError) -> Response<Body> {
     let kind = match &error {
         SendError::UnknownActor(_) => Kind::NotFound,
-        SendError::MailboxFull(_) => Kind::Exhausted,
+        SendError::MailboxFull(_) | SendError::Failed(Failure::NoRoom(_)) => Kind::Exhausted,
         SendError::Stopped(_) => Kind::Unavailable,
         SendError::DeadlineExceeded(_) => Kind::DeadlineExceeded,
         SendError::Failed(Failure::Unhandled(_)) => Kind::Unprocessable,

@@ -10,7 +10,7 @@ use sha2::Sha256;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
-use super::Kind;
+use super::scan::Encoding;
 use crate::limits;
 use crate::storage::{Files, Storage};
 
@@ -83,7 +83,7 @@ impl Cache {
     }
 
     /// Maps the code of this name, if it is there, whole and ours.
-    pub async fn load(&self, engine: &Engine, kind: Kind, name: &str) -> Option<Code> {
+    pub async fn load(&self, engine: &Engine, encoding: Encoding, name: &str) -> Option<Code> {
         let (key, dir, engine, owned_name) = (
             self.seal_key.clone(),
             self.dir.clone(),
@@ -99,7 +99,7 @@ impl Cache {
             {
                 return Err(io::Error::other("its seal is broken"));
             }
-            map(&engine, kind, &path).map_err(|error| io::Error::other(format!("{error:#}")))
+            map(&engine, encoding, &path).map_err(|error| io::Error::other(format!("{error:#}")))
         };
         match self.files.run(job).await {
             Ok(code) => Some(code),
@@ -134,9 +134,9 @@ fn seal(key: &[u8; 32], name: &str, path: &Path) -> io::Result<Hmac<Sha256>> {
 
 /// wasmtime trusts compiled code as it trusts its own; that is why loading it is `unsafe`.
 #[allow(unsafe_code)]
-fn map(engine: &Engine, kind: Kind, path: &Path) -> wasmtime::Result<Code> {
-    match kind {
-        Kind::Core => {
+fn map(engine: &Engine, encoding: Encoding, path: &Path) -> wasmtime::Result<Code> {
+    match encoding {
+        Encoding::Core => {
             // SAFETY: `path` lies in the node's own directory (mode 0700), and `load` has just checked its HMAC
             // under a key that only this node holds, so these are the bytes that our compile child wrote. The
             // engine itself refuses code of another version or of other tunables.
@@ -144,7 +144,7 @@ fn map(engine: &Engine, kind: Kind, path: &Path) -> wasmtime::Result<Code> {
             module.initialize_copy_on_write_image()?;
             Ok(Code::Core(module))
         }
-        Kind::Component => {
+        Encoding::Component => {
             // SAFETY: as above.
             let component = unsafe { Component::deserialize_file(engine, path)? };
             component.initialize_copy_on_write_image()?;

@@ -5,12 +5,15 @@ mod harness;
 
 mod actors;
 mod applications;
+mod commands;
 mod compiling;
 mod doors;
 mod examples;
 mod forms;
 mod guest_limits;
 mod messaging;
+mod preview1;
 mod process;
+mod routing;
 mod tidy;
 mod uploads;

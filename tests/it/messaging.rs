@@ -1,6 +1,11 @@
 //! Ask, tell and reply: between a client and an actor, and between actors of either kind.
 
-use crate::guests::{EARLY, ECHO, RASCAL, RELAY, TELLER, WITNESS, for_both_kinds, guest};
+use std::thread;
+
+use crate::guests::{
+    DEFERRER, EARLY, ECHO, FORWARDER, RASCAL, RELAY, TELLER, TIMEKEEPER, WITNESS, for_both_kinds,
+    guest,
+};
 use crate::harness::node;
 use plexspaces_node::wasm::Kind;
 
@@ -44,6 +49,43 @@ for_both_kinds! {
     fn a_reply_answers_the_current_ask_and_the_result_is_dropped(node, kind) {
         node.deploy("early", &guest(kind, EARLY)).is_deployed();
         assert_eq!(node.ask("early", b"x").body_payload(), "early");
+    }
+
+    fn a_deferred_ask_is_answered_by_a_later_message(node, kind) {
+        node.deploy("deferrer", &guest(kind, DEFERRER)).is_deployed();
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| node.ask("deferrer", b"wait"));
+            node.log_says("deferrer@test-node: wait");
+            assert_eq!(node.ask("deferrer", b"answer").body_payload(), "0");
+            assert_eq!(waits.join().unwrap().body_payload(), "answer");
+        });
+        let again = node.ask("deferrer", b"once more").body_payload();
+        assert_eq!(again, "5", "invalid-message: it has been answered");
+    }
+
+    fn a_deferred_ask_fails_at_once_when_its_actor_breaks(node, kind) {
+        node.deploy("deferrer", &guest(kind, DEFERRER)).is_deployed();
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| node.ask_with("deferrer", &[("x-timeout-ms", "600000")], b"wait"));
+            node.log_says("deferrer@test-node: wait");
+            node.ask("deferrer", b"trap").is_refused(502, "ABORTED", &["unreachable"]);
+            waits.join().unwrap().is_refused(503, "UNAVAILABLE", &["stopped before it answered"]);
+        });
+    }
+
+    fn a_forwarded_ask_is_answered_by_the_new_receiver(node, kind) {
+        node.deploy("forwarder", &guest(kind, FORWARDER)).is_deployed();
+        node.deploy("witness", &guest(kind, WITNESS)).is_deployed();
+        assert_eq!(node.ask("forwarder", b"witness").body_payload(), "http@test-node call");
+        assert_eq!(node.ask("forwarder", b"nobody").body_payload(), "2", "actor-not-found");
+    }
+
+    fn a_timer_sends_a_tell_of_its_own_type(node, kind) {
+        node.deploy("timekeeper", &guest(kind, TIMEKEEPER)).is_deployed();
+        assert_eq!(node.ask("timekeeper", b"start").body_payload(), "start");
+        node.log_says("timekeeper@test-node: tock");
+        node.log_says("timekeeper@test-node: timekeeper@test-node");
+        assert_eq!(node.ask("timekeeper", b"cancel").body_payload(), "05", "done, then invalid-message");
     }
 
     fn a_guest_knows_its_name_and_the_time(node, kind) {
