@@ -6,8 +6,10 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response, header};
 use percent_encoding::percent_decode_str;
 
+use super::invoke::Target;
 use super::reply::{self, Body};
 use super::{Door, applications, dashboard, deploy, health, invoke};
+use crate::id::Scope;
 use crate::refusal::{Kind, Refusal};
 
 /// What a path leads to.
@@ -19,6 +21,8 @@ enum Endpoint {
     Application,
     Undeploy,
     Invoke,
+    InvokeInTenant,
+    InvokeById,
     Summary,
     Page,
     Script,
@@ -27,13 +31,21 @@ enum Endpoint {
 
 /// Method, path, endpoint. `{…}` takes one segment; literal paths stand before those with a place to fill.
 #[rustfmt::skip]
-const ROUTES: [(Method, &str, Endpoint); 12] = [
+const ROUTES: [(Method, &str, Endpoint); 20] = [
     (Method::GET,    "/health",                                   Endpoint::Health),
     (Method::POST,   "/api/v1/applications/deploy",               Endpoint::Deploy),
     (Method::GET,    "/api/v1/applications",                      Endpoint::ListApplications),
     (Method::GET,    "/api/v1/applications/{name}",               Endpoint::Application),
     (Method::DELETE, "/api/v1/applications/{name}",               Endpoint::Undeploy),
+    (Method::POST,   "/api/v1/actors/by-id/{actor_id}",           Endpoint::InvokeById),
+    (Method::GET,    "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
     (Method::POST,   "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
+    (Method::PUT,    "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
+    (Method::DELETE, "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
+    (Method::GET,    "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
+    (Method::POST,   "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
+    (Method::PUT,    "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
+    (Method::DELETE, "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
     (Method::GET,    "/api/v1/dashboard/summary",                 Endpoint::Summary),
     (Method::GET,    "/",                                         Endpoint::Page),
     (Method::GET,    "/dashboard",                                Endpoint::Page),
@@ -103,13 +115,39 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         (Endpoint::Application, [name]) => applications::one(&door, name),
         (Endpoint::Undeploy, [name]) => applications::undeploy(&door, name).await,
         (Endpoint::Invoke, [namespace, actor_type]) => {
-            invoke::invoke(&door, namespace, actor_type, &parts.headers, body).await
+            let target = Target::Type {
+                tenant: Scope::default(),
+                namespace,
+                actor_type,
+            };
+            invoke::invoke(&door, target, &parts, body).await
         }
+        (Endpoint::InvokeInTenant, [tenant, namespace, actor_type]) => {
+            match Scope::parse("tenant", tenant) {
+                Ok(tenant) => {
+                    let target = Target::Type {
+                        tenant,
+                        namespace,
+                        actor_type,
+                    };
+                    invoke::invoke(&door, target, &parts, body).await
+                }
+                Err(error) => reply::refuse_early(error.into(), &parts.headers, body),
+            }
+        }
+        (Endpoint::InvokeById, [id]) => invoke::invoke(&door, Target::Id(id), &parts, body).await,
         (Endpoint::Summary, _) => dashboard::summary(&door),
         (Endpoint::Page, _) => dashboard::page(),
         (Endpoint::Script, _) => dashboard::script(),
         (Endpoint::Style, _) => dashboard::style(),
-        (Endpoint::Application | Endpoint::Undeploy | Endpoint::Invoke, _) => {
+        (
+            Endpoint::Application
+            | Endpoint::Undeploy
+            | Endpoint::Invoke
+            | Endpoint::InvokeInTenant
+            | Endpoint::InvokeById,
+            _,
+        ) => {
             unreachable!("a route fills each of its places")
         }
     }
