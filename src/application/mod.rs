@@ -61,6 +61,8 @@ struct Application {
 /// An application's state by the names of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
+    /// Nothing was started: the deploy was a rehearsal.
+    Unspecified,
     Starting,
     Running,
     Stopping,
@@ -126,6 +128,22 @@ impl Applications {
                 Err(refusal)
             }
         }
+    }
+
+    /// Does everything that a deploy does but start and keep the application: what it refuses, a deploy would refuse.
+    pub async fn rehearse(&self, spec: Spec, artifact: Artifact) -> Result<Status, Refusal> {
+        let Some(_reservation) = self.reserve(&spec, artifact.digest)? else {
+            return Ok(Status::Running);
+        };
+        self.wasm
+            .program(
+                artifact.digest,
+                artifact.path(),
+                artifact.bytes,
+                &spec.limits,
+            )
+            .await?;
+        Ok(Status::Unspecified)
     }
 
     /// Stops an application and removes what it brought. Answers with its id.
@@ -337,6 +355,7 @@ impl Status {
     /// The name that the protocol gives it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Unspecified => "APPLICATION_STATUS_UNSPECIFIED",
             Self::Starting => "APPLICATION_STATUS_STARTING",
             Self::Running => "APPLICATION_STATUS_RUNNING",
             Self::Stopping => "APPLICATION_STATUS_STOPPING",
@@ -346,6 +365,7 @@ impl Status {
 
     fn in_words(self) -> &'static str {
         match self {
+            Self::Unspecified => "not there",
             Self::Starting => "being deployed",
             Self::Running => "running",
             Self::Stopping => "being undeployed",

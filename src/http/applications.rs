@@ -28,10 +28,9 @@ pub fn one(door: &Door, name: &str) -> Response<Body> {
 pub async fn undeploy(door: &Door, name: &str) -> Response<Body> {
     let (applications, name) = (door.applications.clone(), name.to_owned());
     let undeployed = door
-        .shutdown
-        .finish(async move { applications.undeploy(&name).await })
+        .to_its_end(async move { applications.undeploy(&name).await })
         .await;
-    match undeployed.expect("an undeploy does not panic") {
+    match undeployed {
         Ok(id) => reply::json(&api::Undeployed {
             success: true,
             application_id: id.to_string(),

@@ -72,14 +72,12 @@ pub async fn invoke(
             let deadline = actors.clock().now() + timeout;
             let to = address.clone();
             // From here on a client that leaves changes nothing.
-            let asked = door
-                .shutdown
-                .finish(async move { actors.ask(&to, message, deadline).await })
-                .await;
-            match asked.expect("an ask does not panic") {
-                Ok(answer) if raw => reply::content(OCTETS, answer),
-                Ok(answer) => render(&address, &answer),
-                Err(error) => refused(error),
+            let asking = async move { Ok(actors.ask(&to, message, deadline).await) };
+            match door.to_its_end(asking).await {
+                Ok(Ok(answer)) if raw => reply::content(OCTETS, answer),
+                Ok(Ok(answer)) => render(&address, &answer),
+                Ok(Err(error)) => refused(error),
+                Err(refusal) => reply::refuse(&refusal),
             }
         }
     }

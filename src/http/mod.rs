@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 use crate::actor::Actors;
 use crate::application::Applications;
 use crate::limits;
+use crate::refusal::{Kind, Refusal};
 use crate::shutdown::Shutdown;
 
 pub use server::{BindError, Doors, Listeners};
@@ -49,5 +50,17 @@ impl Door {
             uploads: Arc::new(Semaphore::new(limits::UPLOADS_MAX)),
             guard,
         }
+    }
+
+    /// Runs `work` to its end, whether or not the client stays; should it panic, the caller is told so.
+    async fn to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.shutdown.finish(work).await.unwrap_or_else(|_| {
+            let text =
+                "this request broke something in the node, which goes on; its log has the details";
+            Err(Refusal::new(Kind::Internal, text))
+        })
     }
 }

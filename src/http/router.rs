@@ -110,7 +110,7 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
     }
     match (endpoint, segments.as_slice()) {
         (Endpoint::Health, _) => health::health(&door),
-        (Endpoint::Deploy, _) => deploy::deploy(&door, &parts.headers, body).await,
+        (Endpoint::Deploy, _) => deploy::deploy(&door, &parts, body).await,
         (Endpoint::ListApplications, _) => applications::list(&door),
         (Endpoint::Application, [name]) => applications::one(&door, name),
         (Endpoint::Undeploy, [name]) => applications::undeploy(&door, name).await,

@@ -250,3 +250,61 @@ fn two_applications_of_one_module_share_it_and_part_ways() {
     node.deploy("one", &counter).is_deployed();
     assert_eq!(node.ask("one", b"").body_payload(), "1");
 }
+
+#[test]
+fn a_digest_sent_along_must_match() {
+    let node = node();
+    let echo = guest(Kind::Core, ECHO);
+    let wrong = node
+        .form("echo", &echo)
+        .field("sha256", &"0".repeat(64))
+        .send();
+    wrong.is_refused(
+        422,
+        "INVALID_ARGUMENT",
+        &["sha256 does not match", "send it again"],
+    );
+    leaves_nothing(&node);
+    node.deploy("echo", &echo).is_deployed();
+    let digest = node.get("/api/v1/applications/echo").json()["module_hash"]
+        .as_str()
+        .unwrap()
+        .to_uppercase();
+    node.form("echo", &echo)
+        .field("sha256", &digest)
+        .send()
+        .is_deployed();
+}
+
+#[test]
+fn a_dry_run_refuses_what_a_deploy_would_and_starts_nothing() {
+    let node = node();
+    let rehearse = |wasm: &[u8]| {
+        let (content_type, body) = node.form("echo", wasm).encode();
+        let headers = [("content-type", content_type.as_str())];
+        node.request(
+            "POST",
+            "/api/v1/applications/deploy?dry_run=true",
+            &headers,
+            &body,
+        )
+    };
+    rehearse(b"no module").is_refused(422, "INVALID_ARGUMENT", &["not WebAssembly"]);
+    let rehearsed = rehearse(&guest(Kind::Core, ECHO));
+    assert_eq!(
+        (rehearsed.status, &rehearsed.json()["status"]),
+        (200, &"APPLICATION_STATUS_UNSPECIFIED".into())
+    );
+    assert_eq!(node.total_applications(), 0);
+    node.request("POST", "/api/v1/applications/deploy?dry=1", &[], b"")
+        .is_refused(400, "INVALID_ARGUMENT", &["dry_run"]);
+    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
+    assert_eq!(
+        node.log_count("compiled in"),
+        1,
+        "what was compiled for the rehearsal serves the deploy"
+    );
+    let mut other = guest(Kind::Core, ECHO);
+    other.extend([0, 1, 0]);
+    rehearse(&other).is_refused(409, "ALREADY_EXISTS", &["undeploy"]);
+}
