@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 /// Why a text is not the name it should be; the text tells the rule.
@@ -11,8 +12,23 @@ use sha2::{Digest as _, Sha256};
 pub struct InvalidName(String);
 
 /// A node's name: 1 to 64 of letters, digits, `.`, `_`, `-`, starting with a letter or digit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct NodeId(Arc<str>);
+
+impl Default for NodeId {
+    fn default() -> Self {
+        Self("node-1".into())
+    }
+}
+
+impl TryFrom<String> for NodeId {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        Self::parse(&text)
+    }
+}
 
 impl NodeId {
     pub fn parse(text: &str) -> Result<Self, InvalidName> {

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod id;
 pub mod limits;
+pub mod machine;
 pub mod message;
 pub mod refusal;
 pub mod shutdown;

@@ -30,7 +30,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     let listeners = Listeners::bind(config.listen_addr).await?;
     let storage = Storage::open(&config.data_dir)?;
     let actors = Actors::new(config.node_id.clone(), Clock::system());
-    let wasm = Wasm::new(&storage, actors.clone())?;
+    let wasm = Wasm::new(&storage, actors.clone(), config.profile)?;
     let applications = Applications::new(storage, actors.clone(), wasm);
     let shutdown = Shutdown::default();
 

@@ -234,7 +234,7 @@ fn unknown_field(name: &str) -> Refusal {
 
 fn too_large() -> Refusal {
     let text = format!(
-        "Payload too large: wasm_file may have {} bytes (100 MB); make it smaller, for example with wasm-opt -Oz",
+        "Payload too large: wasm_file may have at most {} bytes (100 MiB); make it smaller, for example with wasm-opt -Oz",
         limits::WASM_FILE_BYTES_MAX
     );
     Refusal::new(Kind::TooLarge, text)

@@ -188,7 +188,10 @@ fn as_json(query: &[(Cow<'_, str>, Cow<'_, str>)]) -> Bytes {
 
 fn address(door: &Door, target: Target<'_>) -> Result<Arc<str>, Refusal> {
     let (tenant, namespace, actor_type) = match target {
-        Target::Id(id) => return Ok(id.into()),
+        Target::Id(id) => {
+            let unknown = || refusal_of(SendError::UnknownActor(id.chars().take(255).collect()));
+            return door.actors.address(id).ok_or_else(unknown);
+        }
         Target::Type {
             tenant,
             namespace,
@@ -198,6 +201,9 @@ fn address(door: &Door, target: Target<'_>) -> Result<Arc<str>, Refusal> {
     match door.actors.find(&tenant, namespace, actor_type) {
         Match::One(actor) => Ok(actor.address().clone()),
         Match::None => {
+            if let Some(failure) = door.applications.failure(namespace, actor_type) {
+                return Err(Refusal::new(Kind::Unavailable, failure));
+            }
             let shown = |text: &str| text.chars().take(128).collect::<String>();
             let text = format!(
                 "no actor of type {:?} in namespace or application {:?}; GET /api/v1/applications lists those deployed",
@@ -243,6 +249,15 @@ fn render(address: &str, answer: &[u8]) -> Response<Body> {
 }
 
 fn refused(error: SendError) -> Response<Body> {
+    let refusal = refusal_of(error);
+    let response = reply::refuse(&refusal);
+    match refusal.kind {
+        Kind::Exhausted | Kind::Unavailable => reply::retry_after(response, 1),
+        _ => response,
+    }
+}
+
+fn refusal_of(error: SendError) -> Refusal {
     let kind = match &error {
         SendError::UnknownActor(_) => Kind::NotFound,
         SendError::MailboxFull(_) => Kind::Exhausted,
@@ -251,11 +266,7 @@ fn refused(error: SendError) -> Response<Body> {
         SendError::Failed(Failure::Unhandled(_)) => Kind::Unprocessable,
         SendError::Failed(_) => Kind::GuestFailed,
     };
-    let response = reply::refuse(&Refusal::new(kind, error.to_string()));
-    match kind {
-        Kind::Exhausted | Kind::Unavailable => reply::retry_after(response, 1),
-        _ => response,
-    }
+    Refusal::new(kind, error.to_string())
 }
 
 fn too_large() -> Refusal {

@@ -154,6 +154,11 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
 }
 
 impl Endpoint {
+    /// Whether GET changes nothing, so that HEAD may stand for it: an actor that is asked may do anything.
+    fn only_looks(self) -> bool {
+        !matches!(self, Self::Invoke | Self::InvokeInTenant | Self::InvokeById)
+    }
+
     fn access(self) -> Access {
         match self {
             Self::Health | Self::Page | Self::Script | Self::Style => Access::Open,
@@ -187,21 +192,17 @@ impl Rejection {
 
 /// The endpoint of a request and what fills its places, decoded.
 fn route(method: &Method, path: &str) -> Result<(Endpoint, Vec<String>), Rejection> {
-    let wanted = if method == Method::HEAD {
-        &Method::GET
-    } else {
-        method
-    };
     let mut allowed = Vec::new();
-    for (method, pattern, endpoint) in &ROUTES {
+    for (served, pattern, endpoint) in &ROUTES {
         let Some(filled) = fill(pattern, path) else {
             continue;
         };
-        if method == wanted {
+        let head_too = *served == Method::GET && endpoint.only_looks();
+        if served == method || (head_too && method == Method::HEAD) {
             return Ok((*endpoint, decode(&filled)?));
         }
-        allowed.push(method.as_str());
-        if *method == Method::GET {
+        allowed.push(served.as_str());
+        if head_too {
             allowed.push("HEAD");
         }
     }
@@ -219,6 +220,8 @@ fn fill<'a>(pattern: &str, path: &'a str) -> Option<Vec<&'a str>> {
     loop {
         match (wanted.next(), given.next()) {
             (None, None) => return Some(filled),
+            // There, actors are named by their id: it is no namespace.
+            (Some("{namespace}" | "{tenant}"), Some("by-id")) => return None,
             (Some(place), Some(segment)) if place.starts_with('{') && !segment.is_empty() => {
                 filled.push(segment)
             }
@@ -286,5 +289,7 @@ mod tests {
         check(Method::GET, "/api/v1/applications/a/b/c", None);
         check(Method::GET, "/api/v1/applications/%ff", None);
         check(Method::POST, "/health", None);
+        check(Method::GET, "/api/v1/actors/by-id/calc", None);
+        check(Method::HEAD, "/api/v1/actors/default/calc", None);
     }
 }

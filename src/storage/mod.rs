@@ -43,7 +43,10 @@ impl Storage {
             path.join("artifacts"),
             path.join("compiled"),
         );
-        let _ = fs::remove_dir_all(&uploads);
+        // Deployments are not recorded yet, so a module from an earlier life belongs to nobody either.
+        for dir in [&uploads, &modules] {
+            let _ = fs::remove_dir_all(dir);
+        }
         for dir in [&uploads, &modules, &compiled] {
             private_dir(dir).map_err(context("create a folder in"))?;
         }

@@ -227,8 +227,11 @@ fn a_guest_that_keeps_breaking_fails_its_application() {
             .unwrap()
             .contains("unreachable")
     );
-    node.ask("rascal", b"e")
-        .is_refused(404, "NOT_FOUND", &["rascal"]);
+    node.ask("rascal", b"e").is_refused(
+        503,
+        "UNAVAILABLE",
+        &["application rascal has failed", "unreachable"],
+    );
     node.deploy("rascal", &guest(Kind::Core, RASCAL))
         .is_refused(409, "ALREADY_EXISTS", &["failed", "unreachable"]);
     assert_eq!(node.undeploy("rascal").status, 200);
@@ -307,4 +310,47 @@ fn a_dry_run_refuses_what_a_deploy_would_and_starts_nothing() {
     let mut other = guest(Kind::Core, ECHO);
     other.extend([0, 1, 0]);
     rehearse(&other).is_refused(409, "ALREADY_EXISTS", &["undeploy"]);
+}
+
+#[test]
+fn a_module_that_does_not_fit_the_pool_is_refused_with_the_cause() {
+    let node = node();
+    let memories = "(memory 1)".repeat(5);
+    let wasm = wat::parse_str(format!(
+        r#"(module (memory (export "memory") 1) {memories}
+           (func (export "handle_request") (param i32 i32 i32 i32 i32 i32)))"#
+    ));
+    node.deploy("many", &wasm.unwrap())
+        .is_refused(422, "INVALID_ARGUMENT", &["memories"]);
+    leaves_nothing(&node);
+}
+
+#[test]
+fn a_node_that_starts_anew_keeps_no_module_that_nobody_owns() {
+    let node = node();
+    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
+    let node = Node::start(node.kill(), &[]);
+    assert_eq!(node.total_applications(), 0);
+    let modules = node
+        .files()
+        .into_iter()
+        .filter(|file| file.extension().is_some_and(|it| it == "wasm"));
+    assert_eq!(modules.count(), 0);
+}
+
+#[test]
+fn no_name_in_a_module_can_forge_a_log_line() {
+    let node = node();
+    let wasm = wat::parse_str(
+        r#"(module (memory (export "memory") 1)
+           (func $"act\n2030-01-01T00:00:00.000Z INFO  node: forged" (export "handle_request")
+               (param i32 i32 i32 i32 i32 i32) (unreachable)))"#,
+    );
+    node.deploy("forger", &wasm.unwrap()).is_deployed();
+    node.ask("forger", b"")
+        .is_refused(502, "ABORTED", &["unreachable"]);
+    assert!(
+        !node.log_says("forged").starts_with("2030"),
+        "a line of the log is forged"
+    );
 }

@@ -48,10 +48,31 @@ pub struct Deploy<'a> {
 
 impl Node {
     pub fn start(dir: TempDir, more: &[&str]) -> Self {
-        let mut child = command(dir.path(), "127.0.0.1:0")
-            .args(more)
-            .spawn()
-            .unwrap();
+        let mut command = command(dir.path(), "127.0.0.1:0");
+        command.args(more);
+        Self::spawn(command, dir)
+    }
+
+    /// Starts a node with no more address space than this many KiB.
+    pub fn start_within(address_space_kib: u64) -> Self {
+        let dir = TempDir::new().unwrap();
+        let plain = command(dir.path(), "127.0.0.1:0");
+        let mut limited = Command::new("sh");
+        let script = format!("ulimit -v {address_space_kib}; exec \"$@\"");
+        limited
+            .args(["-c", &script, "sh"])
+            .arg(plain.get_program())
+            .args(plain.get_args());
+        limited.args(["--profile", "standard"]);
+        limited
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        Self::spawn(limited, dir)
+    }
+
+    fn spawn(mut command: Command, dir: TempDir) -> Self {
+        let mut child = command.spawn().unwrap();
         let log = Log::follow(child.stderr.take().unwrap());
         let address = |line: String| line.rsplit([' ', '/']).next().unwrap().parse().unwrap();
         let grpc = address(log.wait_for("gRPC port on"));

@@ -181,7 +181,7 @@ fn wrong_usage_is_told_apart_from_failure() {
     let (code, text) = run(&["start", "--colour", "red"]);
     assert_eq!(code, Some(2), "{text}");
     let (code, text) = run(&["start", "--listen-addr", "nowhere"]);
-    assert_eq!(code, Some(1), "{text}");
+    assert_eq!(code, Some(2), "{text}");
     assert!(
         text.contains("nowhere") && text.contains("0.0.0.0:8000"),
         "{text}"
@@ -192,4 +192,53 @@ fn wrong_usage_is_told_apart_from_failure() {
         text.contains("--data-dir") && text.contains("plexspaces start --node-id"),
         "{text}"
     );
+}
+
+#[test]
+fn a_node_reads_its_file_and_says_where_it_is_wrong() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("node.toml");
+    let run = |toml: &str| {
+        fs::write(&file, toml).unwrap();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_plexspaces"))
+            .args(["start", "--config"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = run("node_id = 'edge'\nlisten_adr = '127.0.0.1:0'");
+    let words = [
+        "node.toml: line 2",
+        "listen_adr",
+        "expected one of",
+        "listen_addr",
+    ];
+    assert!(words.iter().all(|word| said.contains(word)), "{said}");
+
+    fs::write(&file, "node_id = 'from-file'\nprofile = 'tiny'").unwrap();
+    let node = Node::start(
+        TempDir::new().unwrap(),
+        &["--config", file.to_str().unwrap()],
+    );
+    node.log_says("guests lie in 60 small slots");
+    let health = node.get("/health").json();
+    assert_eq!(
+        health["node_id"], "test-node",
+        "a flag decides over the file"
+    );
+}
+
+#[test]
+fn a_pool_too_large_for_the_address_space_steps_down_and_guests_still_run() {
+    let check = |kib: u64, rung: &str| {
+        let node = Node::start_within(kib);
+        node.log_says(rung);
+        node.deploy("echo", &guest(Kind::Core, RASCAL))
+            .is_deployed();
+        assert_eq!(node.ask("echo", b"echo").body_payload(), "echo");
+    };
+    check(24 << 20, "guests lie in 250 small slots");
+    check(3 << 20, "small memories on demand");
 }
