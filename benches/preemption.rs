@@ -43,6 +43,8 @@ fn main() -> ExitCode {
         listen_addr: format!("127.0.0.1:{port}").parse().unwrap(),
         data_dir: dir.path().to_owned(),
         drain_time: Duration::ZERO,
+        http_hosts: Vec::new(),
+        token_demand: Default::default(),
     };
     let delays = Delays::default();
     let stage = Arc::new(AtomicUsize::new(0));

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::auth::Demand;
 use crate::id::NodeId;
 
 /// A node's configuration, ready to use.
@@ -16,6 +17,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// What messages in flight get when the node stops.
     pub drain_time: Duration,
+    /// Names besides its own under which browsers and clients may ask for this node.
+    pub http_hosts: Vec<String>,
+    /// Who has to bring a token.
+    pub token_demand: Demand,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +29,13 @@ pub enum ConfigError {
         "port 65535 leaves no port for the HTTP gateway, which listens on the next one; use a lower port"
     )]
     NoGatewayPort,
+    #[error(
+        "a token cannot be required and remote calls left open at once; \
+         keep one of --require-token and --insecure-allow-remote"
+    )]
+    TokenDemand,
+    #[error("{name}={value:?} is neither true nor false")]
+    Switch { name: &'static str, value: String },
     #[error("no directory for the node's data is known; give one with --data-dir")]
     NoDataDir,
 }
@@ -34,6 +46,45 @@ impl Config {
             u16::MAX => Err(ConfigError::NoGatewayPort),
             _ => Ok(self),
         }
+    }
+}
+
+/// Where the data is: what the flag says, else PLEXSPACES_DATA_DIR, else the default.
+pub fn data_dir(flag: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+    let from_env = || {
+        env::var_os("PLEXSPACES_DATA_DIR")
+            .filter(|dir| !dir.is_empty())
+            .map(PathBuf::from)
+    };
+    flag.or_else(from_env).map_or_else(default_data_dir, Ok)
+}
+
+/// Who has to bring a token: by the flags, else by PLEXSPACES_REQUIRE_TOKEN and PLEXSPACES_INSECURE_ALLOW_REMOTE.
+pub fn token_demand(require: bool, allow_remote: bool) -> Result<Demand, ConfigError> {
+    let (require, allow_remote) = match (require, allow_remote) {
+        (false, false) => (
+            switch("PLEXSPACES_REQUIRE_TOKEN")?,
+            switch("PLEXSPACES_INSECURE_ALLOW_REMOTE")?,
+        ),
+        flags => flags,
+    };
+    match (require, allow_remote) {
+        (true, true) => Err(ConfigError::TokenDemand),
+        (true, false) => Ok(Demand::Everyone),
+        (false, true) => Ok(Demand::Nobody),
+        (false, false) => Ok(Demand::Elsewhere),
+    }
+}
+
+/// A variable that is on or off; unset or empty is off.
+fn switch(name: &'static str) -> Result<bool, ConfigError> {
+    match env::var(name).unwrap_or_default().as_str() {
+        "true" | "1" => Ok(true),
+        "false" | "0" | "" => Ok(false),
+        value => Err(ConfigError::Switch {
+            name,
+            value: value.into(),
+        }),
     }
 }
 

@@ -33,6 +33,12 @@ pub struct Start {
     /// where the node keeps its data (default: the state directory; env PLEXSPACES_DATA_DIR)
     #[argh(option)]
     data_dir: Option<PathBuf>,
+    /// ask callers on this machine for a token too (env PLEXSPACES_REQUIRE_TOKEN=true)
+    #[argh(switch)]
+    require_token: bool,
+    /// let anyone who reaches the node do anything, without a token (env PLEXSPACES_INSECURE_ALLOW_REMOTE=true)
+    #[argh(switch)]
+    insecure_allow_remote: bool,
 }
 
 impl Start {
@@ -55,18 +61,13 @@ impl Start {
         };
         let node_id = or_env(self.node_id, "PLEXSPACES_NODE_ID", "node-1");
         let listen_addr = or_env(self.listen_addr, "PLEXSPACES_LISTEN_ADDR", "127.0.0.1:8000");
-        let from_env = std::env::var_os("PLEXSPACES_DATA_DIR")
-            .filter(|dir| !dir.is_empty())
-            .map(PathBuf::from);
-        let data_dir = match self.data_dir.or(from_env) {
-            Some(dir) => dir,
-            None => config::default_data_dir()?,
-        };
         let config = Config {
             node_id: NodeId::parse(&node_id)?,
             listen_addr: parse_address(&listen_addr)?,
-            data_dir,
+            data_dir: config::data_dir(self.data_dir)?,
             drain_time: limits::DRAIN_TIME_DEFAULT,
+            http_hosts: Vec::new(),
+            token_demand: config::token_demand(self.require_token, self.insecure_allow_remote)?,
         };
         Ok(config.check()?)
     }
@@ -75,7 +76,10 @@ impl Start {
 /// One line an event, from the level that PLEXSPACES_LOG names (`warn`, `debug`, or `room=level,...`).
 fn log_to_stderr() {
     let levels = env_logger::Env::new().filter_or("PLEXSPACES_LOG", "info");
-    env_logger::Builder::from_env(levels)
+    env_logger::Builder::new()
+        // A quieter log keeps its audit lines, unless it says `audit=off`.
+        .filter_module("audit", log::LevelFilter::Info)
+        .parse_env(levels)
         .format(|line, record| {
             let room = record
                 .target()
