@@ -48,8 +48,14 @@ pub struct Deploy<'a> {
 
 impl Node {
     pub fn start(dir: TempDir, more: &[&str]) -> Self {
+        Self::start_with(dir, more, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_with(dir: TempDir, more: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = command(dir.path(), "127.0.0.1:0")
             .args(more)
+            .envs(variables.iter().copied())
             .spawn()
             .unwrap();
         let log = Log::follow(child.stderr.take().unwrap());
@@ -333,6 +339,8 @@ pub fn command(data_dir: &Path, address: &str) -> Command {
         .arg(data_dir);
     command
         .env_remove("PLEXSPACES_DATA_DIR")
+        .env_remove("PLEXSPACES_REQUIRE_TOKEN")
+        .env_remove("PLEXSPACES_INSECURE_ALLOW_REMOTE")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
