@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::auth::Demand;
+
 use crate::clock::Span;
 use crate::id::{InvalidName, NodeId};
 use crate::limits;
@@ -26,6 +28,8 @@ pub struct Config {
     pub profile: Profile,
     /// Names besides its own under which browsers and clients may ask for this node.
     pub http_hosts: Vec<String>,
+    /// Who has to bring a token.
+    pub token_demand: Demand,
 }
 
 /// How much of the machine the node may plan with.
@@ -49,6 +53,8 @@ pub struct Written {
     pub data_dir: Option<PathBuf>,
     pub drain_time: Option<Span>,
     pub profile: Option<Profile>,
+    pub require_token: Option<bool>,
+    pub insecure_allow_remote: Option<bool>,
     #[serde(default)]
     pub http: WrittenHttp,
 }
@@ -75,6 +81,11 @@ pub enum ConfigError {
         "port 65535 leaves no port for the HTTP gateway, which listens on the next one; use a lower port"
     )]
     NoGatewayPort,
+    #[error(
+        "a token cannot be required and remote calls left open at once; \
+         keep one of --require-token and --insecure-allow-remote"
+    )]
+    TokenDemand,
     #[error("no directory for the node's data is known; give one with --data-dir")]
     NoDataDir,
 }
@@ -98,6 +109,8 @@ impl Written {
             data_dir: set("PLEXSPACES_DATA_DIR"),
             drain_time: parsed("PLEXSPACES_DRAIN_TIME")?,
             profile: parsed("PLEXSPACES_PROFILE")?,
+            require_token: parsed("PLEXSPACES_REQUIRE_TOKEN")?.map(|Switch(on)| on),
+            insecure_allow_remote: parsed("PLEXSPACES_INSECURE_ALLOW_REMOTE")?.map(|Switch(on)| on),
             http: WrittenHttp::default(),
         })
     }
@@ -110,6 +123,15 @@ impl Written {
             data_dir: self.data_dir.or(below.data_dir),
             drain_time: self.drain_time.or(below.drain_time),
             profile: self.profile.or(below.profile),
+            // The two exclude each other, so whoever says one decides on both.
+            require_token: self.require_token.or(match self.insecure_allow_remote {
+                Some(true) => None,
+                _ => below.require_token,
+            }),
+            insecure_allow_remote: self.insecure_allow_remote.or(match self.require_token {
+                Some(true) => None,
+                _ => below.insecure_allow_remote,
+            }),
             http: WrittenHttp {
                 hosts: self.http.hosts.or(below.http.hosts),
             },
@@ -124,6 +146,13 @@ impl Written {
         if listen_addr.port() == u16::MAX {
             return Err(ConfigError::NoGatewayPort);
         }
+        let switches = [self.require_token, self.insecure_allow_remote];
+        let token_demand = match switches.map(|on| on.unwrap_or(false)) {
+            [true, true] => return Err(ConfigError::TokenDemand),
+            [true, false] => Demand::Everyone,
+            [false, true] => Demand::Nobody,
+            [false, false] => Demand::Elsewhere,
+        };
         Ok(Config {
             node_id: self.node_id.unwrap_or_default(),
             listen_addr,
@@ -136,6 +165,7 @@ impl Written {
                 .map_or(limits::DRAIN_TIME_DEFAULT, |span| span.0),
             profile: self.profile.unwrap_or_else(Profile::of_this_machine),
             http_hosts: self.http.hosts.unwrap_or_default(),
+            token_demand,
         })
     }
 }
@@ -171,6 +201,21 @@ impl FromStr for Profile {
     }
 }
 
+/// A variable that is on or off.
+struct Switch(bool);
+
+impl FromStr for Switch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "true" | "1" => Ok(Self(true)),
+            "false" | "0" => Ok(Self(false)),
+            _ => Err(format!("{text:?} is neither true nor false")),
+        }
+    }
+}
+
 /// An address to listen on; `localhost` is resolved here, since a static binary has no name service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -200,6 +245,14 @@ impl FromStr for NodeId {
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         Self::parse(text)
     }
+}
+
+/// Where the data is when only a flag and the environment are asked.
+pub fn data_dir(flag: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+    let given = flag.or_else(|| set("PLEXSPACES_DATA_DIR"));
+    given
+        .or_else(default_data_dir)
+        .ok_or(ConfigError::NoDataDir)
 }
 
 /// systemd's state directory, else the XDG state directory.

@@ -19,9 +19,9 @@ use crate::node;
     subcommand,
     name = "start",
     example = "plexspaces start
-  plexspaces start --node-id test-node --listen-addr 0.0.0.0:8000
-  plexspaces start --config /etc/plexspaces/node.toml
-  PLEXSPACES_DATA_DIR=/var/lib/plexspaces plexspaces start"
+plexspaces start --node-id test-node --listen-addr 0.0.0.0:8000
+plexspaces start --config /etc/plexspaces/node.toml
+PLEXSPACES_DATA_DIR=/var/lib/plexspaces plexspaces start"
 )]
 pub struct Start {
     /// a node.toml to read; flags decide over the environment, that over the file
@@ -42,6 +42,12 @@ pub struct Start {
     /// tiny, small or standard: how much to plan with (default: by the memory; env PLEXSPACES_PROFILE)
     #[argh(option)]
     profile: Option<Profile>,
+    /// ask callers on this machine for a token too (env PLEXSPACES_REQUIRE_TOKEN=true)
+    #[argh(switch)]
+    require_token: bool,
+    /// let anyone who reaches the node do anything, without a token (env PLEXSPACES_INSECURE_ALLOW_REMOTE=true)
+    #[argh(switch)]
+    insecure_allow_remote: bool,
 }
 
 impl Start {
@@ -68,6 +74,8 @@ impl Start {
             data_dir: self.data_dir,
             drain_time: self.drain_time,
             profile: self.profile,
+            require_token: self.require_token.then_some(true),
+            insecure_allow_remote: self.insecure_allow_remote.then_some(true),
             ..Written::default()
         };
         flags.over(Written::of_environment()?).over(file).check()
@@ -77,7 +85,10 @@ impl Start {
 /// One line an event, whatever guests put into it, from the level that PLEXSPACES_LOG names (`warn`, `debug`, or `room=level,...`).
 fn log_to_stderr() {
     let levels = env_logger::Env::new().filter_or("PLEXSPACES_LOG", "info");
-    env_logger::Builder::from_env(levels)
+    env_logger::Builder::new()
+        // A quieter log keeps its audit lines, unless it says `audit=off`.
+        .filter_module("audit", log::LevelFilter::Info)
+        .parse_env(levels)
         .format(|line, record| {
             let room = record
                 .target()

@@ -12,42 +12,61 @@ use super::multipart::{Form, Part};
 use super::reply::{self, Body};
 use super::{Door, api};
 use crate::application::spec::Spec;
+use crate::audit::Entry;
 use crate::id::Digest;
 use crate::limits;
 use crate::refusal::{Kind, Refusal};
 use crate::storage::Artifact;
 
 /// POST /api/v1/applications/deploy
-pub async fn deploy(door: &Door, parts: &Parts, body: Incoming) -> Response<Body> {
+pub async fn deploy(
+    door: &Door,
+    mut entry: Entry,
+    parts: &Parts,
+    body: Incoming,
+) -> Response<Body> {
     let headers = &parts.headers;
     let rehearsal = match dry_run(parts.uri.query()) {
         Ok(rehearsal) => rehearsal,
-        Err(refusal) => return reply::refuse_early(refusal, headers, body),
+        Err(refusal) => {
+            entry.refused(&refusal);
+            return reply::refuse_early(refusal, headers, body);
+        }
     };
     let Ok(_permit) = door.uploads.clone().try_acquire_owned() else {
         let text = format!(
             "{} uploads are under way, the most at a time; try again soon",
             limits::UPLOADS_MAX
         );
-        let refused = reply::refuse_early(Refusal::new(Kind::Unavailable, text), headers, body);
+        let refusal = Refusal::new(Kind::Unavailable, text);
+        entry.refused(&refusal);
+        let refused = reply::refuse_early(refusal, headers, body);
         return reply::retry_after(refused, limits::UPLOAD_RETRY_AFTER.as_secs());
     };
     if body.size_hint().lower() > limits::WASM_FILE_BYTES_MAX + limits::DEPLOY_ENVELOPE_BYTES_MAX {
-        return reply::refuse_early(too_large(), headers, body);
+        let refusal = too_large();
+        entry.refused(&refusal);
+        return reply::refuse_early(refusal, headers, body);
     }
     let (spec, artifact) = match receive_in_time(door, headers, body).await {
         Ok(received) => received,
-        Err(refusal) => return reply::refuse(&refusal),
+        Err(refusal) => {
+            entry.refused(&refusal);
+            return reply::refuse(&refusal);
+        }
     };
+    entry.concerns(&spec.name, &spec.version, &artifact.digest);
     let application_id = spec.application_id.to_string();
     let applications = door.applications.clone();
     // From here on a client that leaves changes nothing.
     let deployed = door
         .to_its_end(async move {
-            match rehearsal {
+            let deployed = match rehearsal {
                 true => applications.rehearse(spec, artifact).await,
                 false => applications.deploy(spec, artifact).await,
-            }
+            };
+            entry.ended(deployed.as_ref());
+            deployed
         })
         .await;
     match deployed {

@@ -21,10 +21,12 @@ use tokio::sync::Semaphore;
 
 use crate::actor::Actors;
 use crate::application::Applications;
+use crate::audit::Audit;
 use crate::limits;
 use crate::refusal::{Kind, Refusal};
 use crate::shutdown::Shutdown;
 
+pub use guard::Guard;
 pub use server::{BindError, Doors, Listeners};
 
 /// What the handlers know: the two handles they call inward on, and the node's standing.
@@ -35,12 +37,17 @@ pub struct Door {
     pub shutdown: Shutdown,
     started_at: SystemTime,
     uploads: Arc<Semaphore>,
-    guard: Arc<guard::Guard>,
+    guard: Arc<Guard>,
+    audit: Audit,
 }
 
 impl Door {
-    pub fn new(applications: Applications, actors: Actors, shutdown: Shutdown) -> Self {
-        let guard = Arc::new(guard::Guard::new(actors.node()));
+    pub fn new(
+        applications: Applications,
+        actors: Actors,
+        shutdown: Shutdown,
+        guard: Guard,
+    ) -> Self {
         let started_at = actors.clock().wall();
         Self {
             applications,
@@ -48,7 +55,8 @@ impl Door {
             shutdown,
             started_at,
             uploads: Arc::new(Semaphore::new(limits::UPLOADS_MAX)),
-            guard,
+            guard: Arc::new(guard),
+            audit: Audit::new(),
         }
     }
 

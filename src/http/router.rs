@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 
 use hyper::body::Incoming;
-use hyper::{Method, Request, Response, header};
+use hyper::{Method, Request, Response, Uri, header};
 use percent_encoding::percent_decode_str;
 
+use super::guard::TurnedAway;
 use super::invoke::Target;
 use super::reply::{self, Body};
 use super::{Door, applications, dashboard, deploy, health, invoke};
-use crate::id::Scope;
+use crate::auth::{Caller, Scope};
 use crate::refusal::{Kind, Refusal};
+use crate::{audit, id};
 
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,12 +71,12 @@ pub async fn gateway(door: Door, peer: SocketAddr, request: Request<Incoming>) -
 
 /// Answers one request on the gRPC port, where only health is spoken until the gRPC services arrive.
 pub async fn grpc_port(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
-    let admitted = door.guard.admit(peer, &request, Access::Open);
+    let admitted = admit(&door, peer, &request, Access::Open);
     let (parts, body) = request.into_parts();
     match (admitted, parts.uri.path(), parts.method) {
         (Err(refusal), ..) => reply::refuse_early(refusal, &parts.headers, body),
-        (Ok(()), "/health", Method::GET) => health::health(&door),
-        (Ok(()), "/health", Method::HEAD) => reply::without_body(health::health(&door)),
+        (Ok(_), "/health", Method::GET) => health::health(&door),
+        (Ok(_), "/health", Method::HEAD) => reply::without_body(health::health(&door)),
         _ => {
             let text = "this is the gRPC port, which serves GET /health only so far; HTTP is on the next port";
             reply::refuse_early(Refusal::new(Kind::NotFound, text), &parts.headers, body)
@@ -82,48 +84,58 @@ pub async fn grpc_port(door: Door, peer: SocketAddr, request: Request<Incoming>)
     }
 }
 
-/// Whether a caller from elsewhere needs a token.
+/// What a caller of whom nothing is known must bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     Open,
-    Guarded,
+    /// A token of this scope.
+    Needs(Scope),
 }
 
 async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
     let routed = route(request.method(), request.uri().path());
     let access = routed
         .as_ref()
-        .map_or(Access::Guarded, |(endpoint, _)| endpoint.access());
+        .map_or(Access::Needs(Scope::Read), |(endpoint, _)| {
+            endpoint.access()
+        });
     // Who is asking comes before what: a stranger learns nothing of the paths.
-    let admitted = door.guard.admit(peer, &request, access);
+    let admitted = admit(&door, peer, &request, access);
     let (parts, body) = request.into_parts();
-    let (endpoint, segments) = match admitted.map_err(Rejection::Refused).and(routed) {
-        Ok(routed) => routed,
+    let admitted = admitted.map_err(Rejection::Refused);
+    let (caller, (endpoint, segments)) = match admitted.and_then(|it| Ok((it, routed?))) {
+        Ok(admitted) => admitted,
         Err(rejection) => return rejection.answer(&parts.headers, body),
+    };
+    let entry = || {
+        door.audit
+            .change(&caller, peer, &call(&parts.method, &parts.uri))
     };
     if door.shutdown.has_begun() && endpoint != Endpoint::Health {
         let refusal = Refusal::new(
             Kind::Unavailable,
             "this node is stopping; try another, or again later",
         );
+        let call = call(&parts.method, &parts.uri);
+        door.audit.turned_away(&caller, peer, &call, &refusal);
         return reply::retry_after(reply::refuse_early(refusal, &parts.headers, body), 10);
     }
     match (endpoint, segments.as_slice()) {
         (Endpoint::Health, _) => health::health(&door),
-        (Endpoint::Deploy, _) => deploy::deploy(&door, &parts, body).await,
+        (Endpoint::Deploy, _) => deploy::deploy(&door, entry(), &parts, body).await,
         (Endpoint::ListApplications, _) => applications::list(&door),
         (Endpoint::Application, [name]) => applications::one(&door, name),
-        (Endpoint::Undeploy, [name]) => applications::undeploy(&door, name).await,
+        (Endpoint::Undeploy, [name]) => applications::undeploy(&door, entry(), name).await,
         (Endpoint::Invoke, [namespace, actor_type]) => {
             let target = Target::Type {
-                tenant: Scope::default(),
+                tenant: id::Scope::default(),
                 namespace,
                 actor_type,
             };
             invoke::invoke(&door, target, &parts, body).await
         }
         (Endpoint::InvokeInTenant, [tenant, namespace, actor_type]) => {
-            match Scope::parse("tenant", tenant) {
+            match id::Scope::parse("tenant", tenant) {
                 Ok(tenant) => {
                     let target = Target::Type {
                         tenant,
@@ -153,16 +165,41 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
     }
 }
 
+/// Asks the guard, and leaves an audit line where it says no.
+fn admit<B>(
+    door: &Door,
+    peer: SocketAddr,
+    request: &Request<B>,
+    access: Access,
+) -> Result<Caller, Refusal> {
+    let admitted = door.guard.admit(peer, request, access);
+    admitted.map_err(|TurnedAway { caller, refusal }| {
+        let call = call(request.method(), request.uri());
+        door.audit.turned_away(&caller, peer, &call, &refusal);
+        refusal
+    })
+}
+
+fn call<'a>(method: &'a Method, uri: &'a Uri) -> audit::Call<'a> {
+    audit::Call {
+        method: method.as_str(),
+        path: uri.path(),
+    }
+}
+
 impl Endpoint {
     /// Whether GET changes nothing, so that HEAD may stand for it: an actor that is asked may do anything.
     fn only_looks(self) -> bool {
         !matches!(self, Self::Invoke | Self::InvokeInTenant | Self::InvokeById)
     }
 
+    #[rustfmt::skip]
     fn access(self) -> Access {
         match self {
             Self::Health | Self::Page | Self::Script | Self::Style => Access::Open,
-            _ => Access::Guarded,
+            Self::ListApplications | Self::Application | Self::Summary => Access::Needs(Scope::Read),
+            Self::Invoke | Self::InvokeInTenant | Self::InvokeById => Access::Needs(Scope::Invoke),
+            Self::Deploy | Self::Undeploy => Access::Needs(Scope::Deploy),
         }
     }
 }

@@ -13,4 +13,5 @@ mod guest_limits;
 mod messaging;
 mod process;
 mod tidy;
+mod tokens;
 mod uploads;
