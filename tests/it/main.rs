@@ -12,6 +12,7 @@ mod forms;
 mod guest_limits;
 mod messaging;
 mod process;
+mod refusals;
 mod tidy;
 mod tokens;
 mod uploads;
