@@ -18,6 +18,7 @@ use wasmtime::Engine;
 use super::engine::Class;
 use super::scan::{Encoding, scan};
 use crate::limits;
+use crate::machine;
 
 /// The first argument that turns this binary into a compile child.
 pub const ARGUMENT: &str = "--compile-child";
@@ -52,7 +53,7 @@ pub async fn compile(
 ) -> Result<Report, CompileError> {
     let needed =
         limits::COMPILE_MEMORY_BYTES_MIN.max(limits::COMPILE_MEMORY_PER_MODULE_BYTE * wasm_bytes);
-    let available = memory_available();
+    let available = machine::memory_available_bytes();
     if available < needed {
         return Err(CompileError::NoMemory { needed, available });
     }
@@ -175,14 +176,4 @@ fn limit_self(memory_bytes: u64) -> Result<(), String> {
     // Whatever else the machine does comes first.
     let _ = rustix::process::nice(10);
     limited.map_err(|error| format!("the compiler cannot limit itself: {error}"))
-}
-
-/// What the kernel says can be had without swapping; all the world where it does not say.
-fn memory_available() -> u64 {
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kib.map_or(u64::MAX, |kib| kib * 1024)
 }

@@ -14,6 +14,8 @@ mod guest_limits;
 mod messaging;
 mod preview1;
 mod process;
+mod refusals;
 mod routing;
 mod tidy;
+mod tokens;
 mod uploads;

@@ -3,9 +3,17 @@
 
 const place = (id) => document.getElementById(id);
 
+// Kept for as long as this tab is open, and sent to nobody but this node.
+const TOKEN = "plexspaces-token";
+
+class Unauthenticated extends Error {}
+
 async function ask(path) {
-  const answer = await fetch(path, { cache: "no-store" });
+  const token = sessionStorage.getItem(TOKEN);
+  const headers = token ? { Authorization: "Bearer " + token } : {};
+  const answer = await fetch(path, { cache: "no-store", headers });
   const body = await answer.json();
+  if (answer.status === 401) throw new Unauthenticated(token ? body.error : "");
   if (!answer.ok) throw new Error(body.error || answer.statusText);
   return body;
 }
@@ -39,6 +47,29 @@ function showHealth(text, good) {
   health.className = good ? "good" : "bad";
 }
 
+// Without a token that the node takes, there is a form to give one, and none of the figures.
+function showSignIn(needed, complaint) {
+  place("sign-in").hidden = !needed;
+  place("overview").hidden = needed;
+  place("sign-out").hidden = needed || !sessionStorage.getItem(TOKEN);
+  place("complaint").textContent = complaint;
+}
+
+function signIn(event) {
+  event.preventDefault();
+  // Whatever else was copied with it: a token has printable characters only, and so must a header.
+  const token = place("token").value.replace(/[^!-~]/g, "");
+  place("token").value = "";
+  if (!token) return;
+  sessionStorage.setItem(TOKEN, token);
+  refresh();
+}
+
+function signOut() {
+  sessionStorage.removeItem(TOKEN);
+  refresh();
+}
+
 async function refresh() {
   try {
     const [summary, list] = await Promise.all([ask("/api/v1/dashboard/summary"), ask("/api/v1/applications")]);
@@ -48,12 +79,21 @@ async function refresh() {
     const actors = Object.values(summary.actors_by_type).reduce((sum, count) => sum + count, 0);
     place("actors-total").textContent = String(actors);
     showApplications(list.applications);
+    showSignIn(false, "");
     showHealth("serving", true);
   } catch (error) {
+    if (error instanceof Unauthenticated) {
+      sessionStorage.removeItem(TOKEN);
+      // The page asks again by itself; what was said about the last token stays until the next one.
+      showSignIn(true, error.message || place("complaint").textContent);
+      return showHealth("token needed", false);
+    }
     showHealth(error.message, false);
   }
 }
 
 place("deploy-url").textContent = location.origin + "/api/v1/applications/deploy";
+place("sign-in").addEventListener("submit", signIn);
+place("sign-out").addEventListener("click", signOut);
 refresh();
 setInterval(() => document.hidden || refresh(), 5000);
