@@ -177,3 +177,62 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     )?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actor::Actors;
+    use crate::clock::Clock;
+    use crate::id::NodeId;
+    use tokio::sync::oneshot::Receiver;
+
+    type Asked = Receiver<Result<Bytes, Failure>>;
+
+    fn ask(conversation: &mut Conversation) -> Asked {
+        let actors = Actors::new(NodeId::parse("n").unwrap(), Clock::system());
+        let (reply, answer) = Reply::channel();
+        let message = actors.message("asker".into(), "call", Bytes::new());
+        conversation.begin(Envelope::ask(message, reply));
+        answer
+    }
+
+    #[test]
+    fn a_deferred_ask_is_not_the_handlers_to_answer() {
+        let mut conversation = Conversation::default();
+        let _asked = ask(&mut conversation);
+        let id = conversation.defer().unwrap();
+        assert_eq!(conversation.defer(), Some(id.clone()), "again is the same");
+        assert!(conversation.close("").is_none());
+        assert!(conversation.end().is_none());
+        assert!(conversation.close(&id).is_some());
+        assert!(conversation.close(&id).is_none());
+    }
+
+    #[test]
+    fn an_ask_reopened_is_where_it_was() {
+        let mut conversation = Conversation::default();
+        let _asked = ask(&mut conversation);
+        let (reply, place) = conversation.close("").unwrap();
+        conversation.reopen(reply, place);
+        let id = conversation.defer().unwrap();
+        let (reply, place) = conversation.close(&id).unwrap();
+        conversation.reopen(reply, place);
+        assert!(conversation.end().is_none(), "it stays deferred");
+        assert!(conversation.close(&id).is_some());
+    }
+
+    #[test]
+    fn one_ask_too_many_is_told_so() {
+        let mut conversation = Conversation::default();
+        let defer = |conversation: &mut Conversation| {
+            let asked = ask(conversation);
+            conversation.defer().unwrap();
+            asked
+        };
+        let _open: Vec<Asked> = (0..limits::DEFERRED_ASKS_MAX)
+            .map(|_| defer(&mut conversation))
+            .collect();
+        let told = defer(&mut conversation).try_recv().unwrap();
+        assert!(matches!(told, Err(Failure::NoRoom(_))), "{told:?}");
+    }
+}
