@@ -52,6 +52,9 @@ pub const STREAMS_MAX: u32 = 64;
 /// Resets that one HTTP/2 connection may leave pending (rapid reset, CVE-2023-44487).
 pub const PENDING_RESETS_MAX: usize = 16;
 
+/// Text of one error; a guest's own words may be longer.
+pub const ERROR_BYTES_MAX: usize = 4 * KIB;
+
 // ── messages ────────────────────────────────────────────────────────────────
 
 /// Largest payload of one message, and of an invoke's body.
@@ -89,6 +92,8 @@ pub const RESTARTS_MAX: usize = 3;
 pub const RESTART_WINDOW: Duration = Duration::from_secs(5);
 /// What an actor gets to finish its message and its `shutdown`.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+/// From the start of an actor to the end of its `init`, waits included.
+pub const START_TIME_MAX: Duration = Duration::from_secs(60);
 /// What a stopping node gives the messages in flight.
 pub const DRAIN_TIME_DEFAULT: Duration = Duration::from_secs(10);
 /// Applications on one node: each holds at least one slot of the pool.
@@ -116,6 +121,8 @@ pub const GUEST_TRANSFER_BYTES_MIN: usize = 256 * KIB;
 pub const GUEST_STDERR_TAIL_BYTES: usize = 2 * KIB;
 /// Lines that one guest may log in a second before the rest of that second is only counted.
 pub const GUEST_LINES_PER_SECOND_MAX: u32 = 200;
+/// Random bytes in one piece: making them holds up the loop.
+pub const GUEST_RANDOM_BYTES_MAX: u64 = 64 * KIB as u64;
 /// Native stack for one guest call; deeper recursion traps.
 pub const GUEST_STACK_BYTES: usize = MIB;
 
@@ -131,6 +138,13 @@ pub const COMPILE_CPU_SECONDS_MAX: u64 = 300;
 pub const COMPILE_TIME_MAX: Duration = Duration::from_secs(900);
 /// What the compile child may answer.
 pub const COMPILE_REPORT_BYTES_MAX: usize = 256 * KIB;
+/// Elements that a module's segments list; each costs the compiler far more than its byte (9 GiB for three million).
+pub const MODULE_ELEMENTS_MAX: u32 = 100_000;
+/// Names that a module imports or exports.
+pub const MODULE_NAMES_MAX: u32 = 20_000;
+/// What the compile child may take, at the least and for each byte of its module.
+pub const COMPILE_CHILD_BYTES_MIN: u64 = 1024 * MIB as u64;
+pub const COMPILE_CHILD_PER_MODULE_BYTE: u64 = 64;
 /// Functions in one module: each costs the node memory for as long as it is loaded.
 pub const MODULE_FUNCTIONS_MAX: u32 = 200_000;
 /// Size of one function: compile time grows faster than size (wasmtime#4291).

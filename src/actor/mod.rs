@@ -99,7 +99,7 @@ impl Actors {
         bounds: Bounds,
         start: S,
     ) -> Result<Actor, Fault> {
-        let behavior = start.start().await?;
+        let behavior = supervisor::start_in_time(&start).await?;
         let mailbox = Arc::new(Mailbox::new(bounds));
         let listing = self.directory.list(id.clone(), mailbox.clone());
         Ok(supervisor::supervise(

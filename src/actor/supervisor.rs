@@ -99,6 +99,19 @@ pub(super) fn supervise<S: Start>(
     }
 }
 
+/// A start that waits for something that never comes is a fault like another.
+pub(super) async fn start_in_time<S: Start>(start: &S) -> Result<S::Behavior, Fault> {
+    let late = || {
+        Fault::Broken(format!(
+            "it did not start within {:?}",
+            limits::START_TIME_MAX
+        ))
+    };
+    within(limits::START_TIME_MAX, start.start())
+        .await
+        .ok_or_else(late)?
+}
+
 struct Watched {
     id: ActorId,
     mailbox: Arc<Mailbox>,
@@ -127,7 +140,7 @@ impl Watched {
                 Verdict::Restart => self.restarts_after(&fault),
                 Verdict::GiveUp => return self.fails_with(&fault),
             }
-            next = start.start().await;
+            next = start_in_time(&start).await;
         }
     }
 

@@ -200,7 +200,7 @@ impl Applications {
         }
     }
 
-    /// Stops every application, the latest first.
+    /// Stops every application, all at the same time, so that one grace is enough for them all.
     pub async fn close(&self) {
         let mut active: Vec<_> = std::mem::take(&mut *self.table.lock().unwrap())
             .into_values()
@@ -209,9 +209,10 @@ impl Applications {
                 _ => None,
             })
             .collect();
-        active.sort_by_key(|application| std::cmp::Reverse(application.started));
-        for application in active {
-            application.worker.stop(limits::SHUTDOWN_GRACE).await;
+        let stop = |application: Box<Application>| application.worker.stop(limits::SHUTDOWN_GRACE);
+        let stopping: Vec<_> = active.drain(..).map(|it| tokio::spawn(stop(it))).collect();
+        for stopped in stopping {
+            let _ = stopped.await;
         }
     }
 

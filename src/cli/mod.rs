@@ -1,8 +1,11 @@
 //! The command line: one argh tree and its match.
 
+mod log;
 mod output;
 mod start;
 mod token;
+
+use std::io::Write;
 
 use argh::FromArgs;
 
@@ -49,7 +52,8 @@ pub fn run(arguments: &[&str]) -> u8 {
     match done {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("plexspaces: {error:#}");
+            // Not `eprintln`, which panics where standard error cannot be written.
+            let _ = writeln!(std::io::stderr(), "plexspaces: {error:#}");
             1
         }
     }

@@ -1,14 +1,13 @@
 //! `plexspaces start`: run a node in the foreground.
 
-use std::io::Write;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use argh::FromArgs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::clock::{Span, rfc3339};
+use super::log;
+use crate::clock::Span;
 use crate::config::{Config, ConfigError, ListenAddr, Profile, Written};
 use crate::id::NodeId;
 use crate::node;
@@ -53,14 +52,16 @@ pub struct Start {
 impl Start {
     pub fn run(self) -> anyhow::Result<()> {
         let config = self.config()?;
-        log_to_stderr();
+        log::to_stderr();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(async {
+        let ended = runtime.block_on(async {
             let stop = stop_signal().context("cannot listen for signals")?;
             Ok(node::run(config, stop).await?)
-        })
+        });
+        log::flush();
+        ended
     }
 
     fn config(self) -> Result<Config, ConfigError> {
@@ -82,38 +83,6 @@ impl Start {
     }
 }
 
-/// One line an event, whatever guests put into it, from the level that PLEXSPACES_LOG names (`warn`, `debug`, or `room=level,...`).
-fn log_to_stderr() {
-    let levels = env_logger::Env::new().filter_or("PLEXSPACES_LOG", "info");
-    env_logger::Builder::new()
-        // A quieter log keeps its audit lines, unless it says `audit=off`.
-        .filter_module("audit", log::LevelFilter::Info)
-        .parse_env(levels)
-        .format(|line, record| {
-            let room = record
-                .target()
-                .strip_prefix("plexspaces_node::")
-                .unwrap_or(record.target());
-            writeln!(
-                line,
-                "{} {:5} {room}: {}",
-                rfc3339(SystemTime::now()),
-                record.level(),
-                in_one_line(&record.args().to_string())
-            )
-        })
-        .init();
-}
-
-/// Line breaks become bars and other control characters dots, so that no text can pass for another event.
-fn in_one_line(text: &str) -> String {
-    let shown = |c: char| if c.is_control() && c != '\t' { '·' } else { c };
-    let lines = text
-        .lines()
-        .map(|line| line.trim().chars().map(shown).collect());
-    lines.collect::<Vec<String>>().join(" | ")
-}
-
 /// Resolves at the first SIGTERM or SIGINT; from then on another one ends the process.
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (
@@ -124,8 +93,8 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
         first(&mut terminate, &mut interrupt).await;
         tokio::spawn(async move {
             first(&mut terminate, &mut interrupt).await;
-            log::warn!("a second signal: ending at once");
-            tokio::time::sleep(Duration::ZERO).await;
+            ::log::warn!("a second signal: ending at once");
+            log::flush();
             std::process::exit(1);
         });
     })

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use hyper::header::{self, HeaderMap, HeaderName};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::Authority;
 use hyper::{Request, Uri};
 
@@ -54,6 +54,7 @@ impl Guard {
         let Access::Needs(needed) = access else {
             return Ok(Caller::Stranger);
         };
+        check_site(headers).map_err(unknown)?;
         match (self.demand, is_local(peer, headers)) {
             (Demand::Elsewhere | Demand::Nobody, true) => Ok(Caller::Local),
             (Demand::Nobody, false) => Ok(Caller::Stranger),
@@ -163,6 +164,17 @@ fn asked_for(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Refusal> {
         (None, Some(host), None) => host,
     };
     Authority::try_from(host.as_bytes()).map_err(|_| malformed())
+}
+
+/// Pages of other sites may send GET without an Origin; browsers tell by another header.
+fn check_site(headers: &HeaderMap) -> Result<(), Refusal> {
+    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+        None | Some(b"same-origin" | b"none") => Ok(()),
+        Some(_) => {
+            let text = "this node takes no requests from pages of other sites";
+            Err(Refusal::new(Kind::Forbidden, text))
+        }
+    }
 }
 
 fn same_origin(origin: &[u8], host: &Authority) -> bool {

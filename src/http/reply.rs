@@ -47,9 +47,10 @@ pub fn content(media_type: &'static str, bytes: Bytes) -> Response<Body> {
 pub fn refuse(refusal: &Refusal) -> Response<Body> {
     let status =
         StatusCode::from_u16(refusal.kind.status()).expect("the table holds HTTP statuses");
+    let end = refusal.message.floor_char_boundary(limits::ERROR_BYTES_MAX);
     let error = api::Error {
         success: false,
-        error: &refusal.message,
+        error: &refusal.message[..end],
         code: refusal.kind.code(),
     };
     let mut response = json_with(status, &error);

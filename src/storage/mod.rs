@@ -7,7 +7,7 @@ mod tokens;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -54,6 +54,7 @@ impl Storage {
         for dir in [&uploads, &modules, &compiled] {
             private_dir(dir).map_err(context("create a folder in"))?;
         }
+        sweep_drafts(&compiled).map_err(context("sweep"))?;
         let files = Files::start().map_err(context("start the file worker for"))?;
         Ok(Self {
             artifacts: Artifacts::new(uploads, modules, files.clone()),
@@ -77,13 +78,13 @@ pub enum StorageError {
     #[error("data directory {} is in use by {holder}; stop that node or choose another --data-dir", .dir.display())]
     Locked { dir: PathBuf, holder: String },
     #[error(
-        "data directory {} has format {found}, this node knows up to {FORMAT}; \
+        "data directory {} has format {found:?}, this node knows up to {FORMAT}; \
          run the newer node or choose another --data-dir", .dir.display()
     )]
     NewerFormat { dir: PathBuf, found: String },
     #[error("no space left in the data directory while {0}; free some and send it again")]
     NoSpace(&'static str),
-    #[error("cannot {0}: {1}")]
+    #[error("{0} failed: {1}")]
     Io(&'static str, io::Error),
 }
 
@@ -118,7 +119,8 @@ fn private_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
-        .create(path)
+        .create(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }
 
 /// The kernel drops the lock with the process, however that ends; the file's text only says who holds it.
@@ -160,18 +162,38 @@ fn check_format(dir: &Path) -> Result<(), StorageError> {
     let found = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return fs::write(&path, FORMAT.to_string())
+            return write_format(dir, &path)
                 .map_err(|error| StorageError::directory(dir, "write the format of", error));
         }
         Err(error) => return Err(StorageError::directory(dir, "read the format of", error)),
     };
     match found.trim().parse::<u32>() {
-        Ok(format) if format <= FORMAT => Ok(()),
+        Ok(1..=FORMAT) => Ok(()),
         _ => Err(StorageError::NewerFormat {
             dir: dir.into(),
             found: found.trim().into(),
         }),
     }
+}
+
+/// Whole or not at all, whenever the power goes.
+fn write_format(dir: &Path, path: &Path) -> io::Result<()> {
+    let draft = dir.join("format.draft");
+    fs::write(&draft, FORMAT.to_string())?;
+    File::open(&draft)?.sync_all()?;
+    fs::rename(draft, path)?;
+    File::open(dir)?.sync_all()
+}
+
+/// Compiled code that nobody lived to seal.
+fn sweep_drafts(compiled: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(compiled)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|it| it == "draft") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 fn seal_key(dir: &Path) -> io::Result<[u8; 32]> {

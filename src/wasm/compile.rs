@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
@@ -54,13 +54,15 @@ pub async fn compile(
     let needed =
         limits::COMPILE_MEMORY_BYTES_MIN.max(limits::COMPILE_MEMORY_PER_MODULE_BYTE * wasm_bytes);
     let available = machine::memory_available_bytes();
+    let share = limits::COMPILE_CHILD_PER_MODULE_BYTE * wasm_bytes;
+    let child_bytes_max = share.max(limits::COMPILE_CHILD_BYTES_MIN).min(available);
     if available < needed {
         return Err(CompileError::NoMemory { needed, available });
     }
     let mut child = Command::new("/proc/self/exe")
         .arg(ARGUMENT)
         .args([wasm, code])
-        .args([memory_limit.to_string(), available.to_string()])
+        .args([memory_limit.to_string(), child_bytes_max.to_string()])
         .env_clear()
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -173,7 +175,10 @@ fn limit_self(memory_bytes: u64) -> Result<(), String> {
             },
         )
     });
-    // Whatever else the machine does comes first.
+    // A node that is killed takes its compiler with it.
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    // Whatever else the machine does comes first, and where memory runs out the compiler goes first.
+    let _ = fs::write("/proc/self/oom_score_adj", "1000");
     let _ = rustix::process::nice(10);
     limited.map_err(|error| format!("the compiler cannot limit itself: {error}"))
 }

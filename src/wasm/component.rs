@@ -94,7 +94,7 @@ pub fn resolve(engine: &Engine, component: &Component) -> Result<InstancePre<Gue
     if !missing.is_empty() {
         return Err(format!(
             "it imports what this node does not provide: {}",
-            missing.join(", ")
+            exports::listed(&missing)
         ));
     }
     linker

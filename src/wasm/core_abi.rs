@@ -100,7 +100,7 @@ pub fn resolve(engine: &Engine, module: &Module) -> Result<InstancePre<Guest>, S
     if !missing.is_empty() {
         return Err(format!(
             "it imports what this node does not provide: {}",
-            missing.join(", ")
+            exports::listed(&missing)
         ));
     }
     linker
@@ -471,6 +471,21 @@ impl Exchange {
         Some(Self { memory, allocator })
     }
 
+    /// What the guest's own allocator answers, if it has one.
+    async fn ask_for(
+        &self,
+        store: &mut impl AsContextMut<Data = Guest>,
+        size: i32,
+    ) -> wasmtime::Result<Option<i32>> {
+        Ok(match &self.allocator {
+            Some(Allocator::Alloc(alloc)) => Some(alloc.call_async(store, size).await?),
+            Some(Allocator::Realloc(realloc)) => {
+                Some(realloc.call_async(store, (0, 0, 1, size)).await?)
+            }
+            None => None,
+        })
+    }
+
     /// Memory for `len` bytes: from the guest's allocator, else new pages that the guest does not know of.
     async fn allocate(
         &self,
@@ -479,11 +494,17 @@ impl Exchange {
     ) -> wasmtime::Result<usize> {
         let len = len.max(1);
         let size = i32::try_from(len)?;
-        let pointer = match &self.allocator {
-            Some(Allocator::Alloc(alloc)) => alloc.call_async(&mut store, size).await?,
-            Some(Allocator::Realloc(realloc)) => {
-                realloc.call_async(&mut store, (0, 0, 1, size)).await?
-            }
+        // The node's own asking must end before it asks again: each level would take another of the node's stacks.
+        let mut context = store.as_context_mut();
+        if std::mem::replace(&mut context.data_mut().asking_for_memory, true) {
+            return Err(wasmtime::Error::msg(
+                "the guest's allocator called the node, which asked it for memory again",
+            ));
+        }
+        let asked = self.ask_for(&mut store, size).await;
+        store.as_context_mut().data_mut().asking_for_memory = false;
+        let pointer = match asked? {
+            Some(pointer) => pointer,
             None => {
                 let pages = len.div_ceil(WASM_PAGE_BYTES) as u64;
                 let first = self

@@ -135,12 +135,27 @@ fn order(intent: Intent, message_type: &str) -> &'static [Handler] {
     }
 }
 
+/// Names as an error may list them: a few, none of them long, and how many more there are.
+pub fn listed(names: &[String]) -> String {
+    const NAMES_MAX: usize = 20;
+    const CHARS_MAX: usize = 100;
+    let shown = names
+        .iter()
+        .take(NAMES_MAX)
+        .map(|name| name.chars().take(CHARS_MAX).collect());
+    let shown = shown.collect::<Vec<String>>().join(", ");
+    match names.len().saturating_sub(NAMES_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 /// The refusal of a module in which no handler was found.
 pub fn no_handler(exported: &[String]) -> String {
     let found = if exported.is_empty() {
         "no functions at all".into()
     } else {
-        exported.join(", ")
+        listed(exported)
     };
     let names = HANDLERS.map(|(_, name)| name).join(", ");
     format!("it exports no message handler: looked for {names}; found {found}")

@@ -1,6 +1,8 @@
 //! A look into a module before anybody compiles it: is it well-formed, is it reasonable, how much memory does it start with.
 
-use wasmparser::{BinaryReaderError, MemoryType, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{
+    BinaryReaderError, ElementItems, MemoryType, Parser, Payload, Validator, WasmFeatures,
+};
 
 use crate::limits;
 
@@ -26,7 +28,7 @@ pub fn scan(wasm: &[u8]) -> Result<Scan, String> {
         encoding: encoding_of(wasm)?,
         memory_bytes_min: 0,
     };
-    let mut functions: u32 = 0;
+    let (mut functions, mut elements, mut names) = (0_u32, 0_u32, 0_u32);
     let mut validator = Validator::new_with_features(features());
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload.map_err(|error| invalid(&error))?;
@@ -64,6 +66,36 @@ pub fn scan(wasm: &[u8]) -> Result<Scan, String> {
                     }
                 }
             }
+            Payload::ElementSection(section) => {
+                for element in section.clone() {
+                    let items = element.map_err(|error| invalid(&error))?.items;
+                    elements = elements.saturating_add(match items {
+                        ElementItems::Functions(items) => items.count(),
+                        ElementItems::Expressions(_, items) => items.count(),
+                    });
+                }
+                within(
+                    "elements in its segments",
+                    elements,
+                    limits::MODULE_ELEMENTS_MAX,
+                )?;
+            }
+            Payload::ImportSection(section) => {
+                names = names.saturating_add(section.count());
+                within("imports and exports", names, limits::MODULE_NAMES_MAX)?;
+            }
+            Payload::ExportSection(section) => {
+                names = names.saturating_add(section.count());
+                within("imports and exports", names, limits::MODULE_NAMES_MAX)?;
+            }
+            Payload::ComponentImportSection(section) => {
+                names = names.saturating_add(section.count());
+                within("imports and exports", names, limits::MODULE_NAMES_MAX)?;
+            }
+            Payload::ComponentExportSection(section) => {
+                names = names.saturating_add(section.count());
+                within("imports and exports", names, limits::MODULE_NAMES_MAX)?;
+            }
             _ => {}
         }
         validator
@@ -71,6 +103,13 @@ pub fn scan(wasm: &[u8]) -> Result<Scan, String> {
             .map_err(|error| invalid(&error))?;
     }
     Ok(found)
+}
+
+fn within(what: &str, count: u32, max: u32) -> Result<(), String> {
+    match count > max {
+        true => Err(format!("more than {max} {what}; split the module")),
+        false => Ok(()),
+    }
 }
 
 fn invalid(error: &BinaryReaderError) -> String {

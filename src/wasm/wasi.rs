@@ -101,6 +101,7 @@ impl World {
     fn new(builder: &mut WasiCtxBuilder, output: GuestOutput, log: &GuestLog) -> Self {
         let errors = GuestOutput::new(Sink::Errors, log);
         let wasi = builder
+            .max_random_size(limits::GUEST_RANDOM_BYTES_MAX)
             .stdout(output.clone())
             .stderr(errors.clone())
             .allow_tcp(false)

@@ -381,3 +381,26 @@ async fn a_forwarded_ask_is_answered_by_whoever_gets_it() {
     reply.send(Ok("still mine to answer".into()));
     assert_eq!(answer.await.unwrap().unwrap(), "still mine to answer");
 }
+
+/// Waits for something that never comes.
+struct NeverStarts;
+
+impl Start for NeverStarts {
+    type Behavior = Script;
+
+    async fn start(&self) -> Result<Script, Fault> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_never_ends_is_ended() {
+    let node = NodeId::parse("n").unwrap();
+    let actors = Actors::new(node.clone(), Clock::system());
+    let name = ApplicationName::parse("script").unwrap();
+    let id = ActorId::worker(&Scope::default(), &Scope::default(), &name, &node);
+    let spawned = actors.spawn(id, Bounds::default(), NeverStarts).await;
+    assert!(
+        matches!(spawned, Err(Fault::Broken(text)) if text.contains("did not start within 60s"))
+    );
+}

@@ -54,6 +54,11 @@ fn a_module_that_asks_for_too_much_is_refused_before_it_is_compiled() {
         &["starts with 125 MiB", "64 MiB", "max_memory_bytes"],
     );
     check("(module (table 10000000 funcref))", &["10000000 elements"]);
+    let elements = "0 ".repeat(100_001);
+    check(
+        &format!("(module (func) (table 1 funcref) (elem func {elements}))"),
+        &["100000 elements", "split"],
+    );
     let functions = "(func)".repeat(200_001);
     check(&format!("(module {functions})"), &["functions", "split"]);
     let long = "(drop (i32.const 1))".repeat(800_000);

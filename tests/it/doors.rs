@@ -133,6 +133,22 @@ fn foreign_hosts_origins_and_strangers_are_turned_away() {
 }
 
 #[test]
+fn a_page_of_another_site_cannot_ask_an_actor() {
+    let node = node();
+    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
+    let get = |path, site| node.request("GET", path, &[("sec-fetch-site", site)], b"");
+    let actor = "/api/v1/actors/default/echo?x=1";
+    get(actor, "cross-site").is_refused(403, "PERMISSION_DENIED", &["other sites"]);
+    get(actor, "same-site").is_refused(403, "PERMISSION_DENIED", &["other sites"]);
+    assert_eq!(get(actor, "same-origin").status, 200);
+    assert_eq!(
+        get("/", "cross-site").status,
+        200,
+        "a link to the dashboard is no attack"
+    );
+}
+
+#[test]
 fn the_dashboard_loads_nothing_from_elsewhere() {
     let node = node();
     for path in ["/", "/dashboard", "/dashboard/node/test-node"] {

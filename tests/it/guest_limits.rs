@@ -90,3 +90,43 @@ fn waiting_outside_the_guest_does_not_count_as_its_time() {
         assert_eq!(node.ask("rascal", b"wait").body_payload(), "wait");
     }
 }
+
+#[test]
+fn an_allocator_that_calls_the_node_cannot_take_its_stacks() {
+    let node = crate::harness::node();
+    let wasm = wat::parse_str(
+        r#"(module
+            (import "plexspaces" "self_id" (func $self_id (param i32) (result i32)))
+            (memory (export "memory") 1)
+            (func (export "alloc") (param i32) (result i32)
+                (drop (call $self_id (i32.const 0)))
+                (i32.const 1024))
+            (func (export "handle_request") (param i32 i32 i32 i32 i32 i32)))"#,
+    );
+    node.deploy("greedy", &wasm.unwrap()).is_deployed();
+    node.deploy("neighbour", &guest(Kind::Core, ECHO))
+        .is_deployed();
+    node.ask("greedy", b"x")
+        .is_refused(502, "ABORTED", &["allocator called the node"]);
+    assert_eq!(node.ask("neighbour", b"fine").body_payload(), "fine");
+}
+
+#[test]
+fn names_without_end_make_a_short_refusal() {
+    let node = crate::harness::node();
+    let name = "n".repeat(1_000);
+    let check = |text: String| {
+        let refused = node.deploy("wordy", &wat::parse_str(text).unwrap());
+        refused.is_refused(422, "INVALID_ARGUMENT", &["and 480 more"]);
+        assert!(refused.body.len() < 8_192, "{} bytes", refused.body.len());
+    };
+    let many = |one: &dyn Fn(usize) -> String| (0..500).map(one).collect::<String>();
+    check(format!(
+        "(module {})",
+        many(&|i| format!(r#"(func (export "{name}{i}"))"#))
+    ));
+    check(format!(
+        "(module {})",
+        many(&|i| format!(r#"(import "env" "{name}{i}" (func))"#))
+    ));
+}

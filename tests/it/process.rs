@@ -1,7 +1,7 @@
 //! The process: ports, the data directory and its lock, and a stop that lets work finish.
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
@@ -9,8 +9,8 @@ use std::thread;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::guests::{RASCAL, guest};
-use crate::harness::{Node, command, node};
+use crate::guests::{EARLY, RASCAL, guest};
+use crate::harness::{Node, command, node, send};
 use plexspaces_node::wasm::Kind;
 
 /// Starts a node that cannot start, and returns what it says.
@@ -78,7 +78,7 @@ fn data_of_a_newer_format_is_refused() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("format"), "2").unwrap();
     let said = fails_to_start(&dir, "127.0.0.1:0");
-    assert!(said.contains("has format 2"), "{said}");
+    assert!(said.contains("has format \"2\""), "{said}");
 }
 
 #[test]
@@ -241,4 +241,48 @@ fn a_pool_too_large_for_the_address_space_steps_down_and_guests_still_run() {
     };
     check(24 << 20, "guests lie in 250 small slots");
     check(3 << 20, "small memories on demand");
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_nothing_up() {
+    let dir = TempDir::new().unwrap();
+    let mut child = command(dir.path(), "127.0.0.1:0").spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let url = loop {
+        let mut line = String::new();
+        log.read_line(&mut line).unwrap();
+        if let Some((_, url)) = line.split_once("HTTP gateway server on ") {
+            break url.trim().to_owned();
+        }
+    };
+    // From here on the pipe is open, and full after a while: each message is logged once by the guest.
+    let wasm = guest(Kind::Core, EARLY);
+    let mut body = b"--b\r\nContent-Disposition: form-data; name=\"wasm_file\"\r\n\r\n".to_vec();
+    body.extend_from_slice(&wasm);
+    for field in ["application_id", "name", "version"] {
+        let part =
+            format!("\r\n--b\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\nearly");
+        body.extend_from_slice(part.as_bytes());
+    }
+    body.extend_from_slice(b"\r\n--b--\r\n");
+    let form = [("content-type", "multipart/form-data; boundary=b")];
+    send(
+        &format!("{url}/api/v1/applications/deploy"),
+        "POST",
+        &form,
+        &body,
+    )
+    .is_deployed();
+    for _ in 0..100 {
+        let said = send(
+            &format!("{url}/api/v1/actors/early/early"),
+            "POST",
+            &[],
+            &[b'x'; 4_000],
+        );
+        assert_eq!(said.body_payload(), "early");
+    }
+    assert_eq!(send(&format!("{url}/health"), "GET", &[], b"").status, 200);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

@@ -56,6 +56,8 @@ pub struct Guest {
     pub memory: MemoryLimiter,
     /// How bytes are exchanged with a core module; a component needs none.
     pub exchange: Option<Exchange>,
+    /// The node is waiting for the guest's allocator.
+    pub asking_for_memory: bool,
     pub world: World,
 }
 
@@ -86,6 +88,7 @@ impl Guest {
             failure: None,
             memory,
             exchange: None,
+            asking_for_memory: false,
             world,
         }
     }
