@@ -5,7 +5,10 @@ pub mod clock;
 pub mod config;
 pub mod id;
 pub mod limits;
+pub mod loop_lag;
+pub mod machine;
 pub mod message;
+pub mod metrics;
 pub mod refusal;
 pub mod shutdown;
 

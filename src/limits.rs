@@ -52,6 +52,11 @@ pub const STREAMS_MAX: u32 = 64;
 /// Resets that one HTTP/2 connection may leave pending (rapid reset, CVE-2023-44487).
 pub const PENDING_RESETS_MAX: usize = 16;
 
+/// Items of a list that is asked for without a limit.
+pub const PAGE_ITEMS_DEFAULT: usize = 50;
+/// Items of a list in one answer; without it an answer grows with the node.
+pub const PAGE_ITEMS_MAX: usize = 1_000;
+
 // ── messages ────────────────────────────────────────────────────────────────
 
 /// Largest payload of one message, and of an invoke's body.

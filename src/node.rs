@@ -8,6 +8,7 @@ use crate::application::Applications;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{BindError, Door, Listeners};
+use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::storage::{Storage, StorageError};
 use crate::wasm::{EngineError, Wasm};
@@ -29,7 +30,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     // Conflicts show before anything is opened or changed.
     let listeners = Listeners::bind(config.listen_addr).await?;
     let storage = Storage::open(&config.data_dir)?;
-    let actors = Actors::new(config.node_id.clone(), Clock::system());
+    let actors = Actors::new(config.node_id.clone(), Clock::system(), Metrics::new());
     let wasm = Wasm::new(&storage, actors.clone())?;
     let applications = Applications::new(storage, actors.clone(), wasm);
     let shutdown = Shutdown::default();
@@ -44,9 +45,14 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
         "Starting HTTP gateway server on http://{}",
         listeners.gateway_addr()?
     );
-    let doors = listeners.open(&Door::new(applications.clone(), actors, shutdown.clone()));
+    let door = Door::new(applications.clone(), actors.clone(), shutdown.clone());
+    let doors = listeners.open(&door);
+    door.serve();
 
-    stop.await;
+    tokio::select! {
+        () = stop => {}
+        never = actors.metrics().loop_lag.watch() => match never {},
+    }
     log::info!(
         "stopping: finishing what is in flight within {:?}",
         config.drain_time

@@ -25,9 +25,10 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::id::{ActorId, NodeId, Scope};
 use crate::message::{Envelope, Failure, Message, MessageId, Reply};
+use crate::metrics::{Ask, During, Metrics, Undelivered};
 
-pub use behavior::{Behavior, Fault, Start};
-pub use directory::Match;
+pub use behavior::{Behavior, Fault, Handled, Start};
+pub use directory::{Census, Match};
 pub use mailbox::Bounds;
 pub use supervisor::{Actor, Status};
 
@@ -39,6 +40,7 @@ use mailbox::{Mailbox, PushError};
 pub struct Actors {
     node: NodeId,
     clock: Clock,
+    metrics: Arc<Metrics>,
     directory: Directory,
 }
 
@@ -58,10 +60,11 @@ pub enum SendError {
 }
 
 impl Actors {
-    pub fn new(node: NodeId, clock: Clock) -> Self {
+    pub fn new(node: NodeId, clock: Clock, metrics: Arc<Metrics>) -> Self {
         Self {
             node,
             clock,
+            metrics,
             directory: Directory::default(),
         }
     }
@@ -72,6 +75,15 @@ impl Actors {
 
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// How many actors run, and what waits for them.
+    pub fn census(&self) -> Census {
+        self.directory.census()
     }
 
     /// A message from `from`, stamped with an id and the time.
@@ -94,7 +106,10 @@ impl Actors {
         bounds: Bounds,
         start: S,
     ) -> Result<Actor, Fault> {
-        let behavior = start.start().await?;
+        let behavior = start
+            .start()
+            .await
+            .inspect_err(|_| self.metrics.faults.count(During::Start))?;
         let mailbox = Arc::new(Mailbox::new(bounds));
         let listing = self.directory.list(id.clone(), mailbox.clone());
         Ok(supervisor::supervise(
@@ -104,6 +119,7 @@ impl Actors {
             start,
             behavior,
             self.clock.clone(),
+            self.metrics.clone(),
         ))
     }
 
@@ -123,6 +139,20 @@ impl Actors {
     /// Sends a message and waits for its answer until the deadline. The deadline ends the wait, not the work;
     /// a message whose deadline has passed before its turn is not handled at all.
     pub async fn ask(
+        &self,
+        to: &str,
+        message: Message,
+        deadline: Instant,
+    ) -> Result<Bytes, SendError> {
+        let answered = self.answer(to, message, deadline).await;
+        self.metrics.asks.count(match &answered {
+            Ok(_) => Ask::Answered,
+            Err(error) => error.into(),
+        });
+        answered
+    }
+
+    async fn answer(
         &self,
         to: &str,
         message: Message,
@@ -150,14 +180,37 @@ impl Actors {
     }
 
     fn deliver(&self, to: &str, envelope: Envelope) -> Result<Arc<str>, SendError> {
+        let undelivered = |reason, error| {
+            self.metrics.undelivered.count(reason);
+            Err(error)
+        };
         let found = self.directory.resolve(to, &self.node);
         let Some((id, mailbox)) = found else {
-            return Err(SendError::UnknownActor(to.chars().take(255).collect()));
+            let shown = to.chars().take(255).collect();
+            return undelivered(Undelivered::UnknownActor, SendError::UnknownActor(shown));
         };
+        let address = id.address().clone();
         match mailbox.push(envelope) {
-            Ok(()) => Ok(id.address().clone()),
-            Err(PushError::Full) => Err(SendError::MailboxFull(id.address().clone())),
-            Err(PushError::Closed) => Err(SendError::Stopped(id.address().clone())),
+            Ok(()) => Ok(address),
+            Err(PushError::Full) => {
+                undelivered(Undelivered::MailboxFull, SendError::MailboxFull(address))
+            }
+            Err(PushError::Closed) => {
+                undelivered(Undelivered::Stopped, SendError::Stopped(address))
+            }
+        }
+    }
+}
+
+impl From<&SendError> for Ask {
+    fn from(error: &SendError) -> Self {
+        match error {
+            SendError::UnknownActor(_) | SendError::MailboxFull(_) => Self::Undelivered,
+            SendError::Stopped(_) => Self::Stopped,
+            SendError::DeadlineExceeded(_) => Self::DeadlineExceeded,
+            SendError::Failed(Failure::Refused(_)) => Self::Failed,
+            SendError::Failed(Failure::Trapped(_)) => Self::Broken,
+            SendError::Failed(Failure::Unhandled(_)) => Self::Unhandled,
         }
     }
 }

@@ -16,6 +16,7 @@ use super::within;
 use crate::clock::Clock;
 use crate::id::ActorId;
 use crate::limits;
+use crate::metrics::{During, Metrics};
 
 /// What an onlooker sees of an actor.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +76,7 @@ pub(super) fn supervise<S: Start>(
     start: S,
     behavior: S::Behavior,
     clock: Clock,
+    metrics: Arc<Metrics>,
 ) -> Actor {
     let (stop, mut stop_wished) = watch::channel(false);
     let status = Arc::new(Mutex::new(Status::default()));
@@ -83,6 +85,7 @@ pub(super) fn supervise<S: Start>(
         mailbox: mailbox.clone(),
         status: status.clone(),
         clock,
+        metrics,
     };
     let task = tokio::spawn(async move {
         // The actor leaves the directory when its task ends, however that comes about.
@@ -104,6 +107,7 @@ struct Watched {
     mailbox: Arc<Mailbox>,
     status: Arc<Mutex<Status>>,
     clock: Clock,
+    metrics: Arc<Metrics>,
 }
 
 impl Watched {
@@ -117,10 +121,15 @@ impl Watched {
         let mut next = Ok(first);
         loop {
             let fault = match next {
-                Ok(mut behavior) => match cell::live(&mut behavior, &self.mailbox, stop).await {
-                    Exit::Stopped => return behavior.terminate().await,
-                    Exit::Fault(fault) => fault,
-                },
+                Ok(mut behavior) => {
+                    match cell::live(&mut behavior, &self.mailbox, stop, &self.metrics).await {
+                        Exit::Stopped => return behavior.terminate().await,
+                        Exit::Fault(fault) => {
+                            self.metrics.faults.count(During::Message);
+                            fault
+                        }
+                    }
+                }
                 Err(fault) => fault,
             };
             match recent.decide(self.clock.now()) {
@@ -128,11 +137,15 @@ impl Watched {
                 Verdict::GiveUp => return self.fails_with(&fault),
             }
             next = start.start().await;
+            if next.is_err() {
+                self.metrics.faults.count(During::Start);
+            }
         }
     }
 
     fn restarts_after(&self, fault: &Fault) {
         log::warn!("actor {} is restarted: {fault}", self.id);
+        self.metrics.restarts.inc();
         let mut status = self.status.lock().unwrap();
         status.restarts += 1;
         status.last_error = Some(fault.to_string());
@@ -144,6 +157,7 @@ impl Watched {
             "actor {} has failed: more than {max} restarts within {window:?}, the last one: {fault}",
             self.id
         );
+        self.metrics.given_up.inc();
         let mut status = self.status.lock().unwrap();
         status.failed = true;
         status.last_error = Some(fault.to_string());

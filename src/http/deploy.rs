@@ -22,11 +22,15 @@ pub async fn deploy(door: &Door, headers: &HeaderMap, body: Incoming) -> Respons
             "{} uploads are under way, the most at a time; try again soon",
             limits::UPLOADS_MAX
         );
-        let refused = reply::refuse_early(Refusal::new(Kind::Unavailable, text), headers, body);
+        let refused = reply::refuse_early(
+            counted(door, Refusal::new(Kind::Unavailable, text)),
+            headers,
+            body,
+        );
         return reply::retry_after(refused, limits::UPLOAD_RETRY_AFTER.as_secs());
     };
     if body.size_hint().lower() > limits::WASM_FILE_BYTES_MAX + limits::DEPLOY_ENVELOPE_BYTES_MAX {
-        return reply::refuse_early(too_large(), headers, body);
+        return reply::refuse_early(counted(door, too_large()), headers, body);
     }
     let body = Arc::new(Mutex::new(body));
     let received = match timeout(
@@ -47,7 +51,7 @@ pub async fn deploy(door: &Door, headers: &HeaderMap, body: Incoming) -> Respons
     }
     let (spec, artifact) = match received {
         Ok(received) => received,
-        Err(refusal) => return reply::refuse(&refusal),
+        Err(refusal) => return reply::refuse(&counted(door, refusal)),
     };
     let application_id = spec.application_id.to_string();
     let applications = door.applications.clone();
@@ -65,6 +69,12 @@ pub async fn deploy(door: &Door, headers: &HeaderMap, body: Incoming) -> Respons
         }),
         Err(refusal) => reply::refuse(&refusal),
     }
+}
+
+/// Counts a deploy that ends before the applications hear of it; those count the others.
+fn counted(door: &Door, refusal: Refusal) -> Refusal {
+    door.actors.metrics().deploys.count(refusal.kind.into());
+    refusal
 }
 
 /// The parts that came so far.
@@ -124,6 +134,8 @@ async fn store(door: &Door, mut part: Part) -> Result<Artifact, Refusal> {
         if upload.bytes() + chunk.len() as u64 > limits::WASM_FILE_BYTES_MAX {
             return Err(too_large());
         }
+        let metrics = door.actors.metrics();
+        metrics.upload_bytes.inc_by(chunk.len() as u64);
         upload.write(chunk).await?;
     }
     Ok(upload.finish().await?)

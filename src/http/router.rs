@@ -7,19 +7,27 @@ use hyper::{Method, Request, Response, header};
 use percent_encoding::percent_decode_str;
 
 use super::reply::{self, Body};
-use super::{Door, applications, dashboard, deploy, health, invoke};
+use super::{Door, applications, dashboard, deploy, figures, health, invoke, metrics};
 use crate::refusal::{Kind, Refusal};
 
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Endpoint {
     Health,
+    Live,
+    Ready,
+    Startup,
+    Metrics,
     Deploy,
     ListApplications,
     Application,
     Undeploy,
     Invoke,
     Summary,
+    Nodes,
+    DashboardApplications,
+    Actors,
+    SystemInfo,
     Page,
     Script,
     Style,
@@ -27,14 +35,22 @@ enum Endpoint {
 
 /// Method, path, endpoint. `{…}` takes one segment; literal paths stand before those with a place to fill.
 #[rustfmt::skip]
-const ROUTES: [(Method, &str, Endpoint); 12] = [
+const ROUTES: [(Method, &str, Endpoint); 20] = [
     (Method::GET,    "/health",                                   Endpoint::Health),
+    (Method::GET,    "/health/live",                              Endpoint::Live),
+    (Method::GET,    "/health/ready",                             Endpoint::Ready),
+    (Method::GET,    "/health/startup",                           Endpoint::Startup),
+    (Method::GET,    "/metrics",                                  Endpoint::Metrics),
     (Method::POST,   "/api/v1/applications/deploy",               Endpoint::Deploy),
     (Method::GET,    "/api/v1/applications",                      Endpoint::ListApplications),
     (Method::GET,    "/api/v1/applications/{name}",               Endpoint::Application),
     (Method::DELETE, "/api/v1/applications/{name}",               Endpoint::Undeploy),
     (Method::POST,   "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
     (Method::GET,    "/api/v1/dashboard/summary",                 Endpoint::Summary),
+    (Method::GET,    "/api/v1/dashboard/nodes",                   Endpoint::Nodes),
+    (Method::GET,    "/api/v1/dashboard/applications",            Endpoint::DashboardApplications),
+    (Method::GET,    "/api/v1/dashboard/actors",                  Endpoint::Actors),
+    (Method::GET,    "/api/v1/dashboard/system-info",             Endpoint::SystemInfo),
     (Method::GET,    "/",                                         Endpoint::Page),
     (Method::GET,    "/dashboard",                                Endpoint::Page),
     (Method::GET,    "/dashboard/node/{id}",                      Endpoint::Page),
@@ -59,11 +75,13 @@ pub async fn gateway(door: Door, peer: SocketAddr, request: Request<Incoming>) -
 pub async fn grpc_port(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
     let admitted = door.guard.admit(peer, &request, Access::Open);
     let (parts, body) = request.into_parts();
-    match (admitted, parts.uri.path(), parts.method) {
-        (Err(refusal), ..) => reply::refuse_early(refusal, &parts.headers, body),
-        (Ok(()), "/health", Method::GET) => health::health(&door),
-        (Ok(()), "/health", Method::HEAD) => reply::without_body(health::health(&door)),
-        _ => {
+    let routed = route(&parts.method, parts.uri.path());
+    let health = routed.ok().and_then(|(endpoint, _)| endpoint.health(&door));
+    match (admitted, health) {
+        (Err(refusal), _) => reply::refuse_early(refusal, &parts.headers, body),
+        (Ok(()), Some(health)) if parts.method == Method::HEAD => reply::without_body(health),
+        (Ok(()), Some(health)) => health,
+        (Ok(()), None) => {
             let text = "this is the gRPC port, which serves GET /health only so far; HTTP is on the next port";
             reply::refuse_early(Refusal::new(Kind::NotFound, text), &parts.headers, body)
         }
@@ -89,15 +107,14 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         Ok(routed) => routed,
         Err(rejection) => return rejection.answer(&parts.headers, body),
     };
-    if door.shutdown.has_begun() && endpoint != Endpoint::Health {
-        let refusal = Refusal::new(
-            Kind::Unavailable,
-            "this node is stopping; try another, or again later",
-        );
+    if let Some(health) = endpoint.health(&door) {
+        return health;
+    }
+    if let Some(refusal) = door.phase().refusal() {
         return reply::retry_after(reply::refuse_early(refusal, &parts.headers, body), 10);
     }
+    let query = parts.uri.query();
     match (endpoint, segments.as_slice()) {
-        (Endpoint::Health, _) => health::health(&door),
         (Endpoint::Deploy, _) => deploy::deploy(&door, &parts.headers, body).await,
         (Endpoint::ListApplications, _) => applications::list(&door),
         (Endpoint::Application, [name]) => applications::one(&door, name),
@@ -105,12 +122,20 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         (Endpoint::Invoke, [namespace, actor_type]) => {
             invoke::invoke(&door, namespace, actor_type, &parts.headers, body).await
         }
-        (Endpoint::Summary, _) => dashboard::summary(&door),
+        (Endpoint::Metrics, _) => metrics::scrape(&door, &parts.headers).await,
+        (Endpoint::Summary, _) => figures::summary(&door),
+        (Endpoint::Nodes, _) => figures::nodes(&door, query),
+        (Endpoint::DashboardApplications, _) => figures::applications(&door, query),
+        (Endpoint::Actors, _) => figures::actors(&door, query),
+        (Endpoint::SystemInfo, _) => figures::system_info(&door).await,
         (Endpoint::Page, _) => dashboard::page(),
         (Endpoint::Script, _) => dashboard::script(),
         (Endpoint::Style, _) => dashboard::style(),
         (Endpoint::Application | Endpoint::Undeploy | Endpoint::Invoke, _) => {
             unreachable!("a route fills each of its places")
+        }
+        (Endpoint::Health | Endpoint::Live | Endpoint::Ready | Endpoint::Startup, _) => {
+            unreachable!("health is answered before everything else")
         }
     }
 }
@@ -118,8 +143,20 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
 impl Endpoint {
     fn access(self) -> Access {
         match self {
-            Self::Health | Self::Page | Self::Script | Self::Style => Access::Open,
+            Self::Health | Self::Live | Self::Ready | Self::Startup => Access::Open,
+            Self::Page | Self::Script | Self::Style => Access::Open,
             _ => Access::Guarded,
+        }
+    }
+
+    /// The answer of those that speak of the node's health, whatever phase it is in.
+    fn health(self, door: &Door) -> Option<Response<Body>> {
+        match self {
+            Self::Health => Some(health::health(door)),
+            Self::Live => Some(health::live(door)),
+            Self::Ready => Some(health::ready(door)),
+            Self::Startup => Some(health::startup(door)),
+            _ => None,
         }
     }
 }

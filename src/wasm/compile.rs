@@ -18,7 +18,7 @@ use wasmtime::Engine;
 use super::Kind;
 use super::engine::Class;
 use super::scan::scan;
-use crate::limits;
+use crate::{limits, machine};
 
 /// The first argument that turns this binary into a compile child.
 pub const ARGUMENT: &str = "--compile-child";
@@ -53,7 +53,8 @@ pub async fn compile(
 ) -> Result<Report, CompileError> {
     let needed =
         limits::COMPILE_MEMORY_BYTES_MIN.max(limits::COMPILE_MEMORY_PER_MODULE_BYTE * wasm_bytes);
-    let available = memory_available();
+    // All the world where the kernel does not say.
+    let available = machine::memory_available().unwrap_or(u64::MAX);
     if available < needed {
         return Err(CompileError::NoMemory { needed, available });
     }
@@ -176,14 +177,4 @@ fn limit_self(memory_bytes: u64) -> Result<(), String> {
     // Whatever else the machine does comes first.
     let _ = rustix::process::nice(10);
     limited.map_err(|error| format!("the compiler cannot limit itself: {error}"))
-}
-
-/// What the kernel says can be had without swapping; all the world where it does not say.
-fn memory_available() -> u64 {
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kib.map_or(u64::MAX, |kib| kib * 1024)
 }

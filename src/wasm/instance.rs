@@ -11,7 +11,7 @@ use super::host::logging::GuestLog;
 use super::program::{Form, Program};
 use super::slices::{Meter, OutOfTime, Slices};
 use super::{GuestLimits, component, core_abi, wasi};
-use crate::actor::{Behavior, Fault, Start};
+use crate::actor::{Behavior, Fault, Handled, Start};
 use crate::id::ActorId;
 use crate::message::{Envelope, Failure};
 
@@ -99,7 +99,7 @@ impl Starter {
 }
 
 impl Behavior for Instance {
-    async fn handle(&mut self, envelope: Envelope) -> Result<(), Fault> {
+    async fn handle(&mut self, envelope: Envelope) -> Result<Handled, Fault> {
         let Envelope { message, reply } = envelope;
         let intent = if reply.is_some() {
             Intent::Ask
@@ -130,6 +130,7 @@ impl Behavior for Instance {
                 None,
             ),
         };
+        let handled = answer.as_ref().map_or(Handled::Badly, |_| Handled::Well);
         match (self.store.data_mut().asker.take(), &answer) {
             (Some(asker), _) => asker.send(answer),
             (None, Err(failure)) if fault.is_none() => {
@@ -141,7 +142,7 @@ impl Behavior for Instance {
             }
             (None, _) => {}
         }
-        fault.map_or(Ok(()), Err)
+        fault.map_or(Ok(handled), Err)
     }
 
     /// Asks for the state while there is still someone to ask, then says goodbye.

@@ -7,10 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use plexspaces_node::actor::{Actor, Actors, Behavior, Bounds, Fault, Match, SendError, Start};
+use plexspaces_node::actor::{
+    Actor, Actors, Behavior, Bounds, Fault, Handled, Match, SendError, Start,
+};
 use plexspaces_node::clock::Clock;
 use plexspaces_node::id::{ActorId, ApplicationName, NodeId, Scope};
 use plexspaces_node::message::{Envelope, Failure};
+use plexspaces_node::metrics::Metrics;
 
 /// What a scripted actor does with its next message.
 #[derive(Clone, Copy)]
@@ -50,7 +53,7 @@ impl Start for Script {
 }
 
 impl Behavior for Script {
-    async fn handle(&mut self, envelope: Envelope) -> Result<(), Fault> {
+    async fn handle(&mut self, envelope: Envelope) -> Result<Handled, Fault> {
         self.handled
             .lock()
             .unwrap()
@@ -62,15 +65,15 @@ impl Behavior for Script {
             .pop_front()
             .unwrap_or(Step::Answer);
         let (answer, result) = match step {
-            Step::Answer => (Ok(envelope.message.payload), Ok(())),
-            Step::Refuse => (Err(Failure::Refused("no".into())), Ok(())),
+            Step::Answer => (Ok(envelope.message.payload), Ok(Handled::Well)),
+            Step::Refuse => (Err(Failure::Refused("no".into())), Ok(Handled::Badly)),
             Step::Break => (
                 Err(Failure::Trapped("broken".into())),
                 Err(Fault::Broken("broken".into())),
             ),
             Step::Work(time) => {
                 tokio::time::sleep(time).await;
-                (Ok(envelope.message.payload), Ok(()))
+                (Ok(envelope.message.payload), Ok(Handled::Well))
             }
         };
         if let Some(reply) = envelope.reply {
@@ -86,7 +89,7 @@ impl Behavior for Script {
 
 async fn spawn(script: &Script, bounds: Bounds) -> (Actors, Actor) {
     let node = NodeId::parse("n").unwrap();
-    let actors = Actors::new(node.clone(), Clock::system());
+    let actors = Actors::new(node.clone(), Clock::system(), Metrics::new());
     let name = ApplicationName::parse("script").unwrap();
     let id = ActorId::worker(&Scope::default(), &Scope::default(), &name, &node);
     let actor = actors.spawn(id, bounds, script.clone()).await.unwrap();
