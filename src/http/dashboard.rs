@@ -44,6 +44,11 @@ pub fn style() -> Response<Body> {
     )
 }
 
+/// GET /assets/icon.svg
+pub fn icon() -> Response<Body> {
+    asset("image/svg+xml", include_bytes!("assets/icon.svg"))
+}
+
 fn asset(media_type: &'static str, bytes: &'static [u8]) -> Response<Body> {
     let mut response = reply::content(media_type, Bytes::from_static(bytes));
     response

@@ -31,11 +31,12 @@ enum Endpoint {
     Page,
     Script,
     Style,
+    Icon,
 }
 
 /// Method, path, endpoint. `{…}` takes one segment; literal paths stand before those with a place to fill.
 #[rustfmt::skip]
-const ROUTES: [(Method, &str, Endpoint); 20] = [
+const ROUTES: [(Method, &str, Endpoint); 21] = [
     (Method::GET,    "/health",                                   Endpoint::Health),
     (Method::GET,    "/health/live",                              Endpoint::Live),
     (Method::GET,    "/health/ready",                             Endpoint::Ready),
@@ -56,6 +57,7 @@ const ROUTES: [(Method, &str, Endpoint); 20] = [
     (Method::GET,    "/dashboard/node/{id}",                      Endpoint::Page),
     (Method::GET,    "/assets/dashboard.js",                      Endpoint::Script),
     (Method::GET,    "/assets/dashboard.css",                     Endpoint::Style),
+    (Method::GET,    "/assets/icon.svg",                          Endpoint::Icon),
 ];
 
 /// Answers one request on the gateway's port.
@@ -131,6 +133,7 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         (Endpoint::Page, _) => dashboard::page(),
         (Endpoint::Script, _) => dashboard::script(),
         (Endpoint::Style, _) => dashboard::style(),
+        (Endpoint::Icon, _) => dashboard::icon(),
         (Endpoint::Application | Endpoint::Undeploy | Endpoint::Invoke, _) => {
             unreachable!("a route fills each of its places")
         }
@@ -144,7 +147,7 @@ impl Endpoint {
     fn access(self) -> Access {
         match self {
             Self::Health | Self::Live | Self::Ready | Self::Startup => Access::Open,
-            Self::Page | Self::Script | Self::Style => Access::Open,
+            Self::Page | Self::Script | Self::Style | Self::Icon => Access::Open,
             _ => Access::Guarded,
         }
     }

@@ -136,7 +136,7 @@ function showApplications(list) {
   show("applications", list, (row, application) => {
     const status = application.status.replace("APPLICATION_STATUS_", "").toLowerCase();
     head(row, application.name);
-    cell(row, "Status", badge(status));
+    cell(row, "Status", badge(status), "state");
     cell(row, "Version", application.version);
     cell(row, "Kind", application.kind);
     cell(row, "Actors", String(application.metrics.actor_count), "number");
@@ -152,7 +152,7 @@ function showApplications(list) {
 function showActors(list) {
   show("actors", list, (row, actor) => {
     head(row, actor.actor_id);
-    cell(row, "State", badge(actor.state));
+    cell(row, "State", badge(actor.state), "state");
     cell(row, "Application", actor.application);
     cell(row, "Restarts", String(actor.restarts), "number");
     cell(row, "Mailbox", String(actor.mailbox_depth), "number");
