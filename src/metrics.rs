@@ -260,6 +260,10 @@ impl EncodeMetric for Gauges {
     fn metric_type(&self) -> MetricType {
         MetricType::Gauge
     }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// A label whose values are known when the node is built.
