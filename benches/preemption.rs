@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use plexspaces_node::config::Config;
-use plexspaces_node::id::NodeId;
+use plexspaces_node::clock::Span;
+use plexspaces_node::config::Written;
 use plexspaces_node::{node, wasm::compile};
 
 const PERIOD: Duration = Duration::from_millis(1);
@@ -38,12 +38,13 @@ fn main() -> ExitCode {
     }
     let dir = tempfile::tempdir().unwrap();
     let port = free_port();
-    let config = Config {
-        node_id: NodeId::parse("bench").unwrap(),
-        listen_addr: format!("127.0.0.1:{port}").parse().unwrap(),
-        data_dir: dir.path().to_owned(),
-        drain_time: Duration::ZERO,
+    let config = Written {
+        listen_addr: Some(format!("127.0.0.1:{port}").parse().unwrap()),
+        data_dir: Some(dir.path().to_owned()),
+        drain_time: Some(Span(Duration::ZERO)),
+        ..Written::default()
     };
+    let config = config.check().unwrap();
     let delays = Delays::default();
     let stage = Arc::new(AtomicUsize::new(0));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -1,8 +1,12 @@
 //! What time it is: a monotonic clock for waits, a wall clock for people; tests bring their own.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
 use tokio::time::Instant;
 
 /// Both clocks of the node.
@@ -46,4 +50,46 @@ impl Clock {
 /// A moment as RFC 3339 in UTC with milliseconds, such as `2026-11-23T05:38:00.000Z`.
 pub fn rfc3339(moment: SystemTime) -> String {
     humantime::format_rfc3339_millis(moment).to_string()
+}
+
+/// A length of time as people write it: `"30s"`, `"1m 30s"`, or a number of seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = humantime::parse_duration(text).map(Self);
+        parsed.map_err(|_| format!("{text:?} is no length of time, such as \"30s\""))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SpanVisitor)
+    }
+}
+
+struct SpanVisitor;
+
+impl Visitor<'_> for SpanVisitor {
+    type Value = Span;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a length of time, such as \"30s\", or a number of seconds")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Span, E> {
+        self.visit_f64(seconds as f64)
+    }
+
+    fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<Span, E> {
+        let span = Duration::try_from_secs_f64(seconds).map(Span);
+        span.map_err(|_| E::custom(format!("{seconds} is no number of seconds")))
+    }
 }

@@ -1,13 +1,22 @@
-//! What the operator asked for, checked once and passed in; never global.
+//! What the operator asked for, in two stages: as written (file, environment, flags), then as checked and usable.
 
 use std::env;
+use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
-use crate::id::NodeId;
+use serde::Deserialize;
 
-/// A node's configuration, ready to use.
+use crate::auth::Demand;
+
+use crate::clock::Span;
+use crate::id::{InvalidName, NodeId};
+use crate::limits;
+use crate::machine;
+
+/// A node's configuration, ready to use; passed in, never global.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub node_id: NodeId,
@@ -16,36 +25,337 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// What messages in flight get when the node stops.
     pub drain_time: Duration,
+    pub profile: Profile,
+    /// Names besides its own under which browsers and clients may ask for this node.
+    pub http_hosts: Vec<String>,
+    /// Who has to bring a token.
+    pub token_demand: Demand,
+}
+
+/// How much of the machine the node may plan with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// A device of 64 to 128 MiB.
+    Tiny,
+    /// Up to 1 GiB.
+    Small,
+    /// Everything above.
+    Standard,
+}
+
+/// The configuration as one source gives it; what it leaves open, the next source fills.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Written {
+    pub node_id: Option<NodeId>,
+    pub listen_addr: Option<ListenAddr>,
+    pub data_dir: Option<PathBuf>,
+    pub drain_time: Option<Span>,
+    pub profile: Option<Profile>,
+    pub require_token: Option<bool>,
+    pub insecure_allow_remote: Option<bool>,
+    #[serde(default)]
+    pub http: WrittenHttp,
+}
+
+/// The `[http]` table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenHttp {
+    pub hosts: Option<Vec<String>>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    #[error("cannot read {}: {error}", .path.display())]
+    Unreadable {
+        path: PathBuf,
+        error: std::io::Error,
+    },
+    #[error("{}: {problem}", .path.display())]
+    File { path: PathBuf, problem: String },
+    #[error("environment variable {name}: {problem}")]
+    Environment { name: &'static str, problem: String },
     #[error(
         "port 65535 leaves no port for the HTTP gateway, which listens on the next one; use a lower port"
     )]
     NoGatewayPort,
+    #[error(
+        "a token cannot be required and remote calls left open at once; \
+         keep one of --require-token and --insecure-allow-remote"
+    )]
+    TokenDemand,
     #[error("no directory for the node's data is known; give one with --data-dir")]
     NoDataDir,
 }
 
-impl Config {
-    pub fn check(self) -> Result<Self, ConfigError> {
-        match self.listen_addr.port() {
-            u16::MAX => Err(ConfigError::NoGatewayPort),
-            _ => Ok(self),
+impl Written {
+    pub fn of_file(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+            path: path.into(),
+            error,
+        })?;
+        toml::from_str(&text).map_err(|error| ConfigError::File {
+            path: path.into(),
+            problem: in_one_line(&text, &error),
+        })
+    }
+
+    pub fn of_environment() -> Result<Self, ConfigError> {
+        Ok(Self {
+            node_id: parsed("PLEXSPACES_NODE_ID")?,
+            listen_addr: parsed("PLEXSPACES_LISTEN_ADDR")?,
+            data_dir: set("PLEXSPACES_DATA_DIR"),
+            drain_time: parsed("PLEXSPACES_DRAIN_TIME")?,
+            profile: parsed("PLEXSPACES_PROFILE")?,
+            require_token: parsed("PLEXSPACES_REQUIRE_TOKEN")?.map(|Switch(on)| on),
+            insecure_allow_remote: parsed("PLEXSPACES_INSECURE_ALLOW_REMOTE")?.map(|Switch(on)| on),
+            http: WrittenHttp::default(),
+        })
+    }
+
+    /// This source, and below it the other: what both give, this one decides.
+    pub fn over(self, below: Self) -> Self {
+        Self {
+            node_id: self.node_id.or(below.node_id),
+            listen_addr: self.listen_addr.or(below.listen_addr),
+            data_dir: self.data_dir.or(below.data_dir),
+            drain_time: self.drain_time.or(below.drain_time),
+            profile: self.profile.or(below.profile),
+            // The two exclude each other, so whoever says one decides on both.
+            require_token: self.require_token.or(match self.insecure_allow_remote {
+                Some(true) => None,
+                _ => below.require_token,
+            }),
+            insecure_allow_remote: self.insecure_allow_remote.or(match self.require_token {
+                Some(true) => None,
+                _ => below.insecure_allow_remote,
+            }),
+            http: WrittenHttp {
+                hosts: self.http.hosts.or(below.http.hosts),
+            },
+        }
+    }
+
+    /// Fills in the defaults and checks the whole.
+    pub fn check(self) -> Result<Config, ConfigError> {
+        let listen_addr = self
+            .listen_addr
+            .map_or(SocketAddr::from(([127, 0, 0, 1], 8000)), |given| given.0);
+        if listen_addr.port() == u16::MAX {
+            return Err(ConfigError::NoGatewayPort);
+        }
+        let switches = [self.require_token, self.insecure_allow_remote];
+        let token_demand = match switches.map(|on| on.unwrap_or(false)) {
+            [true, true] => return Err(ConfigError::TokenDemand),
+            [true, false] => Demand::Everyone,
+            [false, true] => Demand::Nobody,
+            [false, false] => Demand::Elsewhere,
+        };
+        Ok(Config {
+            node_id: self.node_id.unwrap_or_default(),
+            listen_addr,
+            data_dir: self
+                .data_dir
+                .or_else(default_data_dir)
+                .ok_or(ConfigError::NoDataDir)?,
+            drain_time: self
+                .drain_time
+                .map_or(limits::DRAIN_TIME_DEFAULT, |span| span.0),
+            profile: self.profile.unwrap_or_else(Profile::of_this_machine),
+            http_hosts: self.http.hosts.unwrap_or_default(),
+            token_demand,
+        })
+    }
+}
+
+impl Profile {
+    /// The one that the machine's memory, or what is granted of it, suggests.
+    pub fn of_this_machine() -> Self {
+        // All the world where the kernel does not say.
+        Self::of_memory(machine::memory_bytes().unwrap_or(u64::MAX))
+    }
+
+    fn of_memory(bytes: u64) -> Self {
+        const MIB: u64 = 1 << 20;
+        match bytes {
+            bytes if bytes <= 192 * MIB => Self::Tiny,
+            bytes if bytes <= 1024 * MIB => Self::Small,
+            _ => Self::Standard,
         }
     }
 }
 
-/// Where data goes when nobody says: systemd's state directory, else the XDG state directory.
-pub fn default_data_dir() -> Result<PathBuf, ConfigError> {
-    let set = |name| {
-        env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+impl FromStr for Profile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "tiny" => Ok(Self::Tiny),
+            "small" => Ok(Self::Small),
+            "standard" => Ok(Self::Standard),
+            _ => Err(format!(
+                "{text:?} is no profile; use tiny, small or standard"
+            )),
+        }
+    }
+}
+
+/// A variable that is on or off.
+struct Switch(bool);
+
+impl FromStr for Switch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "true" | "1" => Ok(Self(true)),
+            "false" | "0" => Ok(Self(false)),
+            _ => Err(format!("{text:?} is neither true nor false")),
+        }
+    }
+}
+
+/// An address to listen on; `localhost` is resolved here, since a static binary has no name service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ListenAddr(pub SocketAddr);
+
+impl FromStr for ListenAddr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let spelled_out = text.replacen("localhost:", "127.0.0.1:", 1);
+        let parsed = spelled_out.parse().map(Self);
+        parsed.map_err(|_| format!("{text:?} is not ADDRESS:PORT, such as 0.0.0.0:8000"))
+    }
+}
+
+impl TryFrom<String> for ListenAddr {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl FromStr for NodeId {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        Self::parse(text)
+    }
+}
+
+/// Where the data is when only a flag and the environment are asked.
+pub fn data_dir(flag: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+    let given = flag.or_else(|| set("PLEXSPACES_DATA_DIR"));
+    given
+        .or_else(default_data_dir)
+        .ok_or(ConfigError::NoDataDir)
+}
+
+/// systemd's state directory, else the XDG state directory.
+fn default_data_dir() -> Option<PathBuf> {
     set("STATE_DIRECTORY")
         .or_else(|| set("XDG_STATE_HOME").map(|state| state.join("plexspaces")))
         .or_else(|| set("HOME").map(|home| home.join(".local/state/plexspaces")))
-        .ok_or(ConfigError::NoDataDir)
+}
+
+fn set(name: &str) -> Option<PathBuf> {
+    env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
+fn parsed<T: FromStr<Err: std::fmt::Display>>(
+    name: &'static str,
+) -> Result<Option<T>, ConfigError> {
+    let Some(value) = set(name) else {
+        return Ok(None);
+    };
+    let parsed = value.to_string_lossy().parse();
+    parsed
+        .map(Some)
+        .map_err(|error: T::Err| ConfigError::Environment {
+            name,
+            problem: error.to_string(),
+        })
+}
+
+/// A TOML error in one line: where it is, what is wrong, and the line itself.
+pub fn in_one_line(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message().replace('\n', " ");
+    let message = message.replace("expected usize", "expected a whole number");
+    let message = message.replace("expected u64", "expected a whole number");
+    let Some(span) = error.span() else {
+        return message;
+    };
+    let before = &text[..span.start.min(text.len())];
+    let line = before.matches('\n').count() + 1;
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let shown = text[line_start..].lines().next().unwrap_or_default();
+    let shown: String = shown.trim().chars().take(80).collect();
+    format!("line {line}: {message}: {shown:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(toml: &str) -> Result<Written, String> {
+        toml::from_str(toml).map_err(|error| in_one_line(toml, &error))
+    }
+
+    #[test]
+    fn a_flag_decides_over_the_environment_and_that_over_the_file() {
+        let of = |id: &str| Written {
+            node_id: Some(NodeId::parse(id).unwrap()),
+            ..Written::default()
+        };
+        let file = written("node_id = 'file'\ndrain_time = '3s'\nprofile = 'tiny'").unwrap();
+        let config = of("flag").over(of("environment")).over(file);
+        let config = Written {
+            data_dir: Some("/x".into()),
+            ..config
+        };
+        let config = config.check().unwrap();
+        assert_eq!(&*config.node_id, "flag");
+        assert_eq!(config.drain_time, Duration::from_secs(3));
+        assert_eq!(config.profile, Profile::Tiny);
+        assert_eq!(config.listen_addr.to_string(), "127.0.0.1:8000");
+    }
+
+    #[test]
+    fn a_wrong_file_says_where_and_what_would_do() {
+        let check = |toml: &str, words: &[&str]| {
+            let error = written(toml).unwrap_err();
+            for word in words {
+                assert!(error.contains(word), "{word:?} is not in {error:?}");
+            }
+        };
+        check(
+            "colour = 1",
+            &["line 1", "colour", "listen_addr", "drain_time"],
+        );
+        check(
+            "\nprofile = 'huge'",
+            &["line 2", "huge", "tiny", "standard"],
+        );
+        check("listen_addr = 'here'", &["line 1", "here", "0.0.0.0:8000"]);
+        check("node_id = 'a b'", &["line 1", "a b", "letters"]);
+        check("drain_time = 'soon'", &["line 1", "soon", "30s"]);
+        check("[http]\nhost = 'x'", &["line 2", "host", "hosts"]);
+    }
+
+    #[test]
+    fn the_profile_follows_the_memory() {
+        let check = |mib: u64, expected| assert_eq!(Profile::of_memory(mib << 20), expected);
+        check(64, Profile::Tiny);
+        check(192, Profile::Tiny);
+        check(256, Profile::Small);
+        check(1024, Profile::Small);
+        check(2048, Profile::Standard);
+    }
 }

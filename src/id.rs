@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 /// Why a text is not the name it should be; the text tells the rule.
@@ -11,8 +12,23 @@ use sha2::{Digest as _, Sha256};
 pub struct InvalidName(String);
 
 /// A node's name: 1 to 64 of letters, digits, `.`, `_`, `-`, starting with a letter or digit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct NodeId(Arc<str>);
+
+impl Default for NodeId {
+    fn default() -> Self {
+        Self("node-1".into())
+    }
+}
+
+impl TryFrom<String> for NodeId {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        Self::parse(&text)
+    }
+}
 
 impl NodeId {
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
@@ -64,6 +80,16 @@ pub struct Version(Arc<str>);
 impl Version {
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         printable("version", text, 64).map(Self)
+    }
+}
+
+/// What people call a token: 1 to 64 printable characters, not necessarily unique.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenName(Arc<str>);
+
+impl TokenName {
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        printable("token name", text, 64).map(Self)
     }
 }
 
@@ -119,13 +145,25 @@ impl ActorId {
     }
 }
 
-/// The SHA-256 of a module's bytes: its name in the artifact store.
+/// A SHA-256: of a module's bytes, by which it is named in the artifact store, or of a token.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
     pub fn of(hasher: Sha256) -> Self {
         Self(hasher.finalize().into())
+    }
+
+    /// Reads what `Display` writes: 64 hex digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
+        }
+        Some(Self(bytes))
     }
 
     pub fn as_bytes(&self) -> &[u8; 32] {
@@ -151,7 +189,14 @@ macro_rules! prints_as_given {
     )*};
 }
 
-prints_as_given!(NodeId, ApplicationName, Scope, ApplicationId, Version);
+prints_as_given!(
+    NodeId,
+    ApplicationName,
+    Scope,
+    ApplicationId,
+    Version,
+    TokenName
+);
 
 impl fmt::Display for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -226,6 +271,16 @@ mod tests {
             &"x".repeat(129),
         ] {
             assert!(ApplicationName::parse(bad).is_err(), "{bad:?} passes");
+        }
+    }
+
+    #[test]
+    fn a_digest_reads_what_it_prints() {
+        let digest = Digest::of(Sha256::new_with_prefix("x"));
+        assert_eq!(Digest::parse(&digest.to_string()), Some(digest));
+        let text = digest.to_string();
+        for bad in ["", &text[1..], &text.replace('2', "+"), &"é".repeat(32)] {
+            assert_eq!(Digest::parse(bad), None, "{bad:?}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! The PlexSpaces edge node, floor by floor: a room uses the rooms above it in this list, never those below.
 
 // floor 0: words
+pub mod audit;
+pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod id;

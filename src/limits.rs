@@ -127,3 +127,14 @@ pub const MODULE_FUNCTIONS_MAX: u32 = 200_000;
 pub const FUNCTION_BYTES_MAX: usize = 2 * MIB;
 /// Compiled code kept on disk; the oldest goes first.
 pub const COMPILED_BYTES_MAX: u64 = 512 * MIB as u64;
+
+// ── tokens ──────────────────────────────────────────────────────────────────
+
+/// Tokens of one node: each bearer is held against all of them.
+pub const TOKENS_MAX: usize = 100;
+/// The file of all tokens, as far as it is read.
+pub const TOKENS_FILE_BYTES_MAX: u64 = 256 * KIB as u64;
+/// Audit lines in a second for calls that were turned away; without it a stranger fills the log.
+pub const AUDIT_TURNED_AWAY_PER_SECOND_MAX: u32 = 20;
+/// Method and path in an audit line.
+pub const AUDIT_CALL_BYTES_MAX: usize = 256;

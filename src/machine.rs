@@ -1,20 +1,37 @@
-//! What this machine has and what this process uses of it, as the kernel tells; what it does not tell is left out.
+//! What this machine grants this process and what the process uses of it, as the kernel tells; what it does not tell is
+//! left out.
 
 use std::fs;
 use std::io;
 use std::num::NonZero;
 use std::path::Path;
 
+use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Memory that can be had without swapping, in bytes.
-pub fn memory_available() -> Option<u64> {
-    meminfo("MemAvailable:")
+/// Memory that this process may count on, in bytes: the machine's, less where a control group or a resource limit
+/// grants less.
+pub fn memory_bytes() -> Option<u64> {
+    let limits = [Resource::Data, Resource::As].map(|resource| getrlimit(resource).current);
+    let machine = [meminfo("MemTotal:"), control_group("memory.max")];
+    limits.into_iter().chain(machine).flatten().min()
 }
 
-/// All memory of the machine, in bytes.
-pub fn memory_total() -> Option<u64> {
-    meminfo("MemTotal:")
+/// Memory that can be had now without swapping, in bytes: the machine's, less where a control group grants less.
+pub fn memory_available_bytes() -> Option<u64> {
+    let group = control_group("memory.max")
+        .map(|max| max.saturating_sub(control_group("memory.current").unwrap_or(0)));
+    [meminfo("MemAvailable:"), group]
+        .into_iter()
+        .flatten()
+        .min()
+}
+
+/// How many memory maps one process may have.
+pub fn memory_maps_max() -> usize {
+    let text = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
+    // The kernel's own default.
+    text.trim().parse().unwrap_or(65_530)
 }
 
 /// This process's memory that is in RAM, in bytes.
@@ -54,8 +71,16 @@ fn meminfo(key: &str) -> Option<u64> {
 fn kib(file: &str, key: &str) -> Option<u64> {
     let text = fs::read_to_string(file).ok()?;
     let value = text.lines().find_map(|line| line.strip_prefix(key))?;
-    let kib: u64 = value.trim().trim_end_matches(" kB").parse().ok()?;
+    let kib: u64 = value.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kib * 1024)
+}
+
+/// A figure of this process's control group (version 2), where it has one and it is set.
+fn control_group(file: &str) -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let text = fs::read_to_string(format!("/sys/fs/cgroup{path}/{file}")).ok()?;
+    text.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -64,10 +89,10 @@ mod tests {
 
     #[test]
     fn the_kernel_tells() {
-        let (total, available) = (memory_total().unwrap(), memory_available().unwrap());
-        assert!(total > available && available > 0);
+        let (granted, available) = (memory_bytes().unwrap(), memory_available_bytes().unwrap());
+        assert!(granted > 0 && available > 0 && memory_maps_max() > 0);
         let resident = resident_bytes().unwrap();
-        assert!(resident > 1 << 20 && resident < total);
+        assert!(resident > 1 << 20 && resident < granted);
         assert!(cpu_seconds() > 0.0 && open_files().unwrap() >= 3 && processors() >= 1);
         assert!(disk_free(Path::new("/")).is_ok() && disk_free(Path::new("/nowhere")).is_err());
     }

@@ -5,9 +5,10 @@ use std::io;
 
 use crate::actor::Actors;
 use crate::application::Applications;
+use crate::auth::Demand;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::http::{BindError, Door, Listeners};
+use crate::http::{BindError, Door, Guard, Listeners};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::storage::{Storage, StorageError};
@@ -31,7 +32,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     let listeners = Listeners::bind(config.listen_addr).await?;
     let storage = Storage::open(&config.data_dir)?;
     let actors = Actors::new(config.node_id.clone(), Clock::system(), Metrics::new());
-    let wasm = Wasm::new(&storage, actors.clone())?;
+    let guard = Guard::new(&config, storage.tokens.clone());
+    let wasm = Wasm::new(&storage, actors.clone(), config.profile)?;
     let applications = Applications::new(storage, actors.clone(), wasm);
     let shutdown = Shutdown::default();
 
@@ -45,7 +47,17 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
         "Starting HTTP gateway server on http://{}",
         listeners.gateway_addr()?
     );
-    let door = Door::new(applications.clone(), actors.clone(), shutdown.clone());
+    if config.token_demand == Demand::Nobody {
+        log::warn!(
+            "--insecure-allow-remote: whoever reaches this node may deploy to it, without a token"
+        );
+    }
+    let door = Door::new(
+        applications.clone(),
+        actors.clone(),
+        shutdown.clone(),
+        guard,
+    );
     let doors = listeners.open(&door);
     door.serve();
 

@@ -15,9 +15,11 @@ pub(super) struct Directory {
 struct State {
     by_address: HashMap<Arc<str>, (ActorId, Arc<Mailbox>)>,
     by_type: HashMap<Arc<str>, Vec<ActorId>>,
+    /// Counts searches, so that several actors of one application take turns.
+    searches: usize,
 }
 
-/// What a search by type found.
+/// What a search by type found. Of several that belong to one application, each gets its turn.
 #[derive(Debug)]
 pub enum Match {
     None,
@@ -88,7 +90,8 @@ impl Directory {
     }
 
     pub fn find(&self, tenant: &Scope, namespace: &str, actor_type: &str) -> Match {
-        let state = self.state.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
+        state.searches = state.searches.wrapping_add(1);
         let bearers = state
             .by_type
             .get(actor_type)
@@ -98,11 +101,17 @@ impl Directory {
             id.tenant() == tenant
                 && (&**id.namespace() == namespace || &**id.application() == namespace)
         };
-        let mut found: Vec<ActorId> = bearers.iter().filter(meant).cloned().collect();
-        match found.len() {
-            0 => Match::None,
-            1 => Match::One(found.remove(0)),
-            _ => Match::Several(found),
+        let found: Vec<&ActorId> = bearers.iter().filter(meant).collect();
+        match found.as_slice() {
+            [] => Match::None,
+            [first, rest @ ..]
+                if rest
+                    .iter()
+                    .all(|id| id.application() == first.application()) =>
+            {
+                Match::One(found[state.searches % found.len()].clone())
+            }
+            _ => Match::Several(found.into_iter().cloned().collect()),
         }
     }
 }

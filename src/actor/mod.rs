@@ -174,6 +174,12 @@ impl Actors {
         }
     }
 
+    /// The whole address of an actor, from one that may lack `@NODE`.
+    pub fn address(&self, address: &str) -> Option<Arc<str>> {
+        let (id, _) = self.directory.resolve(address, &self.node)?;
+        Some(id.address().clone())
+    }
+
     /// The actors of a type within a tenant, by namespace or by the application's name.
     pub fn find(&self, tenant: &Scope, namespace: &str, actor_type: &str) -> Match {
         self.directory.find(tenant, namespace, actor_type)

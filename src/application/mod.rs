@@ -62,6 +62,8 @@ struct Application {
 /// An application's state by the names of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
+    /// Nothing was started: the deploy was a rehearsal.
+    Unspecified,
     Starting,
     Running,
     Stopping,
@@ -140,6 +142,23 @@ impl Applications {
         }
     }
 
+    /// Does everything that a deploy does but start and keep the application: what it refuses, a deploy would refuse.
+    pub async fn rehearse(&self, spec: Spec, artifact: Artifact) -> Result<Status, Refusal> {
+        let Some(reservation) = self.reserve(&spec, artifact.digest)? else {
+            return Ok(Status::Running);
+        };
+        let digest = artifact.digest;
+        let program = self
+            .wasm
+            .program(digest, artifact.path(), artifact.bytes, &spec.limits);
+        if let Err(error) = program.await {
+            reservation.release();
+            self.forget_unused(digest).await;
+            return Err(error.into());
+        }
+        Ok(Status::Unspecified)
+    }
+
     /// Stops an application and removes what it brought. Answers with its id.
     pub async fn undeploy(&self, name: &str) -> Result<ApplicationId, Refusal> {
         let undeployed = self.take_and_stop(name).await;
@@ -170,15 +189,34 @@ impl Applications {
             .collect()
     }
 
+    /// Why the actors of an application do not answer: the error that made it fail, if it has.
+    pub fn failure(&self, namespace: &str, actor_type: &str) -> Option<String> {
+        let meant = |overview: &Overview| {
+            [&*overview.spec.namespace, &*overview.spec.name].contains(&namespace)
+                && overview.status == Status::Failed
+                && overview
+                    .actors
+                    .iter()
+                    .any(|actor| actor.actor_type == actor_type)
+        };
+        let failed = self.list().into_iter().find(meant)?;
+        let error = failed
+            .actors
+            .into_iter()
+            .find_map(|actor| actor.last_error)?;
+        Some(format!(
+            "application {} has failed: {error}; undeploy it, and deploy one that works",
+            failed.spec.name
+        ))
+    }
+
     pub fn get(&self, name: &str) -> Result<Overview, Refusal> {
         let table = self.table.lock().unwrap();
-        let found = table
-            .iter()
-            .find(|(known, _)| &***known == name)
-            .and_then(|(_, slot)| slot.active());
-        found
-            .map(|application| self.overview(application))
-            .ok_or_else(|| unknown(&table, name))
+        match table.iter().find(|(known, _)| &***known == name) {
+            Some((_, Slot::Active(application))) => Ok(self.overview(application)),
+            Some((name, busy)) => Err(busy.refuses(name)),
+            None => Err(unknown(&table, name)),
+        }
     }
 
     /// How many applications are in each status.
@@ -272,12 +310,9 @@ impl Applications {
         match std::mem::replace(slot, stopping) {
             Slot::Active(application) => Ok((name, application)),
             busy => {
-                let text = format!(
-                    "application {name} is {}; try again in a moment",
-                    busy.status().in_words()
-                );
+                let refusal = busy.refuses(&name);
                 *slot = busy;
-                Err(Refusal::new(Kind::FailedPrecondition, text))
+                Err(refusal)
             }
         }
     }
@@ -359,6 +394,15 @@ impl Slot {
         }
     }
 
+    /// The answer to whoever needs the application to be active.
+    fn refuses(&self, name: &ApplicationName) -> Refusal {
+        let text = format!(
+            "application {name} is {}; try again in a moment",
+            self.status().in_words()
+        );
+        Refusal::new(Kind::FailedPrecondition, text)
+    }
+
     /// Whether a deploy of this name asks for just what is running.
     fn accepts(&self, spec: &Spec, digest: Digest) -> Result<(), Refusal> {
         let name = &spec.name;
@@ -392,6 +436,7 @@ impl Status {
     /// The name that the protocol gives it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Unspecified => "APPLICATION_STATUS_UNSPECIFIED",
             Self::Starting => "APPLICATION_STATUS_STARTING",
             Self::Running => "APPLICATION_STATUS_RUNNING",
             Self::Stopping => "APPLICATION_STATUS_STOPPING",
@@ -401,6 +446,7 @@ impl Status {
 
     fn in_words(self) -> &'static str {
         match self {
+            Self::Unspecified => "not there",
             Self::Starting => "being deployed",
             Self::Running => "running",
             Self::Stopping => "being undeployed",

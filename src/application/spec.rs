@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::clock::Span;
+use crate::config::in_one_line;
 use crate::id::{ApplicationId, ApplicationName, Scope, Version};
 use crate::limits::{self, MIB};
 use crate::refusal::{Kind, Refusal};
@@ -70,6 +72,9 @@ impl Spec {
                 *scope = Scope::parse(what, &text).map_err(|error| refused(&error.to_string()))?;
             }
         }
+        if &*self.namespace == "by-id" {
+            return Err(refused("the namespace by-id is reserved; choose another"));
+        }
         self.env = written.env;
         if self.env.iter().any(|(name, value)| {
             name.is_empty() || name.contains(['=', '\0']) || value.contains('\0')
@@ -116,25 +121,16 @@ enum ApplicationType {
 #[serde(deny_unknown_fields)]
 struct WrittenLimits {
     max_memory_bytes: Option<u64>,
-    max_execution_time: Option<WrittenDuration>,
+    max_execution_time: Option<Span>,
     max_mailbox: Option<usize>,
     max_message_bytes: Option<usize>,
     max_table_elements: Option<usize>,
 }
 
-/// `"30s"`, or a number of seconds.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum WrittenDuration {
-    Seconds(f64),
-    Text(String),
-}
-
 impl WrittenLimits {
     fn apply(self, spec: &mut Spec) -> Result<(), Refusal> {
         let guest = &mut spec.limits;
-        if let Some(time) = self.max_execution_time {
-            let time = time.parse()?;
+        if let Some(Span(time)) = self.max_execution_time {
             let allowed = Duration::from_millis(1)..=limits::GUEST_TIME_MAX;
             if !allowed.contains(&time) {
                 return Err(refused(
@@ -176,20 +172,6 @@ impl WrittenLimits {
     }
 }
 
-impl WrittenDuration {
-    fn parse(self) -> Result<Duration, Refusal> {
-        let parsed = match &self {
-            Self::Seconds(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
-            Self::Text(text) => humantime::parse_duration(text).ok(),
-        };
-        parsed.ok_or_else(|| {
-            refused(
-                "limits.max_execution_time is not a duration; write \"30s\" or a number of seconds",
-            )
-        })
-    }
-}
-
 fn bounded<T>(key: &str, written: Option<T>, min: T, max: T, place: &mut T) -> Result<(), Refusal>
 where
     T: PartialOrd + std::fmt::Display,
@@ -215,25 +197,6 @@ fn same(key: &str, written: Option<&str>, form: &str) -> Result<(), Refusal> {
             Err(refused(&text))
         }
         _ => Ok(()),
-    }
-}
-
-fn in_one_line(text: &str, error: &toml::de::Error) -> String {
-    let message = error.message().replace('\n', " ");
-    match error.span() {
-        Some(span) => {
-            let before = &text[..span.start.min(text.len())];
-            let (line, line_start) = (
-                before.matches('\n').count() + 1,
-                before.rfind('\n').map_or(0, |at| at + 1),
-            );
-            let shown = text[line_start..].lines().next().unwrap_or_default().trim();
-            format!(
-                "line {line}: {message}: {:?}",
-                shown.chars().take(80).collect::<String>()
-            )
-        }
-        None => message,
     }
 }
 

@@ -1,6 +1,8 @@
 //! The command line: one argh tree and its match.
 
+mod output;
 mod start;
+mod token;
 
 use argh::FromArgs;
 
@@ -19,6 +21,7 @@ struct Arguments {
 #[argh(subcommand)]
 enum Command {
     Start(start::Start),
+    Token(token::TokenCommand),
 }
 
 /// Runs the command that `arguments` name (without the program's own). The number is the exit code.
@@ -31,6 +34,9 @@ pub fn run(arguments: &[&str]) -> u8 {
         Ok(Arguments {
             command: Command::Start(start),
         }) => start.run(),
+        Ok(Arguments {
+            command: Command::Token(token),
+        }) => token.run(),
         Err(exit) if exit.status.is_ok() => {
             println!("{}", exit.output.trim_end());
             return 0;

@@ -1,18 +1,17 @@
 //! `plexspaces start`: run a node in the foreground.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use argh::FromArgs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::clock::rfc3339;
-use crate::config::{self, Config};
+use crate::clock::{Span, rfc3339};
+use crate::config::{Config, ConfigError, ListenAddr, Profile, Written};
 use crate::id::NodeId;
-use crate::{limits, node};
+use crate::node;
 
 /// Run a node until SIGTERM or SIGINT; a second signal ends it at once.
 #[derive(FromArgs)]
@@ -20,19 +19,35 @@ use crate::{limits, node};
     subcommand,
     name = "start",
     example = "plexspaces start
-  plexspaces start --node-id test-node --listen-addr 0.0.0.0:8000
-  PLEXSPACES_DATA_DIR=/var/lib/plexspaces plexspaces start"
+plexspaces start --node-id test-node --listen-addr 0.0.0.0:8000
+plexspaces start --config /etc/plexspaces/node.toml
+PLEXSPACES_DATA_DIR=/var/lib/plexspaces plexspaces start"
 )]
 pub struct Start {
+    /// a node.toml to read; flags decide over the environment, that over the file
+    #[argh(option)]
+    config: Option<PathBuf>,
     /// the node's name, part of every actor's address (default: node-1; env PLEXSPACES_NODE_ID)
     #[argh(option)]
-    node_id: Option<String>,
+    node_id: Option<NodeId>,
     /// address of the gRPC port; HTTP is on the next port (default: 127.0.0.1:8000; env PLEXSPACES_LISTEN_ADDR)
     #[argh(option)]
-    listen_addr: Option<String>,
+    listen_addr: Option<ListenAddr>,
     /// where the node keeps its data (default: the state directory; env PLEXSPACES_DATA_DIR)
     #[argh(option)]
     data_dir: Option<PathBuf>,
+    /// what messages in flight get when the node stops (default: 10s; env PLEXSPACES_DRAIN_TIME)
+    #[argh(option)]
+    drain_time: Option<Span>,
+    /// tiny, small or standard: how much to plan with (default: by the memory; env PLEXSPACES_PROFILE)
+    #[argh(option)]
+    profile: Option<Profile>,
+    /// ask callers on this machine for a token too (env PLEXSPACES_REQUIRE_TOKEN=true)
+    #[argh(switch)]
+    require_token: bool,
+    /// let anyone who reaches the node do anything, without a token (env PLEXSPACES_INSECURE_ALLOW_REMOTE=true)
+    #[argh(switch)]
+    insecure_allow_remote: bool,
 }
 
 impl Start {
@@ -48,34 +63,32 @@ impl Start {
         })
     }
 
-    fn config(self) -> anyhow::Result<Config> {
-        let or_env = |flag: Option<String>, name: &str, default: &str| {
-            flag.or_else(|| std::env::var(name).ok().filter(|value| !value.is_empty()))
-                .unwrap_or(default.into())
+    fn config(self) -> Result<Config, ConfigError> {
+        let file = match &self.config {
+            Some(path) => Written::of_file(path)?,
+            None => Written::default(),
         };
-        let node_id = or_env(self.node_id, "PLEXSPACES_NODE_ID", "node-1");
-        let listen_addr = or_env(self.listen_addr, "PLEXSPACES_LISTEN_ADDR", "127.0.0.1:8000");
-        let from_env = std::env::var_os("PLEXSPACES_DATA_DIR")
-            .filter(|dir| !dir.is_empty())
-            .map(PathBuf::from);
-        let data_dir = match self.data_dir.or(from_env) {
-            Some(dir) => dir,
-            None => config::default_data_dir()?,
+        let flags = Written {
+            node_id: self.node_id,
+            listen_addr: self.listen_addr,
+            data_dir: self.data_dir,
+            drain_time: self.drain_time,
+            profile: self.profile,
+            require_token: self.require_token.then_some(true),
+            insecure_allow_remote: self.insecure_allow_remote.then_some(true),
+            ..Written::default()
         };
-        let config = Config {
-            node_id: NodeId::parse(&node_id)?,
-            listen_addr: parse_address(&listen_addr)?,
-            data_dir,
-            drain_time: limits::DRAIN_TIME_DEFAULT,
-        };
-        Ok(config.check()?)
+        flags.over(Written::of_environment()?).over(file).check()
     }
 }
 
-/// One line an event, from the level that PLEXSPACES_LOG names (`warn`, `debug`, or `room=level,...`).
+/// One line an event, whatever guests put into it, from the level that PLEXSPACES_LOG names (`warn`, `debug`, or `room=level,...`).
 fn log_to_stderr() {
     let levels = env_logger::Env::new().filter_or("PLEXSPACES_LOG", "info");
-    env_logger::Builder::from_env(levels)
+    env_logger::Builder::new()
+        // A quieter log keeps its audit lines, unless it says `audit=off`.
+        .filter_module("audit", log::LevelFilter::Info)
+        .parse_env(levels)
         .format(|line, record| {
             let room = record
                 .target()
@@ -86,17 +99,19 @@ fn log_to_stderr() {
                 "{} {:5} {room}: {}",
                 rfc3339(SystemTime::now()),
                 record.level(),
-                record.args()
+                in_one_line(&record.args().to_string())
             )
         })
         .init();
 }
 
-fn parse_address(text: &str) -> anyhow::Result<SocketAddr> {
-    let spelled_out = text.replacen("localhost:", "127.0.0.1:", 1);
-    spelled_out
-        .parse()
-        .map_err(|_| anyhow!("--listen-addr {text:?} is not ADDRESS:PORT, such as 0.0.0.0:8000"))
+/// Line breaks become bars and other control characters dots, so that no text can pass for another event.
+fn in_one_line(text: &str) -> String {
+    let shown = |c: char| if c.is_control() && c != '\t' { '·' } else { c };
+    let lines = text
+        .lines()
+        .map(|line| line.trim().chars().map(shown).collect());
+    lines.collect::<Vec<String>>().join(" | ")
 }
 
 /// Resolves at the first SIGTERM or SIGINT; from then on another one ends the process.

@@ -84,6 +84,12 @@ pub struct Invoked<'a> {
     pub actor_id: &'a str,
 }
 
+#[derive(Serialize)]
+pub struct Told {
+    pub success: bool,
+    pub message_id: String,
+}
+
 /// A reply as JSON carries it: JSON as it is, text as a string, anything else in base64.
 #[derive(Serialize)]
 #[serde(untagged)]

@@ -4,6 +4,8 @@ use hyper::Response;
 
 use super::reply::{self, Body};
 use super::{Door, api};
+use crate::application::Overview;
+use crate::audit::Entry;
 
 /// GET /api/v1/applications
 pub fn list(door: &Door) -> Response<Body> {
@@ -25,13 +27,19 @@ pub fn one(door: &Door, name: &str) -> Response<Body> {
 }
 
 /// DELETE /api/v1/applications/{name}
-pub async fn undeploy(door: &Door, name: &str) -> Response<Body> {
+pub async fn undeploy(door: &Door, mut entry: Entry, name: &str) -> Response<Body> {
     let (applications, name) = (door.applications.clone(), name.to_owned());
+    if let Ok(Overview { spec, digest, .. }) = applications.get(&name) {
+        entry.concerns(&spec.name, &spec.version, &digest);
+    }
     let undeployed = door
-        .shutdown
-        .finish(async move { applications.undeploy(&name).await })
+        .to_its_end(async move {
+            let undeployed = applications.undeploy(&name).await;
+            entry.ended(undeployed.as_ref());
+            undeployed
+        })
         .await;
-    match undeployed.expect("an undeploy does not panic") {
+    match undeployed {
         Ok(id) => reply::json(&api::Undeployed {
             success: true,
             application_id: id.to_string(),

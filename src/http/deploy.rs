@@ -5,62 +5,71 @@ use std::sync::{Arc, Mutex};
 use hyper::Response;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::HeaderMap;
+use hyper::http::request::Parts;
 use tokio::time::timeout;
 
 use super::multipart::{Form, Part};
 use super::reply::{self, Body};
 use super::{Door, api};
 use crate::application::spec::Spec;
+use crate::audit::Entry;
+use crate::id::Digest;
 use crate::limits;
 use crate::refusal::{Kind, Refusal};
 use crate::storage::Artifact;
 
 /// POST /api/v1/applications/deploy
-pub async fn deploy(door: &Door, headers: &HeaderMap, body: Incoming) -> Response<Body> {
+pub async fn deploy(
+    door: &Door,
+    mut entry: Entry,
+    parts: &Parts,
+    body: Incoming,
+) -> Response<Body> {
+    let headers = &parts.headers;
+    let rehearsal = match dry_run(parts.uri.query()) {
+        Ok(rehearsal) => rehearsal,
+        Err(refusal) => {
+            turn_down(door, entry, false, &refusal);
+            return reply::refuse_early(refusal, headers, body);
+        }
+    };
     let Ok(_permit) = door.uploads.clone().try_acquire_owned() else {
         let text = format!(
             "{} uploads are under way, the most at a time; try again soon",
             limits::UPLOADS_MAX
         );
-        let refused = reply::refuse_early(
-            counted(door, Refusal::new(Kind::Unavailable, text)),
-            headers,
-            body,
-        );
+        let refusal = Refusal::new(Kind::Unavailable, text);
+        turn_down(door, entry, rehearsal, &refusal);
+        let refused = reply::refuse_early(refusal, headers, body);
         return reply::retry_after(refused, limits::UPLOAD_RETRY_AFTER.as_secs());
     };
     if body.size_hint().lower() > limits::WASM_FILE_BYTES_MAX + limits::DEPLOY_ENVELOPE_BYTES_MAX {
-        return reply::refuse_early(counted(door, too_large()), headers, body);
+        let refusal = too_large();
+        turn_down(door, entry, rehearsal, &refusal);
+        return reply::refuse_early(refusal, headers, body);
     }
-    let body = Arc::new(Mutex::new(body));
-    let received = match timeout(
-        limits::UPLOAD_TIME_MAX,
-        receive(door, headers, body.clone()),
-    )
-    .await
-    {
+    let (spec, artifact) = match receive_in_time(door, headers, body).await {
         Ok(received) => received,
-        Err(_) => Err(Refusal::new(
-            Kind::Malformed,
-            format!("the upload took more than {:?}", limits::UPLOAD_TIME_MAX),
-        )),
+        Err(refusal) => {
+            turn_down(door, entry, rehearsal, &refusal);
+            return reply::refuse(&refusal);
+        }
     };
-    // The form is dropped by now, so the rest of the body is ours.
-    if let Some(body) = Arc::into_inner(body) {
-        reply::drain(body.into_inner().unwrap());
-    }
-    let (spec, artifact) = match received {
-        Ok(received) => received,
-        Err(refusal) => return reply::refuse(&counted(door, refusal)),
-    };
+    entry.concerns(&spec.name, &spec.version, &artifact.digest);
     let application_id = spec.application_id.to_string();
     let applications = door.applications.clone();
     // From here on a client that leaves changes nothing.
     let deployed = door
-        .shutdown
-        .finish(async move { applications.deploy(spec, artifact).await })
+        .to_its_end(async move {
+            let deployed = match rehearsal {
+                true => applications.rehearse(spec, artifact).await,
+                false => applications.deploy(spec, artifact).await,
+            };
+            entry.ended(deployed.as_ref());
+            deployed
+        })
         .await;
-    match deployed.expect("a deploy does not panic") {
+    match deployed {
         Ok(status) => reply::json(&api::Deployed {
             success: true,
             application_id,
@@ -71,10 +80,53 @@ pub async fn deploy(door: &Door, headers: &HeaderMap, body: Incoming) -> Respons
     }
 }
 
-/// Counts a deploy that ends before the applications hear of it; those count the others.
-fn counted(door: &Door, refusal: Refusal) -> Refusal {
-    door.actors.metrics().deploys.count(refusal.kind.into());
-    refusal
+/// Leaves word of a deploy that ends before the applications hear of it; they count the others. Rehearsals are no
+/// deploys, and are counted nowhere.
+fn turn_down(door: &Door, entry: Entry, rehearsal: bool, refusal: &Refusal) {
+    if !rehearsal {
+        door.actors.metrics().deploys.count(refusal.kind.into());
+    }
+    entry.refused(refusal);
+}
+
+/// `?dry_run=true` asks for everything but the application itself.
+fn dry_run(query: Option<&str>) -> Result<bool, Refusal> {
+    let mut rehearsal = false;
+    for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        rehearsal = match (&*key, &*value) {
+            ("dry_run", "true") => true,
+            ("dry_run", "false") => false,
+            _ => {
+                return Err(Refusal::new(
+                    Kind::Malformed,
+                    "the query of a deploy is dry_run=true, or nothing",
+                ));
+            }
+        };
+    }
+    Ok(rehearsal)
+}
+
+/// Reads the whole form, and then whatever the client sends after it, so that it sees the answer.
+async fn receive_in_time(
+    door: &Door,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<(Spec, Artifact), Refusal> {
+    let body = Arc::new(Mutex::new(body));
+    let received = timeout(
+        limits::UPLOAD_TIME_MAX,
+        receive(door, headers, body.clone()),
+    )
+    .await;
+    // The form is dropped by now, so the rest of the body is ours.
+    if let Some(body) = Arc::into_inner(body) {
+        reply::drain(body.into_inner().unwrap());
+    }
+    received.unwrap_or_else(|_| {
+        let text = format!("the upload took more than {:?}", limits::UPLOAD_TIME_MAX);
+        Err(Refusal::new(Kind::Malformed, text))
+    })
 }
 
 /// The parts that came so far.
@@ -84,6 +136,7 @@ struct Fields {
     name: Option<String>,
     version: Option<String>,
     config: Option<String>,
+    sha256: Option<String>,
     artifact: Option<Artifact>,
 }
 
@@ -112,6 +165,10 @@ async fn receive(
             "config" => fields
                 .config
                 .replace(part.text(limits::CONFIG_BYTES_MAX).await?)
+                .is_some(),
+            "sha256" => fields
+                .sha256
+                .replace(part.text(limits::FIELD_BYTES_MAX).await?)
                 .is_some(),
             "wasm_file" if fields.artifact.is_some() => true,
             "wasm_file" => fields.artifact.replace(store(door, part).await?).is_some(),
@@ -150,7 +207,9 @@ impl Fields {
                 version: Some(version),
                 artifact: Some(artifact),
                 config,
+                sha256,
             } => {
+                check_digest(sha256.as_deref(), artifact.digest)?;
                 let spec = Spec::of_form(&id, &name, &version)?;
                 let spec = match config {
                     Some(config) => spec.with_config(&config)?,
@@ -182,17 +241,30 @@ impl Fields {
     }
 }
 
+/// The digest that the client sent along, in hexadecimal, must be that of what arrived.
+fn check_digest(sent: Option<&str>, arrived: Digest) -> Result<(), Refusal> {
+    match sent {
+        Some(sent) if !sent.trim().eq_ignore_ascii_case(&arrived.to_string()) => {
+            let text = format!(
+                "sha256 does not match: the wasm_file that arrived has {arrived}; send it again"
+            );
+            Err(Refusal::new(Kind::Unprocessable, text))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn unknown_field(name: &str) -> Refusal {
     let shown: String = name.chars().take(64).collect();
     let text = format!(
-        "unknown field {shown:?}; a deploy has application_id, name, version, wasm_file and, if wanted, config"
+        "unknown field {shown:?}; a deploy has application_id, name, version, wasm_file and, if wanted, config and sha256"
     );
     Refusal::new(Kind::Malformed, text)
 }
 
 fn too_large() -> Refusal {
     let text = format!(
-        "Payload too large: wasm_file may have {} bytes (100 MB); make it smaller, for example with wasm-opt -Oz",
+        "Payload too large: wasm_file may have at most {} bytes (100 MiB); make it smaller, for example with wasm-opt -Oz",
         limits::WASM_FILE_BYTES_MAX
     );
     Refusal::new(Kind::TooLarge, text)

@@ -1,4 +1,4 @@
-//! Who may come in: the machine itself, asking for this very node, and no web page but our own.
+//! Who may come in: the machine itself or the holder of a token, asking for this very node, and no web page but our own.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,33 +7,61 @@ use hyper::http::uri::Authority;
 use hyper::{Request, Uri};
 
 use super::router::Access;
-use crate::id::NodeId;
+use crate::auth::{self, Caller, Demand, Scope, Secret};
+use crate::config::Config;
 use crate::refusal::{Kind, Refusal};
+use crate::storage::Tokens;
 
 pub struct Guard {
     /// Names besides `localhost` and IP literals under which this node is asked for.
     hosts: Vec<String>,
+    demand: Demand,
+    tokens: Tokens,
 }
 
 impl Guard {
-    pub fn new(node: &NodeId) -> Self {
+    pub fn new(config: &Config, tokens: Tokens) -> Self {
         let hostname = rustix::system::uname()
             .nodename()
             .to_string_lossy()
             .into_owned();
+        let mut hosts = vec![hostname, config.node_id.to_string()];
+        hosts.extend_from_slice(&config.http_hosts);
         Self {
-            hosts: vec![hostname, node.to_string()],
+            hosts,
+            demand: config.token_demand,
+            tokens,
         }
     }
 
-    /// Refuses a request that asks for another host (DNS rebinding), comes from a foreign web page, or, where
-    /// `access` is guarded, from another machine.
+    /// Tells who is calling, or refuses: a request for another host (DNS rebinding), one from a foreign web page, and,
+    /// where `access` asks for a scope, one from a caller who has neither that nor another right to it.
     pub fn admit<B>(
         &self,
         peer: SocketAddr,
         request: &Request<B>,
         access: Access,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Caller, TurnedAway> {
+        let headers = request.headers();
+        let unknown = |refusal| TurnedAway {
+            caller: match is_local(peer, headers) {
+                true => Caller::Local,
+                false => Caller::Stranger,
+            },
+            refusal,
+        };
+        self.check_host_and_origin(request).map_err(unknown)?;
+        let Access::Needs(needed) = access else {
+            return Ok(Caller::Stranger);
+        };
+        match (self.demand, is_local(peer, headers)) {
+            (Demand::Elsewhere | Demand::Nobody, true) => Ok(Caller::Local),
+            (Demand::Nobody, false) => Ok(Caller::Stranger),
+            _ => self.check_token(headers, needed),
+        }
+    }
+
+    fn check_host_and_origin<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
         let host = asked_for(request.uri(), request.headers())?;
         if !self.is_ours(host.host()) {
             let text = format!(
@@ -50,12 +78,34 @@ impl Guard {
                 "this node takes no requests from pages of other origins",
             ));
         }
-        if access == Access::Guarded && !is_local(peer, request.headers()) {
-            let text = "this call is answered only to the node's own machine so far; \
-                        tokens for callers from elsewhere (plexspaces token create) are not provided yet";
-            return Err(Refusal::new(Kind::Unauthenticated, text));
-        }
         Ok(())
+    }
+
+    /// Whose token the request brings, if it permits what is `needed`.
+    fn check_token(&self, headers: &HeaderMap, needed: Scope) -> Result<Caller, TurnedAway> {
+        let stranger = |refusal| TurnedAway {
+            caller: Caller::Stranger,
+            refusal,
+        };
+        let secret = bearer(headers).map_err(stranger)?;
+        let secret = secret.ok_or_else(|| stranger(no_token(needed)))?;
+        let found = self.tokens.find(&secret);
+        let token = found
+            .map_err(|error| stranger(error.into()))?
+            .ok_or_else(|| stranger(unknown_token()))?;
+        let caller = Caller::Token(token.id);
+        if token.scope.permits(needed) {
+            return Ok(caller);
+        }
+        let text = format!(
+            "this token permits {}, and this call needs {needed}; \
+             make one that does with plexspaces token create --scope {needed}",
+            token.scope
+        );
+        Err(TurnedAway {
+            caller,
+            refusal: Refusal::new(Kind::Forbidden, text),
+        })
     }
 
     fn is_ours(&self, host: &str) -> bool {
@@ -67,6 +117,40 @@ impl Guard {
                 .iter()
                 .any(|ours| host.eq_ignore_ascii_case(ours))
     }
+}
+
+/// A call that is not let in, and by whom it was made.
+pub struct TurnedAway {
+    pub caller: Caller,
+    pub refusal: Refusal,
+}
+
+/// The secret that a request brings; none if it brings no `Authorization` at all.
+fn bearer(headers: &HeaderMap) -> Result<Option<Secret>, Refusal> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    match (given.next(), given.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let text = value.to_str().ok().and_then(auth::bearer);
+            let secret = text.and_then(Secret::parse);
+            secret.map(Some).ok_or_else(unknown_token)
+        }
+        (Some(_), Some(_)) => Err(unknown_token()),
+    }
+}
+
+fn no_token(needed: Scope) -> Refusal {
+    let text = format!(
+        "this call needs a token: run plexspaces token create --scope {needed} on the node's machine, \
+         and send the header Authorization: Bearer TOKEN"
+    );
+    Refusal::new(Kind::Unauthenticated, text)
+}
+
+fn unknown_token() -> Refusal {
+    let text = "this node knows no such token, or it was revoked; send one header Authorization: Bearer TOKEN \
+                with a token from plexspaces token create";
+    Refusal::new(Kind::Unauthenticated, text)
 }
 
 /// The host that the client believes it talks to: HTTP/2's `:authority`, else the one `Host` header.
@@ -104,9 +188,17 @@ fn is_local(peer: SocketAddr, headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
 
+    const GUARDED: Access = Access::Needs(Scope::Read);
+
     fn admit(peer: &str, headers: &[(&str, &str)], access: Access) -> u16 {
+        admit_with(Demand::Elsewhere, peer, headers, access)
+    }
+
+    fn admit_with(demand: Demand, peer: &str, headers: &[(&str, &str)], access: Access) -> u16 {
         let guard = Guard {
             hosts: vec!["edge-7".into()],
+            demand,
+            tokens: Tokens::in_dir("/nowhere".as_ref()),
         };
         let mut request = Request::builder().uri("/x");
         for (name, value) in headers {
@@ -115,14 +207,14 @@ mod tests {
         let request = request.body(()).unwrap();
         guard
             .admit(peer.parse().unwrap(), &request, access)
-            .map_or_else(|refusal| refusal.kind.status(), |()| 200)
+            .map_or_else(|turned| turned.refusal.kind.status(), |_| 200)
     }
 
     #[test]
     fn the_host_must_be_ours() {
         let check = |host: &str, status| {
             assert_eq!(
-                admit("127.0.0.1:9", &[("host", host)], Access::Guarded),
+                admit("127.0.0.1:9", &[("host", host)], GUARDED),
                 status,
                 "{host}"
             );
@@ -160,11 +252,7 @@ mod tests {
     fn an_origin_must_equal_the_host() {
         let check = |origin: &str, status| {
             let headers = [("host", "localhost:8001"), ("origin", origin)];
-            assert_eq!(
-                admit("127.0.0.1:9", &headers, Access::Guarded),
-                status,
-                "{origin}"
-            );
+            assert_eq!(admit("127.0.0.1:9", &headers, GUARDED), status, "{origin}");
         };
         check("http://localhost:8001", 200);
         check("http://localhost:8000", 403);
@@ -176,11 +264,7 @@ mod tests {
     fn strangers_need_a_token() {
         let check = |peer: &str, headers: &[(&str, &str)], status| {
             let headers = [&[("host", "localhost")], headers].concat();
-            assert_eq!(
-                admit(peer, &headers, Access::Guarded),
-                status,
-                "{peer} {headers:?}"
-            );
+            assert_eq!(admit(peer, &headers, GUARDED), status, "{peer} {headers:?}");
             assert_eq!(
                 admit(peer, &headers, Access::Open),
                 200,
@@ -194,5 +278,36 @@ mod tests {
         check("192.168.1.7:9", &[], 401);
         check("127.0.0.1:9", &[("x-forwarded-for", "192.168.1.7")], 401);
         check("127.0.0.1:9", &[("forwarded", "for=192.168.1.7")], 401);
+    }
+    #[test]
+    fn who_needs_a_token_can_be_chosen() {
+        let check = |demand, peer: &str, status| {
+            let headers = [("host", "localhost")];
+            assert_eq!(
+                admit_with(demand, peer, &headers, GUARDED),
+                status,
+                "{demand:?} {peer}"
+            );
+            assert_eq!(admit_with(demand, peer, &headers, Access::Open), 200);
+        };
+        check(Demand::Everyone, "127.0.0.1:9", 401);
+        check(Demand::Everyone, "192.168.1.7:9", 401);
+        check(Demand::Nobody, "192.168.1.7:9", 200);
+        check(Demand::Nobody, "127.0.0.1:9", 200);
+    }
+
+    #[test]
+    fn what_is_no_bearer_token_is_unknown() {
+        let secret = Secret::random().unwrap().to_string();
+        let with = |value: &str| {
+            admit(
+                "192.168.1.7:9",
+                &[("host", "localhost"), ("authorization", value)],
+                GUARDED,
+            )
+        };
+        for value in ["", "Basic eDp5", &secret, &format!("Bearer {secret}")] {
+            assert_eq!(with(value), 401, "{value:?}");
+        }
     }
 }

@@ -1,11 +1,15 @@
-//! Ask an actor and embed its answer.
+//! Ask or tell an actor over HTTP, and embed its answer.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::Response;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::HeaderMap;
-use std::time::Duration;
+use hyper::http::request::Parts;
+use hyper::{Method, Response, StatusCode};
+use serde_json::Value;
 
 use super::reply::{self, Body, heard};
 use super::{Door, api};
@@ -15,25 +19,37 @@ use crate::limits;
 use crate::message::Failure;
 use crate::refusal::{Kind, Refusal};
 
-/// POST /api/v1/actors/{namespace}/{actor_type}
+/// Which actor a path means.
+pub enum Target<'a> {
+    Type {
+        tenant: Scope,
+        namespace: &'a str,
+        actor_type: &'a str,
+    },
+    Id(&'a str),
+}
+
+/// GET POST PUT DELETE /api/v1/actors/{namespace}/{actor_type}, the same below a tenant, and POST to one by its id
 pub async fn invoke(
     door: &Door,
-    namespace: &str,
-    actor_type: &str,
-    headers: &HeaderMap,
+    target: Target<'_>,
+    parts: &Parts,
     body: Incoming,
 ) -> Response<Body> {
-    let (actor, call) =
-        match find(door, namespace, actor_type).and_then(|actor| Ok((actor, Call::of(headers)?))) {
-            Ok(found) => found,
-            Err(refusal) => return reply::refuse_early(refusal, headers, body),
-        };
+    let prepared = Call::of(parts).and_then(|call| Ok((address(door, target)?, call)));
+    let (address, call) = match prepared {
+        Ok(prepared) => prepared,
+        Err(refusal) => return reply::refuse_early(refusal, &parts.headers, body),
+    };
     if body.size_hint().lower() > limits::MESSAGE_BYTES_MAX as u64 {
-        return reply::refuse_early(too_large(), headers, body);
+        return reply::refuse_early(too_large(), &parts.headers, body);
     }
-    let payload = match read(body).await {
-        Ok(payload) => payload,
-        Err(refusal) => return reply::refuse(&refusal),
+    let payload = match call.payload {
+        Some(payload) => payload,
+        None => match read(body).await {
+            Ok(payload) => payload,
+            Err(refusal) => return reply::refuse(&refusal),
+        },
     };
     let actors = door.actors.clone();
     let message = actors.message(
@@ -41,63 +57,153 @@ pub async fn invoke(
         &call.message_type,
         payload,
     );
-    let deadline = actors.clock().now() + call.timeout;
-    let address = actor.address().clone();
-    // From here on a client that leaves changes nothing.
-    let asked = door
-        .shutdown
-        .finish(async move { actors.ask(&address, message, deadline).await })
-        .await;
-    match asked.expect("an ask does not panic") {
-        Ok(answer) => render(&actor, &answer),
-        Err(error) => refused(error),
+    match call.manner {
+        Manner::Tell => match actors.tell(&address, message) {
+            Ok(id) => reply::json_with(
+                StatusCode::ACCEPTED,
+                &api::Told {
+                    success: true,
+                    message_id: id.to_string(),
+                },
+            ),
+            Err(error) => refused(error),
+        },
+        Manner::Ask { timeout, raw } => {
+            let deadline = actors.clock().now() + timeout;
+            let to = address.clone();
+            // From here on a client that leaves changes nothing.
+            let asking = async move { Ok(actors.ask(&to, message, deadline).await) };
+            match door.to_its_end(asking).await {
+                Ok(Ok(answer)) if raw => reply::content(OCTETS, answer),
+                Ok(Ok(answer)) => render(&address, &answer),
+                Ok(Err(error)) => refused(error),
+                Err(refusal) => reply::refuse(&refusal),
+            }
+        }
     }
 }
 
-/// How an ask is to be made, by the request's headers.
+const OCTETS: &str = "application/octet-stream";
+
+/// What a request asks for, by its method, query and headers.
 struct Call {
     message_type: String,
-    timeout: Duration,
+    manner: Manner,
+    /// The query as JSON, where the method has no body.
+    payload: Option<Bytes>,
+}
+
+enum Manner {
+    /// Answered as soon as the message lies in the mailbox.
+    Tell,
+    Ask {
+        timeout: Duration,
+        /// The reply's bytes as they are, not embedded in JSON.
+        raw: bool,
+    },
 }
 
 impl Call {
-    fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let header = |name| {
-            headers
+    fn of(parts: &Parts) -> Result<Self, Refusal> {
+        let header = |name: &str| {
+            parts
+                .headers
                 .get(name)
                 .map(|value| value.to_str().unwrap_or("\0"))
         };
-        let message_type = header("x-message-type").unwrap_or("call");
-        let chars = message_type.chars().count();
-        if !(1..=limits::MESSAGE_TYPE_CHARS_MAX).contains(&chars)
-            || message_type.contains(char::is_control)
-        {
-            let text = format!(
-                "X-Message-Type has 1 to {} printable characters",
-                limits::MESSAGE_TYPE_CHARS_MAX
-            );
-            return Err(Refusal::new(Kind::Malformed, text));
-        }
-        let longest = limits::ASK_TIME_MAX.as_millis() as u64;
-        let timeout = match header("x-timeout-ms").map(str::parse) {
-            None => limits::ASK_TIME_DEFAULT,
-            Some(Ok(ms)) if (1..=longest).contains(&ms) => Duration::from_millis(ms),
-            Some(_) => {
-                let text = format!("X-Timeout-Ms is a number of milliseconds from 1 to {longest}");
-                return Err(Refusal::new(Kind::Malformed, text));
-            }
+        let query: Vec<_> =
+            form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).collect();
+        let has_body = matches!(parts.method, Method::POST | Method::PUT);
+        let option = |name: &str, in_query: &str| {
+            let queried = query
+                .iter()
+                .rev()
+                .find(|(key, _)| has_body && key == in_query)
+                .map(|(_, value)| &**value);
+            queried.or_else(|| header(name)).map(str::to_owned)
         };
+        let message_type = message_type(option("x-message-type", "type"))?;
+        let timeout = timeout(option("x-timeout-ms", "timeout_ms"))?;
+        let prefers = |wanted: &str| {
+            header("prefer").is_some_and(|it| it.split([',', ';']).any(|it| it.trim() == wanted))
+        };
+        let raw =
+            header("accept").is_some_and(|it| it.split([',', ';']).any(|it| it.trim() == OCTETS));
         Ok(Self {
-            message_type: message_type.to_owned(),
-            timeout,
+            message_type,
+            manner: if prefers("respond-async") {
+                Manner::Tell
+            } else {
+                Manner::Ask { timeout, raw }
+            },
+            payload: (!has_body).then(|| as_json(&query)),
         })
     }
 }
 
-fn find(door: &Door, namespace: &str, actor_type: &str) -> Result<ActorId, Refusal> {
-    match door.actors.find(&Scope::default(), namespace, actor_type) {
-        Match::One(actor) => Ok(actor),
+fn message_type(given: Option<String>) -> Result<String, Refusal> {
+    let message_type = given.unwrap_or_else(|| "call".to_owned());
+    let chars = message_type.chars().count();
+    if (1..=limits::MESSAGE_TYPE_CHARS_MAX).contains(&chars)
+        && !message_type.contains(char::is_control)
+    {
+        return Ok(message_type);
+    }
+    let text = format!(
+        "X-Message-Type (or ?type=) has 1 to {} printable characters",
+        limits::MESSAGE_TYPE_CHARS_MAX
+    );
+    Err(Refusal::new(Kind::Malformed, text))
+}
+
+fn timeout(given: Option<String>) -> Result<Duration, Refusal> {
+    let longest = limits::ASK_TIME_MAX.as_millis() as u64;
+    match given.as_deref().map(str::parse) {
+        None => Ok(limits::ASK_TIME_DEFAULT),
+        Some(Ok(ms)) if (1..=longest).contains(&ms) => Ok(Duration::from_millis(ms)),
+        Some(_) => {
+            let text = format!(
+                "X-Timeout-Ms (or ?timeout_ms=) is a number of milliseconds from 1 to {longest}"
+            );
+            Err(Refusal::new(Kind::Malformed, text))
+        }
+    }
+}
+
+/// A query as a JSON object of strings; a key that is repeated becomes a list.
+fn as_json(query: &[(Cow<'_, str>, Cow<'_, str>)]) -> Bytes {
+    let mut object = serde_json::Map::new();
+    for (key, value) in query {
+        let value = Value::from(&**value);
+        match object.get_mut(&**key) {
+            None => drop(object.insert(key.to_string(), value)),
+            Some(Value::Array(values)) => values.push(value),
+            Some(first) => *first = Value::Array(vec![first.take(), value]),
+        }
+    }
+    serde_json::to_vec(&object)
+        .expect("a map of strings is JSON")
+        .into()
+}
+
+fn address(door: &Door, target: Target<'_>) -> Result<Arc<str>, Refusal> {
+    let (tenant, namespace, actor_type) = match target {
+        Target::Id(id) => {
+            let unknown = || refusal_of(SendError::UnknownActor(id.chars().take(255).collect()));
+            return door.actors.address(id).ok_or_else(unknown);
+        }
+        Target::Type {
+            tenant,
+            namespace,
+            actor_type,
+        } => (tenant, namespace, actor_type),
+    };
+    match door.actors.find(&tenant, namespace, actor_type) {
+        Match::One(actor) => Ok(actor.address().clone()),
         Match::None => {
+            if let Some(failure) = door.applications.failure(namespace, actor_type) {
+                return Err(Refusal::new(Kind::Unavailable, failure));
+            }
             let shown = |text: &str| text.chars().take(128).collect::<String>();
             let text = format!(
                 "no actor of type {:?} in namespace or application {:?}; GET /api/v1/applications lists those deployed",
@@ -130,7 +236,7 @@ async fn read(body: Incoming) -> Result<Bytes, Refusal> {
     }
 }
 
-fn render(actor: &ActorId, answer: &[u8]) -> Response<Body> {
+fn render(address: &str, answer: &[u8]) -> Response<Body> {
     let (payload, payload_encoding) = api::Payload::of(answer);
     let headers = std::collections::BTreeMap::new();
     reply::json(&api::Invoked {
@@ -138,11 +244,20 @@ fn render(actor: &ActorId, answer: &[u8]) -> Response<Body> {
         payload,
         payload_encoding,
         headers,
-        actor_id: actor.address(),
+        actor_id: address,
     })
 }
 
 fn refused(error: SendError) -> Response<Body> {
+    let refusal = refusal_of(error);
+    let response = reply::refuse(&refusal);
+    match refusal.kind {
+        Kind::Exhausted | Kind::Unavailable => reply::retry_after(response, 1),
+        _ => response,
+    }
+}
+
+fn refusal_of(error: SendError) -> Refusal {
     let kind = match &error {
         SendError::UnknownActor(_) => Kind::NotFound,
         SendError::MailboxFull(_) => Kind::Exhausted,
@@ -151,11 +266,7 @@ fn refused(error: SendError) -> Response<Body> {
         SendError::Failed(Failure::Unhandled(_)) => Kind::Unprocessable,
         SendError::Failed(_) => Kind::GuestFailed,
     };
-    let response = reply::refuse(&Refusal::new(kind, error.to_string()));
-    match kind {
-        Kind::Exhausted | Kind::Unavailable => reply::retry_after(response, 1),
-        _ => response,
-    }
+    Refusal::new(kind, error.to_string())
 }
 
 fn too_large() -> Refusal {
@@ -164,4 +275,20 @@ fn too_large() -> Refusal {
         limits::MESSAGE_BYTES_MAX
     );
     Refusal::new(Kind::TooLarge, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_becomes_an_object_and_a_repeated_key_a_list() {
+        let check = |query: &str, expected: &str| {
+            let parsed: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+            assert_eq!(as_json(&parsed), expected, "{query}");
+        };
+        check("", "{}");
+        check("a=1&b=two%20words", r#"{"a":"1","b":"two words"}"#);
+        check("a=1&a=2&a=3&b", r#"{"a":["1","2","3"],"b":""}"#);
+    }
 }

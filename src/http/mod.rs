@@ -26,11 +26,14 @@ use tokio::time::Instant;
 
 use crate::actor::Actors;
 use crate::application::Applications;
+use crate::audit::Audit;
 use crate::limits;
+use crate::refusal::{Kind, Refusal};
 use crate::shutdown::Shutdown;
 
 use health::Phase;
 
+pub use guard::Guard;
 pub use server::{BindError, Doors, Listeners};
 
 /// What the handlers know: the two handles they call inward on, and the node's standing.
@@ -44,12 +47,17 @@ pub struct Door {
     /// Whether all that must come before the first request is done.
     serving: Arc<AtomicBool>,
     uploads: Arc<Semaphore>,
-    guard: Arc<guard::Guard>,
+    guard: Arc<Guard>,
+    audit: Audit,
 }
 
 impl Door {
-    pub fn new(applications: Applications, actors: Actors, shutdown: Shutdown) -> Self {
-        let guard = Arc::new(guard::Guard::new(actors.node()));
+    pub fn new(
+        applications: Applications,
+        actors: Actors,
+        shutdown: Shutdown,
+        guard: Guard,
+    ) -> Self {
         let (started_at, started) = (actors.clock().wall(), actors.clock().now());
         Self {
             applications,
@@ -59,7 +67,8 @@ impl Door {
             started,
             serving: Arc::default(),
             uploads: Arc::new(Semaphore::new(limits::UPLOADS_MAX)),
-            guard,
+            guard: Arc::new(guard),
+            audit: Audit::new(),
         }
     }
 
@@ -78,5 +87,17 @@ impl Door {
             (false, true) => Phase::Serving,
             (false, false) => Phase::Starting,
         }
+    }
+
+    /// Runs `work` to its end, whether or not the client stays; should it panic, the caller is told so.
+    async fn to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.shutdown.finish(work).await.unwrap_or_else(|_| {
+            let text =
+                "this request broke something in the node, which goes on; its log has the details";
+            Err(Refusal::new(Kind::Internal, text))
+        })
     }
 }

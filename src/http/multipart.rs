@@ -131,10 +131,9 @@ fn broken(error: multer::Error) -> Refusal {
         multer::Error::StreamReadFailed(cause) => cause.to_string(),
         other => other.to_string(),
     };
-    Refusal::new(
-        Kind::Malformed,
-        format!("Failed to parse multipart/form-data: {text}"),
-    )
+    let text =
+        format!("Failed to parse multipart/form-data: {text}; send the whole form with curl -F");
+    Refusal::new(Kind::Malformed, text)
 }
 
 /// Bytes that multer took since it last made something of them.

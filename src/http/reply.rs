@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::api;
 use crate::limits;
-use crate::refusal::Refusal;
+use crate::refusal::{Kind, Refusal};
 
 pub type Body = Full<Bytes>;
 
@@ -52,7 +52,14 @@ pub fn refuse(refusal: &Refusal) -> Response<Body> {
         error: &refusal.message,
         code: refusal.kind.code(),
     };
-    json_with(status, &error)
+    let mut response = json_with(status, &error);
+    if refusal.kind == Kind::Unauthenticated {
+        let scheme = HeaderValue::from_static("Bearer");
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, scheme);
+    }
+    response
 }
 
 /// A refusal of a request whose body was not read: some of it is read and dropped, so that a client that is still

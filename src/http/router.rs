@@ -3,12 +3,16 @@
 use std::net::SocketAddr;
 
 use hyper::body::Incoming;
-use hyper::{Method, Request, Response, header};
+use hyper::{Method, Request, Response, Uri, header};
 use percent_encoding::percent_decode_str;
 
+use super::guard::TurnedAway;
+use super::invoke::Target;
 use super::reply::{self, Body};
 use super::{Door, applications, dashboard, deploy, figures, health, invoke, metrics};
+use crate::auth::{Caller, Scope};
 use crate::refusal::{Kind, Refusal};
+use crate::{audit, id};
 
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +27,8 @@ enum Endpoint {
     Application,
     Undeploy,
     Invoke,
+    InvokeInTenant,
+    InvokeById,
     Summary,
     Nodes,
     DashboardApplications,
@@ -36,7 +42,7 @@ enum Endpoint {
 
 /// Method, path, endpoint. `{…}` takes one segment; literal paths stand before those with a place to fill.
 #[rustfmt::skip]
-const ROUTES: [(Method, &str, Endpoint); 21] = [
+const ROUTES: [(Method, &str, Endpoint); 29] = [
     (Method::GET,    "/health",                                   Endpoint::Health),
     (Method::GET,    "/health/live",                              Endpoint::Live),
     (Method::GET,    "/health/ready",                             Endpoint::Ready),
@@ -46,7 +52,15 @@ const ROUTES: [(Method, &str, Endpoint); 21] = [
     (Method::GET,    "/api/v1/applications",                      Endpoint::ListApplications),
     (Method::GET,    "/api/v1/applications/{name}",               Endpoint::Application),
     (Method::DELETE, "/api/v1/applications/{name}",               Endpoint::Undeploy),
+    (Method::POST,   "/api/v1/actors/by-id/{actor_id}",           Endpoint::InvokeById),
+    (Method::GET,    "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
     (Method::POST,   "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
+    (Method::PUT,    "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
+    (Method::DELETE, "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
+    (Method::GET,    "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
+    (Method::POST,   "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
+    (Method::PUT,    "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
+    (Method::DELETE, "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
     (Method::GET,    "/api/v1/dashboard/summary",                 Endpoint::Summary),
     (Method::GET,    "/api/v1/dashboard/nodes",                   Endpoint::Nodes),
     (Method::GET,    "/api/v1/dashboard/applications",            Endpoint::DashboardApplications),
@@ -75,55 +89,84 @@ pub async fn gateway(door: Door, peer: SocketAddr, request: Request<Incoming>) -
 
 /// Answers one request on the gRPC port, where only health is spoken until the gRPC services arrive.
 pub async fn grpc_port(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
-    let admitted = door.guard.admit(peer, &request, Access::Open);
+    let admitted = admit(&door, peer, &request, Access::Open);
     let (parts, body) = request.into_parts();
     let routed = route(&parts.method, parts.uri.path());
     let health = routed.ok().and_then(|(endpoint, _)| endpoint.health(&door));
     match (admitted, health) {
         (Err(refusal), _) => reply::refuse_early(refusal, &parts.headers, body),
-        (Ok(()), Some(health)) if parts.method == Method::HEAD => reply::without_body(health),
-        (Ok(()), Some(health)) => health,
-        (Ok(()), None) => {
+        (Ok(_), Some(health)) if parts.method == Method::HEAD => reply::without_body(health),
+        (Ok(_), Some(health)) => health,
+        (Ok(_), None) => {
             let text = "this is the gRPC port, which serves GET /health only so far; HTTP is on the next port";
             reply::refuse_early(Refusal::new(Kind::NotFound, text), &parts.headers, body)
         }
     }
 }
 
-/// Whether a caller from elsewhere needs a token.
+/// What a caller of whom nothing is known must bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     Open,
-    Guarded,
+    /// A token of this scope.
+    Needs(Scope),
 }
 
 async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
     let routed = route(request.method(), request.uri().path());
     let access = routed
         .as_ref()
-        .map_or(Access::Guarded, |(endpoint, _)| endpoint.access());
+        .map_or(Access::Needs(Scope::Read), |(endpoint, _)| {
+            endpoint.access()
+        });
     // Who is asking comes before what: a stranger learns nothing of the paths.
-    let admitted = door.guard.admit(peer, &request, access);
+    let admitted = admit(&door, peer, &request, access);
     let (parts, body) = request.into_parts();
-    let (endpoint, segments) = match admitted.map_err(Rejection::Refused).and(routed) {
-        Ok(routed) => routed,
+    let admitted = admitted.map_err(Rejection::Refused);
+    let (caller, (endpoint, segments)) = match admitted.and_then(|it| Ok((it, routed?))) {
+        Ok(admitted) => admitted,
         Err(rejection) => return rejection.answer(&parts.headers, body),
     };
     if let Some(health) = endpoint.health(&door) {
         return health;
     }
+    let entry = || {
+        door.audit
+            .change(&caller, peer, &call(&parts.method, &parts.uri))
+    };
     if let Some(refusal) = door.phase().refusal() {
+        let call = call(&parts.method, &parts.uri);
+        door.audit.turned_away(&caller, peer, &call, &refusal);
         return reply::retry_after(reply::refuse_early(refusal, &parts.headers, body), 10);
     }
     let query = parts.uri.query();
     match (endpoint, segments.as_slice()) {
-        (Endpoint::Deploy, _) => deploy::deploy(&door, &parts.headers, body).await,
+        (Endpoint::Deploy, _) => deploy::deploy(&door, entry(), &parts, body).await,
         (Endpoint::ListApplications, _) => applications::list(&door),
         (Endpoint::Application, [name]) => applications::one(&door, name),
-        (Endpoint::Undeploy, [name]) => applications::undeploy(&door, name).await,
+        (Endpoint::Undeploy, [name]) => applications::undeploy(&door, entry(), name).await,
         (Endpoint::Invoke, [namespace, actor_type]) => {
-            invoke::invoke(&door, namespace, actor_type, &parts.headers, body).await
+            let target = Target::Type {
+                tenant: id::Scope::default(),
+                namespace,
+                actor_type,
+            };
+            invoke::invoke(&door, target, &parts, body).await
         }
+        (Endpoint::InvokeInTenant, [tenant, namespace, actor_type]) => {
+            match id::Scope::parse("tenant", tenant) {
+                Ok(tenant) => {
+                    let target = Target::Type {
+                        tenant,
+                        namespace,
+                        actor_type,
+                    };
+                    invoke::invoke(&door, target, &parts, body).await
+                }
+                Err(error) => reply::refuse_early(error.into(), &parts.headers, body),
+            }
+        }
+        (Endpoint::InvokeById, [id]) => invoke::invoke(&door, Target::Id(id), &parts, body).await,
         (Endpoint::Metrics, _) => metrics::scrape(&door, &parts.headers).await,
         (Endpoint::Summary, _) => figures::summary(&door),
         (Endpoint::Nodes, _) => figures::nodes(&door, query),
@@ -134,7 +177,14 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         (Endpoint::Script, _) => dashboard::script(),
         (Endpoint::Style, _) => dashboard::style(),
         (Endpoint::Icon, _) => dashboard::icon(),
-        (Endpoint::Application | Endpoint::Undeploy | Endpoint::Invoke, _) => {
+        (
+            Endpoint::Application
+            | Endpoint::Undeploy
+            | Endpoint::Invoke
+            | Endpoint::InvokeInTenant
+            | Endpoint::InvokeById,
+            _,
+        ) => {
             unreachable!("a route fills each of its places")
         }
         (Endpoint::Health | Endpoint::Live | Endpoint::Ready | Endpoint::Startup, _) => {
@@ -143,12 +193,44 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
     }
 }
 
+/// Asks the guard, and leaves an audit line where it says no.
+fn admit<B>(
+    door: &Door,
+    peer: SocketAddr,
+    request: &Request<B>,
+    access: Access,
+) -> Result<Caller, Refusal> {
+    let admitted = door.guard.admit(peer, request, access);
+    admitted.map_err(|TurnedAway { caller, refusal }| {
+        let call = call(request.method(), request.uri());
+        door.audit.turned_away(&caller, peer, &call, &refusal);
+        refusal
+    })
+}
+
+fn call<'a>(method: &'a Method, uri: &'a Uri) -> audit::Call<'a> {
+    audit::Call {
+        method: method.as_str(),
+        path: uri.path(),
+    }
+}
+
 impl Endpoint {
+    /// Whether GET changes nothing, so that HEAD may stand for it: an actor that is asked may do anything.
+    fn only_looks(self) -> bool {
+        !matches!(self, Self::Invoke | Self::InvokeInTenant | Self::InvokeById)
+    }
+
+    #[rustfmt::skip]
     fn access(self) -> Access {
         match self {
             Self::Health | Self::Live | Self::Ready | Self::Startup => Access::Open,
             Self::Page | Self::Script | Self::Style | Self::Icon => Access::Open,
-            _ => Access::Guarded,
+            Self::ListApplications | Self::Application => Access::Needs(Scope::Read),
+            Self::Metrics | Self::Summary | Self::Nodes => Access::Needs(Scope::Read),
+            Self::DashboardApplications | Self::Actors | Self::SystemInfo => Access::Needs(Scope::Read),
+            Self::Invoke | Self::InvokeInTenant | Self::InvokeById => Access::Needs(Scope::Invoke),
+            Self::Deploy | Self::Undeploy => Access::Needs(Scope::Deploy),
         }
     }
 
@@ -189,21 +271,17 @@ impl Rejection {
 
 /// The endpoint of a request and what fills its places, decoded.
 fn route(method: &Method, path: &str) -> Result<(Endpoint, Vec<String>), Rejection> {
-    let wanted = if method == Method::HEAD {
-        &Method::GET
-    } else {
-        method
-    };
     let mut allowed = Vec::new();
-    for (method, pattern, endpoint) in &ROUTES {
+    for (served, pattern, endpoint) in &ROUTES {
         let Some(filled) = fill(pattern, path) else {
             continue;
         };
-        if method == wanted {
+        let head_too = *served == Method::GET && endpoint.only_looks();
+        if served == method || (head_too && method == Method::HEAD) {
             return Ok((*endpoint, decode(&filled)?));
         }
-        allowed.push(method.as_str());
-        if *method == Method::GET {
+        allowed.push(served.as_str());
+        if head_too {
             allowed.push("HEAD");
         }
     }
@@ -221,6 +299,8 @@ fn fill<'a>(pattern: &str, path: &'a str) -> Option<Vec<&'a str>> {
     loop {
         match (wanted.next(), given.next()) {
             (None, None) => return Some(filled),
+            // There, actors are named by their id: it is no namespace.
+            (Some("{namespace}" | "{tenant}"), Some("by-id")) => return None,
             (Some(place), Some(segment)) if place.starts_with('{') && !segment.is_empty() => {
                 filled.push(segment)
             }
@@ -288,5 +368,7 @@ mod tests {
         check(Method::GET, "/api/v1/applications/a/b/c", None);
         check(Method::GET, "/api/v1/applications/%ff", None);
         check(Method::POST, "/health", None);
+        check(Method::GET, "/api/v1/actors/by-id/calc", None);
+        check(Method::HEAD, "/api/v1/actors/default/calc", None);
     }
 }

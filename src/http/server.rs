@@ -42,14 +42,16 @@ pub struct BindError {
 impl Listeners {
     /// Binds `address` and the port after it; port 0 looks for two that are free.
     pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
-        const PAIRS_TRIED_MAX: usize = 50;
+        if address.port() != 0 {
+            return Self::bind_pair(address).await;
+        }
+        const PAIRS_TRIED_MAX: usize = 100;
         for _ in 1..PAIRS_TRIED_MAX {
-            match Self::bind_pair(address).await {
-                Err(_) if address.port() == 0 => {}
-                bound => return bound,
+            if let Ok(bound) = Self::bind_pair(any_port(address)).await {
+                return Ok(bound);
             }
         }
-        Self::bind_pair(address).await
+        Self::bind_pair(any_port(address)).await
     }
 
     async fn bind_pair(address: SocketAddr) -> Result<Self, BindError> {
@@ -125,6 +127,17 @@ impl Drop for Doors {
     fn drop(&mut self) {
         self.accepting.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// Some port below those that the kernel lends to outgoing connections, which come in crowds and take every second.
+fn any_port(mut address: SocketAddr) -> SocketAddr {
+    const FROM: u16 = 10_000;
+    const BELOW: u16 = 32_768;
+    let mut random = [0; 2];
+    // Without random bytes there is still the first port.
+    let _ = getrandom::fill(&mut random);
+    address.set_port(FROM + u16::from_ne_bytes(random) % (BELOW - FROM));
+    address
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {

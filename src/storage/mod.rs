@@ -1,7 +1,9 @@
-//! What survives: one private directory, locked by one node, with uploads under way, modules by digest, and compiled code.
+//! What survives: one private directory, locked by one node, with uploads under way, modules by digest, compiled code,
+//! and tokens.
 
 mod artifacts;
 mod files;
+mod tokens;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -16,6 +18,7 @@ use crate::refusal::{Kind, Refusal};
 
 pub use artifacts::{Artifact, Artifacts, Upload};
 pub use files::Files;
+pub use tokens::{Tokens, TokensError};
 
 /// The layout of the data directory that this binary reads and writes.
 const FORMAT: u32 = 1;
@@ -25,6 +28,7 @@ const FORMAT: u32 = 1;
 pub struct Storage {
     pub artifacts: Artifacts,
     pub files: Files,
+    pub tokens: Tokens,
     /// Where compiled code lies; everything in it may be deleted at any time.
     pub compiled: PathBuf,
     /// Keys the seal on compiled code. It never leaves the directory.
@@ -44,7 +48,10 @@ impl Storage {
             path.join("artifacts"),
             path.join("compiled"),
         );
-        let _ = fs::remove_dir_all(&uploads);
+        // Deployments are not recorded yet, so a module from an earlier life belongs to nobody either.
+        for dir in [&uploads, &modules] {
+            let _ = fs::remove_dir_all(dir);
+        }
         for dir in [&uploads, &modules, &compiled] {
             private_dir(dir).map_err(context("create a folder in"))?;
         }
@@ -52,6 +59,7 @@ impl Storage {
         Ok(Self {
             artifacts: Artifacts::new(uploads, modules, files.clone()),
             files,
+            tokens: Tokens::in_dir(path),
             compiled,
             seal_key: Arc::new(seal_key(path).map_err(context("read the seal key of"))?),
             _lock: Arc::new(lock),

@@ -82,35 +82,40 @@ impl Cache {
         self.files.discard(self.dir.join(name));
     }
 
-    /// Maps the code of this name, if it is there, whole and ours.
-    pub async fn load(&self, engine: &Engine, kind: Kind, name: &str) -> Option<Code> {
-        let (key, dir, engine, owned_name) = (
-            self.seal_key.clone(),
-            self.dir.clone(),
-            engine.clone(),
-            name.to_owned(),
-        );
-        let job = move || {
-            let path = dir.join(&owned_name);
-            let written = fs::read(seal_path(&dir, &owned_name))?;
-            if seal(&key, &owned_name, &path)?
-                .verify_slice(&written)
-                .is_err()
-            {
-                return Err(io::Error::other("its seal is broken"));
-            }
-            map(&engine, kind, &path).map_err(|error| io::Error::other(format!("{error:#}")))
+    /// Maps the code of this name, if it is there, whole and ours. The error is for the module's author: the
+    /// engine has no room for what the module declares.
+    pub async fn load(
+        &self,
+        engine: &Engine,
+        kind: Kind,
+        name: &str,
+    ) -> Result<Option<Code>, String> {
+        let (key, path, name_owned) = (self.seal_key.clone(), self.dir.join(name), name.to_owned());
+        let (engine, seal_path) = (engine.clone(), seal_path(&self.dir, name));
+        let job = move || match check(&key, &name_owned, &path, &seal_path) {
+            Ok(()) => Ok(map(&engine, kind, &path)),
+            Err(error) => Err(error),
         };
         match self.files.run(job).await {
-            Ok(code) => Some(code),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Ok(Ok(code)) => Ok(Some(code)),
+            Ok(Err(error)) => {
+                self.discard(name);
+                Err(format!("{error:#}"))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => {
                 log::warn!("compiled code {name} is made anew: {error}");
                 self.discard(name);
-                None
+                Ok(None)
             }
         }
     }
+}
+
+fn check(key: &[u8; 32], name: &str, code: &Path, seal_path: &Path) -> io::Result<()> {
+    let written = fs::read(seal_path)?;
+    let sealed = seal(key, name, code)?.verify_slice(&written);
+    sealed.map_err(|_| io::Error::other("its seal is broken"))
 }
 
 fn seal_path(dir: &Path, name: &str) -> PathBuf {

@@ -54,7 +54,7 @@ pub async fn compile(
     let needed =
         limits::COMPILE_MEMORY_BYTES_MIN.max(limits::COMPILE_MEMORY_PER_MODULE_BYTE * wasm_bytes);
     // All the world where the kernel does not say.
-    let available = machine::memory_available().unwrap_or(u64::MAX);
+    let available = machine::memory_available_bytes().unwrap_or(u64::MAX);
     if available < needed {
         return Err(CompileError::NoMemory { needed, available });
     }

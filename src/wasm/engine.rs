@@ -8,7 +8,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::config::Profile;
 use crate::limits::{self, KIB, MIB};
+use crate::machine;
 
 /// How large the slots are in which a module's memories lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -23,9 +25,24 @@ pub enum Class {
 /// A module whose memories start above this is placed among the large.
 const SMALL_START_BYTES_MAX: u64 = 8 * MIB as u64;
 
-/// Slots to try, from the top; below the last one memory is taken on demand.
-const SMALL_RUNGS: [u32; 3] = [1_000, 250, 60];
-const LARGE_RUNGS: [u32; 3] = [64, 16, 4];
+/// Memory maps that a slot may need: two for each of its two stacks, three for a live instance.
+const MAPS_PER_SLOT: usize = 7;
+
+/// How many slots a pool should have, from the top; below the last one memory is taken on demand.
+fn rungs(class: Class, profile: Profile) -> impl Iterator<Item = u32> {
+    let most: u32 = match (class, profile) {
+        (Class::Small, Profile::Standard) => 1_000,
+        (Class::Small, Profile::Small) => 250,
+        (Class::Small, Profile::Tiny) => 60,
+        (Class::Large, Profile::Standard) => 64,
+        (Class::Large, Profile::Small) => 16,
+        (Class::Large, Profile::Tiny) => 4,
+    };
+    let maps_max = machine::memory_maps_max();
+    (0..3)
+        .map(move |rung| most >> (2 * rung))
+        .filter(move |&slots| slots > 0 && slots as usize * MAPS_PER_SLOT < maps_max)
+}
 
 impl Class {
     pub const ALL: [Self; 2] = [Self::Small, Self::Large];
@@ -82,12 +99,8 @@ impl Class {
     }
 
     /// An engine on the highest rung that this machine bears, and that rung.
-    pub fn engine(self) -> wasmtime::Result<(Engine, Rung)> {
-        let rungs = match self {
-            Self::Small => SMALL_RUNGS,
-            Self::Large => LARGE_RUNGS,
-        };
-        for slots in rungs {
+    pub fn engine(self, profile: Profile) -> wasmtime::Result<(Engine, Rung)> {
+        for slots in rungs(self, profile) {
             let mut config = self.tunables();
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(self.pool(slots)));
             match Engine::new(&config) {
@@ -172,7 +185,7 @@ mod tests {
     #[test]
     fn a_rung_of_the_ladder_never_needs_a_module_compiled_anew() {
         for class in Class::ALL {
-            let (pooled, _) = class.engine().unwrap();
+            let (pooled, _) = class.engine(Profile::Standard).unwrap();
             let on_demand = Engine::new(&class.tunables()).unwrap();
             assert_eq!(
                 class.compatibility(&pooled),

@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 use wasmtime::Engine;
 
 use crate::actor::Actors;
+use crate::config::Profile;
 use crate::id::Digest;
 use crate::limits;
 use crate::metrics::Compile;
@@ -110,11 +111,11 @@ struct Inner {
 }
 
 impl Wasm {
-    pub fn new(storage: &Storage, actors: Actors) -> Result<Self, EngineError> {
+    pub fn new(storage: &Storage, actors: Actors, profile: Profile) -> Result<Self, EngineError> {
         let (mut engines, mut rungs) = (HashMap::new(), HashMap::new());
         for class in Class::ALL {
             let (engine, rung) = class
-                .engine()
+                .engine(profile)
                 .map_err(|error| EngineError(format!("{error:#}")))?;
             log::info!("guests lie in {rung}");
             engines.insert(class, engine);
@@ -209,7 +210,8 @@ impl Wasm {
             if let Some(program) = self.in_use(&name) {
                 return Ok(Some(program));
             }
-            if let Some(code) = self.0.cache.load(engine, kind, &name).await {
+            let code = self.0.cache.load(engine, kind, &name).await;
+            if let Some(code) = code.map_err(ProgramError::Refused)? {
                 let program = Arc::new(self.link(engine, code).map_err(ProgramError::Refused)?);
                 self.0
                     .programs

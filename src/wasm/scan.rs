@@ -1,6 +1,6 @@
 //! A look into a module before anybody compiles it: is it well-formed, is it reasonable, how much memory does it start with.
 
-use wasmparser::{MemoryType, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{BinaryReaderError, MemoryType, Parser, Payload, Validator, WasmFeatures};
 
 use super::Kind;
 use crate::limits;
@@ -22,7 +22,7 @@ pub fn scan(wasm: &[u8]) -> Result<Scan, String> {
     let mut functions: u32 = 0;
     let mut validator = Validator::new_with_features(features());
     for payload in Parser::new(0).parse_all(wasm) {
-        let payload = payload.map_err(|error| format!("not a valid module: {error}"))?;
+        let payload = payload.map_err(|error| invalid(&error))?;
         match &payload {
             Payload::FunctionSection(section) => {
                 functions = functions.saturating_add(section.count());
@@ -41,14 +41,14 @@ pub fn scan(wasm: &[u8]) -> Result<Scan, String> {
             }
             Payload::MemorySection(section) => {
                 for memory in section.clone() {
-                    let memory = memory.map_err(|error| format!("not a valid module: {error}"))?;
+                    let memory = memory.map_err(|error| invalid(&error))?;
                     found.memory_bytes_min =
                         found.memory_bytes_min.saturating_add(start_bytes(&memory));
                 }
             }
             Payload::TableSection(section) => {
                 for table in section.clone() {
-                    let table = table.map_err(|error| format!("not a valid module: {error}"))?;
+                    let table = table.map_err(|error| invalid(&error))?;
                     if table.ty.initial > limits::GUEST_TABLE_ELEMENTS_MAX as u64 {
                         let (elements, max) = (table.ty.initial, limits::GUEST_TABLE_ELEMENTS_MAX);
                         return Err(format!(
@@ -61,9 +61,15 @@ pub fn scan(wasm: &[u8]) -> Result<Scan, String> {
         }
         validator
             .payload(&payload)
-            .map_err(|error| format!("not a valid module: {error}"))?;
+            .map_err(|error| invalid(&error))?;
     }
     Ok(found)
+}
+
+fn invalid(error: &BinaryReaderError) -> String {
+    format!(
+        "not a valid module: {error}; build it again, or send it again if it was damaged on the way"
+    )
 }
 
 /// Bytes 4 to 8 tell a core module from a component.

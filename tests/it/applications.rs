@@ -227,8 +227,11 @@ fn a_guest_that_keeps_breaking_fails_its_application() {
             .unwrap()
             .contains("unreachable")
     );
-    node.ask("rascal", b"e")
-        .is_refused(404, "NOT_FOUND", &["rascal"]);
+    node.ask("rascal", b"e").is_refused(
+        503,
+        "UNAVAILABLE",
+        &["application rascal has failed", "unreachable"],
+    );
     node.deploy("rascal", &guest(Kind::Core, RASCAL))
         .is_refused(409, "ALREADY_EXISTS", &["failed", "unreachable"]);
     assert_eq!(node.undeploy("rascal").status, 200);
@@ -249,4 +252,105 @@ fn two_applications_of_one_module_share_it_and_part_ways() {
     );
     node.deploy("one", &counter).is_deployed();
     assert_eq!(node.ask("one", b"").body_payload(), "1");
+}
+
+#[test]
+fn a_digest_sent_along_must_match() {
+    let node = node();
+    let echo = guest(Kind::Core, ECHO);
+    let wrong = node
+        .form("echo", &echo)
+        .field("sha256", &"0".repeat(64))
+        .send();
+    wrong.is_refused(
+        422,
+        "INVALID_ARGUMENT",
+        &["sha256 does not match", "send it again"],
+    );
+    leaves_nothing(&node);
+    node.deploy("echo", &echo).is_deployed();
+    let digest = node.get("/api/v1/applications/echo").json()["module_hash"]
+        .as_str()
+        .unwrap()
+        .to_uppercase();
+    node.form("echo", &echo)
+        .field("sha256", &digest)
+        .send()
+        .is_deployed();
+}
+
+#[test]
+fn a_dry_run_refuses_what_a_deploy_would_and_starts_nothing() {
+    let node = node();
+    let rehearse = |wasm: &[u8]| {
+        let (content_type, body) = node.form("echo", wasm).encode();
+        let headers = [("content-type", content_type.as_str())];
+        node.request(
+            "POST",
+            "/api/v1/applications/deploy?dry_run=true",
+            &headers,
+            &body,
+        )
+    };
+    rehearse(b"no module").is_refused(422, "INVALID_ARGUMENT", &["not WebAssembly"]);
+    let rehearsed = rehearse(&guest(Kind::Core, ECHO));
+    assert_eq!(
+        (rehearsed.status, &rehearsed.json()["status"]),
+        (200, &"APPLICATION_STATUS_UNSPECIFIED".into())
+    );
+    assert_eq!(node.total_applications(), 0);
+    node.request("POST", "/api/v1/applications/deploy?dry=1", &[], b"")
+        .is_refused(400, "INVALID_ARGUMENT", &["dry_run"]);
+    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
+    assert_eq!(
+        node.log_count("compiled in"),
+        1,
+        "what was compiled for the rehearsal serves the deploy"
+    );
+    let mut other = guest(Kind::Core, ECHO);
+    other.extend([0, 1, 0]);
+    rehearse(&other).is_refused(409, "ALREADY_EXISTS", &["undeploy"]);
+}
+
+#[test]
+fn a_module_that_does_not_fit_the_pool_is_refused_with_the_cause() {
+    let node = node();
+    let memories = "(memory 1)".repeat(5);
+    let wasm = wat::parse_str(format!(
+        r#"(module (memory (export "memory") 1) {memories}
+           (func (export "handle_request") (param i32 i32 i32 i32 i32 i32)))"#
+    ));
+    node.deploy("many", &wasm.unwrap())
+        .is_refused(422, "INVALID_ARGUMENT", &["memories"]);
+    leaves_nothing(&node);
+}
+
+#[test]
+fn a_node_that_starts_anew_keeps_no_module_that_nobody_owns() {
+    let node = node();
+    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
+    let node = Node::start(node.kill(), &[]);
+    assert_eq!(node.total_applications(), 0);
+    let modules = node
+        .files()
+        .into_iter()
+        .filter(|file| file.extension().is_some_and(|it| it == "wasm"));
+    assert_eq!(modules.count(), 0);
+}
+
+#[test]
+fn no_name_in_a_module_can_forge_a_log_line() {
+    let node = node();
+    let wasm = wat::parse_str(
+        r#"(module (memory (export "memory") 1)
+           (func $"act\n2030-01-01T00:00:00.000Z INFO  node: forged" (export "handle_request")
+               (param i32 i32 i32 i32 i32 i32) (unreachable)))"#,
+    );
+    node.deploy("forger", &wasm.unwrap()).is_deployed();
+    node.ask("forger", b"")
+        .is_refused(502, "ABORTED", &["unreachable"]);
+    assert!(
+        !node.log_says("forged").starts_with("2030"),
+        "a line of the log is forged"
+    );
 }

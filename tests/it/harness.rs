@@ -48,10 +48,36 @@ pub struct Deploy<'a> {
 
 impl Node {
     pub fn start(dir: TempDir, more: &[&str]) -> Self {
-        let mut child = command(dir.path(), "127.0.0.1:0")
-            .args(more)
-            .spawn()
-            .unwrap();
+        Self::start_with(dir, more, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_with(dir: TempDir, more: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = command(dir.path(), "127.0.0.1:0");
+        command.args(more).envs(variables.iter().copied());
+        Self::spawn(command, dir)
+    }
+
+    /// Starts a node with no more address space than this many KiB.
+    pub fn start_within(address_space_kib: u64) -> Self {
+        let dir = TempDir::new().unwrap();
+        let plain = command(dir.path(), "127.0.0.1:0");
+        let mut limited = Command::new("sh");
+        let script = format!("ulimit -v {address_space_kib}; exec \"$@\"");
+        limited
+            .args(["-c", &script, "sh"])
+            .arg(plain.get_program())
+            .args(plain.get_args());
+        limited.args(["--profile", "standard"]);
+        limited
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        Self::spawn(limited, dir)
+    }
+
+    fn spawn(mut command: Command, dir: TempDir) -> Self {
+        let mut child = command.spawn().unwrap();
         let log = Log::follow(child.stderr.take().unwrap());
         let address = |line: String| line.rsplit([' ', '/']).next().unwrap().parse().unwrap();
         let grpc = address(log.wait_for("gRPC port on"));
@@ -136,10 +162,7 @@ impl Node {
     /// How many lines of the log so far have this text.
     pub fn log_count(&self, text: &str) -> usize {
         self.log
-            .lines
-            .0
-            .lock()
-            .unwrap()
+            .read()
             .iter()
             .filter(|line| line.contains(text))
             .count()
@@ -207,10 +230,7 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!(
-                "the node's log:\n{}",
-                self.log.lines.0.lock().unwrap().join("\n")
-            );
+            eprintln!("the node's log:\n{}", self.log.read().join("\n"));
         }
     }
 }
@@ -333,6 +353,8 @@ pub fn command(data_dir: &Path, address: &str) -> Command {
         .arg(data_dir);
     command
         .env_remove("PLEXSPACES_DATA_DIR")
+        .env_remove("PLEXSPACES_REQUIRE_TOKEN")
+        .env_remove("PLEXSPACES_INSECURE_ALLOW_REMOTE")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
@@ -369,30 +391,45 @@ pub fn send(url: &str, method: &str, headers: &[(&str, &str)], body: &[u8]) -> A
 
 /// A process's log, read as it comes.
 struct Log {
-    lines: Arc<(Mutex<Vec<String>>, Condvar)>,
+    lines: Arc<(Mutex<Lines>, Condvar)>,
+}
+
+#[derive(Default)]
+struct Lines {
+    read: Vec<String>,
+    /// Nothing more will come: the process has ended.
+    ended: bool,
 }
 
 impl Log {
     fn follow(from: impl Read + Send + 'static) -> Self {
-        let lines = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
+        let lines = Arc::new((Mutex::new(Lines::default()), Condvar::new()));
         let followed = lines.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(from).lines().map_while(Result::ok) {
-                followed.0.lock().unwrap().push(line);
+                followed.0.lock().unwrap().read.push(line);
                 followed.1.notify_all();
             }
+            followed.0.lock().unwrap().ended = true;
+            followed.1.notify_all();
         });
         Self { lines }
     }
 
     fn wait_for(&self, text: &str) -> String {
-        let has = |lines: &[String]| lines.iter().find(|line| line.contains(text)).cloned();
+        let has = |lines: &Lines| lines.read.iter().find(|line| line.contains(text)).cloned();
         let guard = self.lines.0.lock().unwrap();
+        let waits = |lines: &mut Lines| has(lines).is_none() && !lines.ended;
         let (guard, _) = self
             .lines
             .1
-            .wait_timeout_while(guard, PATIENCE, |lines| has(lines).is_none())
+            .wait_timeout_while(guard, PATIENCE, waits)
             .unwrap();
-        has(&guard).unwrap_or_else(|| panic!("the log never says {text:?}:\n{}", guard.join("\n")))
+        has(&guard)
+            .unwrap_or_else(|| panic!("the log never says {text:?}:\n{}", guard.read.join("\n")))
+    }
+
+    fn read(&self) -> Vec<String> {
+        self.lines.0.lock().unwrap().read.clone()
     }
 }

@@ -14,5 +14,7 @@ mod guest_limits;
 mod messaging;
 mod metrics;
 mod process;
+mod refusals;
 mod tidy;
+mod tokens;
 mod uploads;

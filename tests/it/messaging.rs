@@ -76,8 +76,8 @@ for_both_kinds! {
         node.deploy("teller", &guest(kind, TELLER)).is_deployed();
         // One spins, one waits, and the third finds no room.
         let soon = [("x-timeout-ms", "1")];
-        node.ask_with("rascal", &soon, b"s").is_refused(504, "DEADLINE_EXCEEDED", &["deadline"]);
-        assert_eq!(node.ask("teller", b"rascal").body_payload(), "0");
+        node.ask_with("rascal", &[("prefer", "respond-async")], b"s");
+        while node.ask("teller", b"rascal").body_payload() == "0" {}
         assert_eq!(node.ask("teller", b"rascal").body_payload(), "7", "resource-exhausted");
         let refused = node.ask_with("rascal", &soon, b"e");
         refused.is_refused(429, "RESOURCE_EXHAUSTED", &["rascal@test-node", "full"]);
@@ -124,4 +124,115 @@ fn an_actor_is_found_by_namespace_and_by_application() {
     at("default").is_refused(404, "NOT_FOUND", &["echo", "default"]);
     node.request("POST", "/api/v1/actors/shop/other", &[], b"1")
         .is_refused(404, "NOT_FOUND", &["other"]);
+}
+
+#[test]
+fn every_method_invokes_and_the_query_is_the_payload_of_those_without_a_body() {
+    let node = node();
+    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
+    let send = |method: &str, path: &str, body: &[u8]| {
+        node.request(method, &format!("/api/v1/actors/{path}"), &[], body)
+    };
+    let object = serde_json::json!({"a": ["1", "2"], "b": "x y"});
+    assert_eq!(
+        send("GET", "default/echo?a=1&a=2&b=x%20y", b"").payload(),
+        object
+    );
+    assert_eq!(
+        send("DELETE", "echo/echo?a=1&a=2&b=x+y", b"").payload(),
+        object
+    );
+    assert_eq!(
+        send("GET", "default/echo", b"").payload(),
+        serde_json::json!({})
+    );
+    assert_eq!(
+        send("PUT", "default/echo?ignored=1", b"[1]").payload(),
+        serde_json::json!([1])
+    );
+    assert_eq!(
+        send("POST", "default/default/echo", b"[2]").payload(),
+        serde_json::json!([2])
+    );
+    send("POST", "acme/default/echo", b"").is_refused(404, "NOT_FOUND", &["echo"]);
+    assert_eq!(
+        send("POST", "by-id/echo%40test-node", b"[3]").payload(),
+        serde_json::json!([3])
+    );
+    assert_eq!(
+        send("POST", "by-id/echo", b"[3]").json()["actor_id"],
+        "echo@test-node"
+    );
+    send("GET", "by-id/echo", b"").is_refused(405, "UNIMPLEMENTED", &["use POST"]);
+    send("POST", "by-id/nobody%40test-node", b"").is_refused(
+        404,
+        "NOT_FOUND",
+        &["nobody@test-node"],
+    );
+    send("PATCH", "default/echo", b"").is_refused(
+        405,
+        "UNIMPLEMENTED",
+        &["GET, POST, PUT, DELETE"],
+    );
+}
+
+#[test]
+fn type_and_deadline_may_stand_in_the_query() {
+    let node = node();
+    node.deploy("witness", &guest(Kind::Core, WITNESS))
+        .is_deployed();
+    let post = |query: &str| {
+        node.request(
+            "POST",
+            &format!("/api/v1/actors/default/witness{query}"),
+            &[],
+            b"",
+        )
+    };
+    assert_eq!(post("?type=note").body_payload(), "http@test-node note");
+    assert_eq!(post("?timeout_ms=600000").status, 200);
+    post("?timeout_ms=0").is_refused(400, "INVALID_ARGUMENT", &["timeout_ms"]);
+    let typed = node.request(
+        "GET",
+        "/api/v1/actors/default/witness?type=note",
+        &[("x-message-type", "look")],
+        b"",
+    );
+    assert_eq!(
+        typed.body_payload(),
+        "http@test-node look",
+        "without a body, the query is all payload"
+    );
+}
+
+#[test]
+fn a_reply_may_be_raw_and_a_tell_does_not_wait() {
+    let node = node();
+    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
+    let raw = node.ask_with(
+        "echo",
+        &[("accept", "application/octet-stream")],
+        b"as it is",
+    );
+    assert_eq!(
+        (raw.body.as_str(), raw.header("content-type")),
+        ("as it is", Some("application/octet-stream"))
+    );
+    node.deploy("early", &guest(Kind::Core, EARLY))
+        .is_deployed();
+    let told = node.ask_with(
+        "early",
+        &[("prefer", "respond-async")],
+        b"a note from outside",
+    );
+    assert_eq!(
+        (told.status, told.json()["success"].as_bool()),
+        (202, Some(true))
+    );
+    assert!(
+        told.json()["message_id"]
+            .as_str()
+            .is_some_and(|id| !id.is_empty())
+    );
+    node.log_says("early@test-node: a note from outside");
 }

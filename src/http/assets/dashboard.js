@@ -15,9 +15,22 @@ let againAtOnce = false;
 
 class Refused extends Error {}
 
+// Kept for as long as this tab is open, and sent to nobody but this node.
+const TOKEN = "plexspaces-token";
+
+class Unauthenticated extends Error {
+  constructor(token, message) {
+    super(message);
+    this.token = token;
+  }
+}
+
 async function ask(path) {
-  const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(AT_MOST_MS) });
+  const token = sessionStorage.getItem(TOKEN);
+  const headers = token ? { Authorization: "Bearer " + token } : {};
+  const answer = await fetch(path, { cache: "no-store", headers, signal: AbortSignal.timeout(AT_MOST_MS) });
   const body = await answer.json();
+  if (answer.status === 401) throw new Unauthenticated(token, body.error);
   // Health says what is wrong with a status of its own, in the same shape.
   if (!answer.ok && body.success === false) throw new Refused(body.error);
   return body;
@@ -186,6 +199,42 @@ function showNode(summary, system) {
   place("facts").replaceChildren(...facts.map(fact));
 }
 
+// ── the token ───────────────────────────────────────────────────────────────
+
+// Without a token that the node takes, there is a form to give one, and none of the figures.
+function showSignIn(needed, complaint) {
+  place("sign-in").hidden = !needed;
+  place("overview").hidden = needed;
+  place("sign-out").hidden = needed || !sessionStorage.getItem(TOKEN);
+  write("complaint", complaint);
+}
+
+function askForToken(refused) {
+  // A token that was given meanwhile is not the one that was refused.
+  if (refused.token === sessionStorage.getItem(TOKEN)) sessionStorage.removeItem(TOKEN);
+  // The page asks again by itself; what was said about the last token stays until the next one.
+  showSignIn(true, refused.token ? refused.message : place("complaint").textContent);
+  showNotice("", [], "");
+  place("health").className = "badge warn";
+  write("health", "token needed");
+  write("freshness", "Waiting for a token");
+}
+
+function signIn(event) {
+  event.preventDefault();
+  // Whatever else was copied with it: a token has printable characters only, and so must a header.
+  const token = place("token").value.replace(/[^!-~]/g, "");
+  place("token").value = "";
+  if (!token) return;
+  sessionStorage.setItem(TOKEN, token);
+  refreshNow();
+}
+
+function signOut() {
+  sessionStorage.removeItem(TOKEN);
+  refreshNow();
+}
+
 // ── asking ──────────────────────────────────────────────────────────────────
 
 async function refresh() {
@@ -200,6 +249,7 @@ async function refresh() {
   showApplications(applications);
   showActors(actors);
   showNode(summary, system);
+  showSignIn(false, "");
   write("freshness", `As of ${new Date().toLocaleTimeString()}`);
 }
 
@@ -209,6 +259,12 @@ async function refreshAndGoOn() {
     await refresh();
     wait = EVERY_MS;
   } catch (error) {
+    if (error instanceof Unauthenticated) {
+      // Only a token changes that answer, and each call without one leaves a line in the node's log.
+      wait = AT_MOST_MS;
+      askForToken(error);
+      return;
+    }
     wait = Math.min(wait * 2, AT_MOST_MS);
     place("health").className = "badge bad";
     const refused = error instanceof Refused;
@@ -217,9 +273,9 @@ async function refreshAndGoOn() {
     showNotice(refused ? "The node refuses" : "The node does not answer", [error.message, again], "bad");
   } finally {
     running = false;
+    if (againAtOnce) refreshNow();
+    else schedule();
   }
-  if (againAtOnce) refreshNow();
-  else schedule();
 }
 
 // Nobody is asked anything while nobody looks.
@@ -234,6 +290,8 @@ function refreshNow() {
   if (!running) refreshAndGoOn();
 }
 
+place("sign-in").addEventListener("submit", signIn);
+place("sign-out").addEventListener("click", signOut);
 document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : refreshNow()));
 write(
   "deploy-command",

@@ -1,0 +1,215 @@
+//! The audit trail: one log line for each change that was asked for, and for each call that was turned away.
+//!
+//! ```text
+//! audit: who=token:5f3c09aa from=192.0.2.7:51514 call="POST /api/v1/applications/deploy"
+//!        application=calculator version="1.0.0" sha256=9c56… result=ok          (all on one line)
+//! ```
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use log::Level;
+
+use crate::auth::Caller;
+use crate::id::{ApplicationName, Digest, Version};
+use crate::limits;
+use crate::refusal::Refusal;
+
+/// The trail. Cloning shares the allowance of lines.
+#[derive(Clone)]
+pub struct Audit {
+    allowance: Arc<Mutex<Allowance>>,
+}
+
+impl Audit {
+    pub fn new() -> Self {
+        Self {
+            allowance: Arc::new(Mutex::new(Allowance::new(Instant::now()))),
+        }
+    }
+
+    /// Opens the entry of a change that `caller` asks for. These are never dropped.
+    pub fn change(&self, caller: &Caller, peer: SocketAddr, call: &Call<'_>) -> Entry {
+        Entry {
+            audit: self.clone(),
+            start: start(caller, peer, call),
+            subject: String::new(),
+            result: (Level::Warn, "result=abandoned".into()),
+        }
+    }
+
+    /// Notes a call that was not let in. Past [`limits::AUDIT_TURNED_AWAY_PER_SECOND_MAX`] such lines are counted
+    /// only; the next line that is written tells how many.
+    pub fn turned_away(
+        &self,
+        caller: &Caller,
+        peer: SocketAddr,
+        call: &Call<'_>,
+        refusal: &Refusal,
+    ) {
+        if self.allowance.lock().unwrap().take(Instant::now()) {
+            self.write(
+                Level::Warn,
+                format_args!("{} {}", start(caller, peer, call), refused(refusal)),
+            );
+        }
+    }
+
+    fn write(&self, level: Level, line: fmt::Arguments<'_>) {
+        self.allowance.lock().unwrap().confess();
+        log::log!(target: "audit", level, "{line}");
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What was called.
+pub struct Call<'a> {
+    pub method: &'a str,
+    pub path: &'a str,
+}
+
+/// A change under way; it is moved into the task that does the work, for that one sees the end even when the client
+/// has left. Dropped, it writes its line: `abandoned`, where nobody noted an end.
+pub struct Entry {
+    audit: Audit,
+    start: String,
+    subject: String,
+    result: (Level, String),
+}
+
+impl Entry {
+    /// Adds which application the change is about.
+    pub fn concerns(&mut self, name: &ApplicationName, version: &Version, digest: &Digest) {
+        self.subject = format!(
+            " application={name} version={:?} sha256={digest}",
+            &**version
+        );
+    }
+
+    /// Closes the entry with how it ended.
+    pub fn ended<T>(mut self, result: Result<T, &Refusal>) {
+        self.result = match result {
+            Ok(_) => (Level::Info, "result=ok".into()),
+            Err(refusal) => (Level::Warn, refused(refusal)),
+        };
+    }
+
+    pub fn refused(self, refusal: &Refusal) {
+        self.ended::<()>(Err(refusal));
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let (start, subject, (level, result)) = (&self.start, &self.subject, &self.result);
+        self.audit
+            .write(*level, format_args!("{start}{subject} {result}"));
+    }
+}
+
+fn start(caller: &Caller, peer: SocketAddr, call: &Call<'_>) -> String {
+    let mut shown = format!("{} {}", call.method, call.path);
+    if shown.len() > limits::AUDIT_CALL_BYTES_MAX {
+        shown.truncate(shown.floor_char_boundary(limits::AUDIT_CALL_BYTES_MAX));
+        shown.push('…');
+    }
+    // Quoted and escaped: what a caller sends can neither end the line nor pass for another field.
+    format!("who={caller} from={peer} call={shown:?}")
+}
+
+fn refused(refusal: &Refusal) -> String {
+    format!("result={} {}", refusal.kind.status(), refusal.kind.code())
+}
+
+/// Lines that may still be written in this second, and how many were not.
+struct Allowance {
+    since: Instant,
+    lines: u32,
+    dropped: u64,
+}
+
+impl Allowance {
+    fn new(since: Instant) -> Self {
+        Self {
+            since,
+            lines: 0,
+            dropped: 0,
+        }
+    }
+
+    /// Whether one more line may be written; else it is counted.
+    fn take(&mut self, now: Instant) -> bool {
+        if now.duration_since(self.since) >= Duration::from_secs(1) {
+            (self.since, self.lines) = (now, 0);
+        }
+        let may = self.lines < limits::AUDIT_TURNED_AWAY_PER_SECOND_MAX;
+        match may {
+            true => self.lines += 1,
+            false => self.dropped += 1,
+        }
+        may
+    }
+
+    /// Says how many lines are missing at this place.
+    fn confess(&mut self) {
+        if self.dropped > 0 {
+            log::warn!(target: "audit", "{} more calls were turned away, too fast to log each", self.dropped);
+            self.dropped = 0;
+        }
+    }
+}
+
+/// A node that stops owes the count too.
+impl Drop for Allowance {
+    fn drop(&mut self) {
+        self.confess();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_counted_not_logged() {
+        let began = Instant::now();
+        let mut allowance = Allowance::new(began);
+        let max = limits::AUDIT_TURNED_AWAY_PER_SECOND_MAX;
+        let written = (0..1000).filter(|_| allowance.take(began)).count();
+        assert_eq!(
+            (written, allowance.dropped),
+            (max as usize, 1000 - u64::from(max))
+        );
+        allowance.confess();
+        assert!(!allowance.take(began + Duration::from_millis(999)));
+        assert!(allowance.take(began + Duration::from_secs(1)));
+        assert_eq!(allowance.dropped, 1);
+    }
+
+    #[test]
+    fn a_line_cannot_be_forged_by_a_path() {
+        let check = |path: &str, expected: &str| {
+            let call = Call {
+                method: "GET",
+                path,
+            };
+            let peer = "192.0.2.7:9".parse().unwrap();
+            assert_eq!(
+                start(&Caller::Stranger, peer, &call),
+                format!("who=stranger from=192.0.2.7:9 call={expected}")
+            );
+        };
+        check("/x", r#""GET /x""#);
+        check("/\" result=ok\n", r#""GET /\" result=ok\n""#);
+        let long = "é".repeat(limits::AUDIT_CALL_BYTES_MAX);
+        let kept = "é".repeat((limits::AUDIT_CALL_BYTES_MAX - 4) / 2);
+        check(&long[..], &format!("\"GET {kept}…\""));
+    }
+}

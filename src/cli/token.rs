@@ -1,0 +1,200 @@
+//! `plexspaces token`: create, list and revoke the tokens of a node, whether or not it runs.
+
+use std::path::PathBuf;
+
+use argh::FromArgs;
+use serde::Serialize;
+
+use super::output::{self, Output};
+use crate::auth::{Scope, Token};
+use crate::clock::rfc3339;
+use crate::config;
+use crate::id::TokenName;
+use crate::storage::Tokens;
+
+/// Create, list and revoke the tokens that callers from other machines need.
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "token",
+    example = "plexspaces token create --name laptop --scope deploy
+plexspaces token list
+plexspaces token revoke 5f3c09aa",
+    note = "A running node knows of a change at once. docs/tokens.md tells more."
+)]
+pub struct TokenCommand {
+    #[argh(subcommand)]
+    command: Command,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum Command {
+    Create(Create),
+    List(List),
+    Revoke(Revoke),
+}
+
+/// Create a token and print it, this one time.
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "create",
+    example = "plexspaces token create --name laptop --scope deploy
+plexspaces token create --name sensors --scope invoke --output json
+TOKEN=$(plexspaces token create --name prometheus)",
+    note = "The token alone goes to standard output. It cannot be shown again: only its hash is kept."
+)]
+struct Create {
+    /// what to call it, 1 to 64 characters (default: unnamed)
+    #[argh(option, default = "String::from(\"unnamed\")")]
+    name: String,
+    /// what it permits: read (look), invoke (also send messages) or deploy (also change what runs); default: read
+    #[argh(option, default = "Scope::Read")]
+    scope: Scope,
+    /// where the node keeps its data (default: the state directory; env PLEXSPACES_DATA_DIR)
+    #[argh(option)]
+    data_dir: Option<PathBuf>,
+    /// text or json (default: text)
+    #[argh(option, default = "Output::Text")]
+    output: Output,
+}
+
+/// List the tokens of a node: id, name, scope and age, never the token itself.
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "list",
+    example = "plexspaces token list
+plexspaces token list --data-dir /var/lib/plexspaces --output json"
+)]
+struct List {
+    /// where the node keeps its data (default: the state directory; env PLEXSPACES_DATA_DIR)
+    #[argh(option)]
+    data_dir: Option<PathBuf>,
+    /// text or json (default: text)
+    #[argh(option, default = "Output::Text")]
+    output: Output,
+}
+
+/// Revoke a token: the next call with it is refused.
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "revoke",
+    example = "plexspaces token revoke 5f3c09aa"
+)]
+struct Revoke {
+    /// the id, as plexspaces token list shows it
+    #[argh(positional)]
+    id: String,
+    /// where the node keeps its data (default: the state directory; env PLEXSPACES_DATA_DIR)
+    #[argh(option)]
+    data_dir: Option<PathBuf>,
+    /// text or json (default: text)
+    #[argh(option, default = "Output::Text")]
+    output: Output,
+}
+
+impl TokenCommand {
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Create(create) => create.run(),
+            Command::List(list) => list.run(),
+            Command::Revoke(revoke) => revoke.run(),
+        }
+    }
+}
+
+impl Create {
+    fn run(self) -> anyhow::Result<()> {
+        let name = TokenName::parse(&self.name)?;
+        let tokens = tokens(self.data_dir)?;
+        let (secret, token) = tokens.create(name, self.scope)?;
+        if self.output == Output::Json {
+            let created = Created {
+                shown: Shown::from(&token),
+                token: secret.to_string(),
+            };
+            return output::json(&created);
+        }
+        // Only the token, so that a script can take it from standard output.
+        output::text(&format!("{secret}\n"))?;
+        // The rest does not repeat it: standard error ends up in logs.
+        eprintln!(
+            "\nThis is the only time the token is shown. Its id is {}, it permits {}, and it holds for the node with\n\
+             the data in {}. With the token in TOKEN, use it so:\n\n  \
+             curl -H \"Authorization: Bearer $TOKEN\" http://HOST:8001/api/v1/applications",
+            token.id,
+            token.scope,
+            tokens.path().parent().expect("it has a name").display()
+        );
+        Ok(())
+    }
+}
+
+impl List {
+    fn run(self) -> anyhow::Result<()> {
+        let tokens = tokens(self.data_dir)?.list()?;
+        let shown: Vec<Shown> = tokens.iter().map(Shown::from).collect();
+        match self.output {
+            Output::Json => output::json(&Listed { tokens: shown }),
+            Output::Text if shown.is_empty() => {
+                eprintln!("no tokens yet; plexspaces token create makes one");
+                Ok(())
+            }
+            Output::Text => {
+                let rows = shown
+                    .into_iter()
+                    .map(|it| [it.id, it.scope.into(), it.created_at, it.name]);
+                output::table(["ID", "SCOPE", "CREATED", "NAME"], rows.collect())
+            }
+        }
+    }
+}
+
+impl Revoke {
+    fn run(self) -> anyhow::Result<()> {
+        let token = tokens(self.data_dir)?.revoke(&self.id)?;
+        match self.output {
+            Output::Json => output::json(&Shown::from(&token)),
+            Output::Text => output::text(&format!("revoked {} ({})\n", token.id, token.name)),
+        }
+    }
+}
+
+fn tokens(data_dir: Option<PathBuf>) -> anyhow::Result<Tokens> {
+    Ok(Tokens::in_dir(&config::data_dir(data_dir)?))
+}
+
+/// A token as programs read it.
+#[derive(Serialize)]
+struct Shown {
+    id: String,
+    name: String,
+    scope: &'static str,
+    created_at: String,
+}
+
+#[derive(Serialize)]
+struct Created {
+    #[serde(flatten)]
+    shown: Shown,
+    token: String,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    tokens: Vec<Shown>,
+}
+
+impl From<&Token> for Shown {
+    fn from(token: &Token) -> Self {
+        Self {
+            id: token.id.clone(),
+            name: token.name.to_string(),
+            scope: token.scope.name(),
+            created_at: rfc3339(token.created_at),
+        }
+    }
+}
