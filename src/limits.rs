@@ -74,6 +74,19 @@ pub const ASK_TIME_MAX: Duration = Duration::from_secs(600);
 /// Messages one actor handles before others get their turn.
 pub const TURN_MESSAGES_MAX: usize = 32;
 
+/// Asks that one actor keeps open to answer later; one more is refused at once.
+pub const DEFERRED_ASKS_MAX: usize = 1_000;
+/// Timers of one actor that have not fired.
+pub const TIMERS_MAX: usize = 256;
+/// What those timers' payloads and types weigh together: they wait outside the mailbox's bounds.
+pub const TIMERS_BYTES_MAX: usize = 4 * MIB;
+/// The longest delay of a timer: the runtime's clock ends at about two years.
+pub const TIMER_DELAY_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// When a timer that found its mailbox full tries again.
+pub const TIMER_RETRY: Duration = Duration::from_millis(100);
+/// Longest address of a sender that a forwarded message names.
+pub const ADDRESS_CHARS_MAX: usize = 512;
+
 // ── actors ──────────────────────────────────────────────────────────────────
 
 /// Restarts within `RESTART_WINDOW` before an application is given up.
@@ -102,6 +115,8 @@ pub const GUEST_TABLE_ELEMENTS_MAX: usize = 100_000;
 pub const GUEST_SLICE: Duration = Duration::from_millis(1);
 /// A line that a guest writes; the rest goes on a line of its own.
 pub const GUEST_LINE_BYTES_MAX: usize = 4 * KIB;
+/// Bytes that a guest may pass to WASI at once, however small its messages: toolchains write 4 to 64 KiB.
+pub const GUEST_TRANSFER_BYTES_MIN: usize = 256 * KIB;
 /// What is kept of a guest's standard error for the answer to an ask that it failed.
 pub const GUEST_STDERR_TAIL_BYTES: usize = 2 * KIB;
 /// Lines that one guest may log in a second before the rest of that second is only counted.

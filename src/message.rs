@@ -25,6 +25,18 @@ impl fmt::Display for MessageId {
     }
 }
 
+/// Where a message comes from, which decides who of its receiver's handlers gets it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Nature {
+    /// A door or another actor sent it.
+    #[default]
+    Sent,
+    /// The node tells of an actor's end.
+    Notice,
+    /// A service tells of something the receiver subscribed to.
+    Event,
+}
+
 /// One message as its receiver sees it.
 #[derive(Clone, Debug)]
 pub struct Message {
@@ -32,8 +44,9 @@ pub struct Message {
     /// Who sent it: an actor's address, or `http@NODE` for the door.
     pub from: Arc<str>,
     pub message_type: Arc<str>,
+    pub nature: Nature,
     pub payload: Bytes,
-    /// Names the ask that this message belongs to, if any.
+    /// By this id the receiver can answer later; present when somebody waits.
     pub correlation: Option<Arc<str>>,
     /// Milliseconds since 1970 by the node's wall clock.
     pub sent_at_ms: u64,
@@ -61,11 +74,18 @@ pub struct Envelope {
 }
 
 impl Envelope {
+    /// A message whose sender waits; its correlation id is its own.
+    pub fn ask(mut message: Message, reply: Reply) -> Self {
+        message.correlation = Some(message.id.to_string().into());
+        Self {
+            message,
+            reply: Some(reply),
+        }
+    }
+
     /// Nobody waits for it any more: an ask whose deadline passed before its turn came.
     pub fn is_stale(&self) -> bool {
-        self.reply
-            .as_ref()
-            .is_some_and(|reply| reply.sender.is_closed())
+        self.reply.as_ref().is_some_and(Reply::is_abandoned)
     }
 }
 
@@ -79,6 +99,11 @@ impl Reply {
     pub fn channel() -> (Self, oneshot::Receiver<Result<Bytes, Failure>>) {
         let (sender, receiver) = oneshot::channel();
         (Self { sender }, receiver)
+    }
+
+    /// Nobody waits for it any more.
+    pub fn is_abandoned(&self) -> bool {
+        self.sender.is_closed()
     }
 
     /// Answers. An asker that stopped waiting is not an error.
@@ -99,6 +124,12 @@ pub enum Failure {
     /// The actor has no handler for asks of this kind.
     #[error("{0}")]
     Unhandled(String),
+    /// Every handler that could have answered said that it does not implement this; the last one's text.
+    #[error("{0}")]
+    NotImplemented(String),
+    /// There was no room for it; the same message may pass later.
+    #[error("{0}")]
+    NoRoom(String),
 }
 
 /// Until when an asker waits.

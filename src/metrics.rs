@@ -351,6 +351,7 @@ labels! {
         Failed "failed",
         Broken "broken",
         Unhandled "unhandled",
+        NoRoom "no_room",
         Stopped "stopped",
         DeadlineExceeded "deadline_exceeded",
     }

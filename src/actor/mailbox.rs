@@ -24,10 +24,17 @@ impl Default for Bounds {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PushError {
     Full,
     Closed,
+}
+
+/// An envelope that was not taken, and why.
+#[derive(Debug)]
+pub struct Returned {
+    pub why: PushError,
+    pub envelope: Box<Envelope>,
 }
 
 /// Many senders, one receiver. It outlives the restarts of its actor.
@@ -53,22 +60,27 @@ impl Mailbox {
         }
     }
 
-    pub fn push(&self, envelope: Envelope) -> Result<(), PushError> {
+    pub fn push(&self, envelope: Envelope) -> Result<(), Returned> {
         let weight = envelope.message.weight();
         let mut state = self.state.lock().unwrap();
-        if state.closed {
-            return Err(PushError::Closed);
-        }
-        if state.waiting.len() >= self.bounds.messages_max
-            || state.bytes + weight > self.bounds.bytes_max
-        {
-            return Err(PushError::Full);
+        if let Some(why) = self.refuses(&state, weight) {
+            let envelope = Box::new(envelope);
+            return Err(Returned { why, envelope });
         }
         state.bytes += weight;
         state.waiting.push_back(envelope);
         drop(state);
         self.arrived.notify_one();
         Ok(())
+    }
+
+    fn refuses(&self, state: &State, weight: usize) -> Option<PushError> {
+        if state.closed {
+            return Some(PushError::Closed);
+        }
+        let full = state.waiting.len() >= self.bounds.messages_max
+            || state.bytes + weight > self.bounds.bytes_max;
+        full.then_some(PushError::Full)
     }
 
     pub fn pop(&self) -> Option<Envelope> {

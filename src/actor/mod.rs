@@ -12,9 +12,11 @@
 
 mod behavior;
 mod cell;
+mod deferred;
 mod directory;
 mod mailbox;
 mod supervisor;
+mod timer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,16 +26,18 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::id::{ActorId, NodeId, Scope};
-use crate::message::{Envelope, Failure, Message, MessageId, Reply};
+use crate::message::{Envelope, Failure, Message, MessageId, Nature, Reply};
 use crate::metrics::{Ask, During, Metrics, Undelivered};
 
 pub use behavior::{Behavior, Fault, Handled, Start};
+pub use deferred::Deferred;
 pub use directory::{Census, Match};
 pub use mailbox::Bounds;
 pub use supervisor::{Actor, Status};
+pub use timer::{TimerError, Timers};
 
 use directory::Directory;
-use mailbox::{Mailbox, PushError};
+use mailbox::{Mailbox, PushError, Returned};
 
 /// All actors of this node, as those who talk to them see them.
 #[derive(Clone)]
@@ -92,6 +96,7 @@ impl Actors {
             id: MessageId::next(),
             from,
             message_type: message_type.into(),
+            nature: Nature::Sent,
             payload,
             correlation: None,
             sent_at_ms: self.clock.wall_ms(),
@@ -126,14 +131,30 @@ impl Actors {
     /// Puts a message into a mailbox and waits for nothing.
     pub fn tell(&self, to: &str, message: Message) -> Result<MessageId, SendError> {
         let id = message.id;
-        self.deliver(
-            to,
-            Envelope {
-                message,
-                reply: None,
-            },
-        )?;
+        let envelope = Envelope {
+            message,
+            reply: None,
+        };
+        self.deliver(to, envelope).map_err(|(error, _)| error)?;
         Ok(id)
+    }
+
+    /// Hands an ask on: whoever gets the message answers the one who asked. Undelivered, the reply comes back, so
+    /// that it can still be used here.
+    pub fn forward(
+        &self,
+        to: &str,
+        message: Message,
+        reply: Reply,
+    ) -> Result<MessageId, (SendError, Reply)> {
+        let id = message.id;
+        match self.deliver(to, Envelope::ask(message, reply)) {
+            Ok(_) => Ok(id),
+            Err((error, envelope)) => {
+                let reply = envelope.reply.expect("the envelope was made with one");
+                Err((error, reply))
+            }
+        }
     }
 
     /// Sends a message and waits for its answer until the deadline. The deadline ends the wait, not the work;
@@ -159,13 +180,9 @@ impl Actors {
         deadline: Instant,
     ) -> Result<Bytes, SendError> {
         let (reply, answer) = Reply::channel();
-        let address = self.deliver(
-            to,
-            Envelope {
-                message,
-                reply: Some(reply),
-            },
-        )?;
+        let address = self
+            .deliver(to, Envelope::ask(message, reply))
+            .map_err(|(error, _)| error)?;
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(Ok(payload))) => Ok(payload),
             Ok(Ok(Err(failure))) => Err(SendError::Failed(failure)),
@@ -185,26 +202,29 @@ impl Actors {
         self.directory.find(tenant, namespace, actor_type)
     }
 
-    fn deliver(&self, to: &str, envelope: Envelope) -> Result<Arc<str>, SendError> {
-        let undelivered = |reason, error| {
+    /// Puts an envelope where it belongs, and answers with the receiver's address; else gives it back.
+    fn deliver(
+        &self,
+        to: &str,
+        envelope: Envelope,
+    ) -> Result<Arc<str>, (SendError, Box<Envelope>)> {
+        let undelivered = |reason, error, envelope| {
             self.metrics.undelivered.count(reason);
-            Err(error)
+            Err((error, envelope))
         };
-        let found = self.directory.resolve(to, &self.node);
-        let Some((id, mailbox)) = found else {
-            let shown = to.chars().take(255).collect();
-            return undelivered(Undelivered::UnknownActor, SendError::UnknownActor(shown));
+        let Some((id, mailbox)) = self.directory.resolve(to, &self.node) else {
+            let unknown = SendError::UnknownActor(to.chars().take(255).collect());
+            return undelivered(Undelivered::UnknownActor, unknown, Box::new(envelope));
         };
         let address = id.address().clone();
-        match mailbox.push(envelope) {
-            Ok(()) => Ok(address),
-            Err(PushError::Full) => {
-                undelivered(Undelivered::MailboxFull, SendError::MailboxFull(address))
-            }
-            Err(PushError::Closed) => {
-                undelivered(Undelivered::Stopped, SendError::Stopped(address))
-            }
-        }
+        let Err(Returned { why, envelope }) = mailbox.push(envelope) else {
+            return Ok(address);
+        };
+        let (reason, error) = match why {
+            PushError::Full => (Undelivered::MailboxFull, SendError::MailboxFull(address)),
+            PushError::Closed => (Undelivered::Stopped, SendError::Stopped(address)),
+        };
+        undelivered(reason, error, envelope)
     }
 }
 
@@ -216,7 +236,10 @@ impl From<&SendError> for Ask {
             SendError::DeadlineExceeded(_) => Self::DeadlineExceeded,
             SendError::Failed(Failure::Refused(_)) => Self::Failed,
             SendError::Failed(Failure::Trapped(_)) => Self::Broken,
-            SendError::Failed(Failure::Unhandled(_)) => Self::Unhandled,
+            SendError::Failed(Failure::Unhandled(_) | Failure::NotImplemented(_)) => {
+                Self::Unhandled
+            }
+            SendError::Failed(Failure::NoRoom(_)) => Self::NoRoom,
         }
     }
 }

@@ -10,7 +10,7 @@ use sha2::Sha256;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
-use super::Kind;
+use super::scan::Encoding;
 use crate::limits;
 use crate::storage::{Files, Storage};
 
@@ -87,13 +87,13 @@ impl Cache {
     pub async fn load(
         &self,
         engine: &Engine,
-        kind: Kind,
+        encoding: Encoding,
         name: &str,
     ) -> Result<Option<Code>, String> {
         let (key, path, name_owned) = (self.seal_key.clone(), self.dir.join(name), name.to_owned());
         let (engine, seal_path) = (engine.clone(), seal_path(&self.dir, name));
         let job = move || match check(&key, &name_owned, &path, &seal_path) {
-            Ok(()) => Ok(map(&engine, kind, &path)),
+            Ok(()) => Ok(map(&engine, encoding, &path)),
             Err(error) => Err(error),
         };
         match self.files.run(job).await {
@@ -139,9 +139,9 @@ fn seal(key: &[u8; 32], name: &str, path: &Path) -> io::Result<Hmac<Sha256>> {
 
 /// wasmtime trusts compiled code as it trusts its own; that is why loading it is `unsafe`.
 #[allow(unsafe_code)]
-fn map(engine: &Engine, kind: Kind, path: &Path) -> wasmtime::Result<Code> {
-    match kind {
-        Kind::Core => {
+fn map(engine: &Engine, encoding: Encoding, path: &Path) -> wasmtime::Result<Code> {
+    match encoding {
+        Encoding::Core => {
             // SAFETY: `path` lies in the node's own directory (mode 0700), and `load` has just checked its HMAC
             // under a key that only this node holds, so these are the bytes that our compile child wrote. The
             // engine itself refuses code of another version or of other tunables.
@@ -149,7 +149,7 @@ fn map(engine: &Engine, kind: Kind, path: &Path) -> wasmtime::Result<Code> {
             module.initialize_copy_on_write_image()?;
             Ok(Code::Core(module))
         }
-        Kind::Component => {
+        Encoding::Component => {
             // SAFETY: as above.
             let component = unsafe { Component::deserialize_file(engine, path)? };
             component.initialize_copy_on_write_image()?;

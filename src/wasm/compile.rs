@@ -15,9 +15,8 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use wasmtime::Engine;
 
-use super::Kind;
 use super::engine::Class;
-use super::scan::scan;
+use super::scan::{Encoding, scan};
 use crate::{limits, machine};
 
 /// The first argument that turns this binary into a compile child.
@@ -26,7 +25,7 @@ pub const ARGUMENT: &str = "--compile-child";
 /// What the child found and made.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
-    pub kind: Kind,
+    pub encoding: Encoding,
     pub class: Class,
 }
 
@@ -144,15 +143,15 @@ fn compile_here(wasm: &Path, code: &Path, memory_limit: u64) -> Result<Report, S
     let class = Class::of(found.memory_bytes_min, memory_limit);
     let engine = Engine::new(&class.tunables())
         .map_err(|error| format!("the compiler does not start: {error:#}"))?;
-    let compiled = match found.kind {
-        Kind::Core => engine.precompile_module(&bytes),
-        Kind::Component => engine.precompile_component(&bytes),
+    let compiled = match found.encoding {
+        Encoding::Core => engine.precompile_module(&bytes),
+        Encoding::Component => engine.precompile_component(&bytes),
     };
     let compiled = compiled.map_err(|error| format!("it does not compile: {error:#}"))?;
     fs::write(code, compiled)
         .map_err(|error| format!("its compiled code cannot be written: {error}"))?;
     Ok(Report {
-        kind: found.kind,
+        encoding: found.encoding,
         class,
     })
 }

@@ -9,28 +9,25 @@ use wasmtime::component::{
 };
 use wasmtime::{AsContextMut, Engine, Store};
 
-use super::exports::{self, HOOKS, Handlers, Intent};
-use super::host::bindings::types::ActorError;
+use super::called::{Arguments, Called, GuestError};
+use super::exports::{self, Chosen, HANDLERS, HOOKS, Handler, Handlers, Hook, Hooks, INIT, Intent};
+use super::host::bindings::types::{ActorError, ErrorCode};
 use super::host::{self, Guest};
-use crate::message::Message;
 
 /// Interfaces whose exported instances are searched after the world itself.
 const OWN_PACKAGE: &str = "plexspaces:actor/";
-
-/// What a call into a guest comes to: a trap outside, the guest's own error inside.
-pub type Called<T> = wasmtime::Result<Result<T, String>>;
 
 /// A component with its imports resolved and its exports chosen.
 pub struct Linked {
     instance: InstancePre<Guest>,
     handlers: Handlers<Export>,
+    hooks: Hooks<Export>,
     init: Option<Export>,
-    snapshot: Option<Export>,
-    shutdown: Option<Export>,
 }
 
+/// One exported function that the node knows how to call.
 #[derive(Clone)]
-struct Export {
+pub struct Export {
     index: ComponentExportIndex,
     parameters: Parameters,
     answer: Answer,
@@ -42,6 +39,7 @@ enum Parameters {
     SenderTypePayload,
     SenderPayload,
     TypePayload,
+    StatePayload,
     Payload,
 }
 
@@ -60,8 +58,34 @@ enum Answer {
     ActorResult,
 }
 
-/// Resolves a component's imports and chooses its exports. The error lists what does not fit.
-pub fn link(engine: &Engine, component: &Component) -> Result<Linked, String> {
+/// The handlers among a component's exports. The error names one whose type the node does not call.
+pub fn handlers(engine: &Engine, component: &Component) -> Result<Handlers<Export>, String> {
+    Chosen::find(&HANDLERS, |handler, name| {
+        let found = find(engine, component, name)?;
+        Ok(found.map(|export| export.serving(handler)))
+    })
+}
+
+/// Resolves a component's imports and chooses its other exports. The error lists what does not fit.
+pub fn link(
+    engine: &Engine,
+    component: &Component,
+    handlers: Handlers<Export>,
+) -> Result<Linked, String> {
+    let instance = resolve(engine, component)?;
+    if handlers.is_empty() {
+        return Err(exports::no_handler(&exported_functions(engine, component)));
+    }
+    Ok(Linked {
+        instance,
+        handlers,
+        hooks: Chosen::find(&HOOKS, |_, name| find(engine, component, name))?,
+        init: find(engine, component, INIT)?,
+    })
+}
+
+/// Resolves a component's imports. The error names all that this node does not provide.
+pub fn resolve(engine: &Engine, component: &Component) -> Result<InstancePre<Guest>, String> {
     let mut linker = Linker::new(engine);
     let linked = wasmtime_wasi::p2::add_to_linker_async(&mut linker)
         .and_then(|()| host::add_to_linker(&mut linker));
@@ -73,21 +97,9 @@ pub fn link(engine: &Engine, component: &Component) -> Result<Linked, String> {
             missing.join(", ")
         ));
     }
-    let instance = linker
+    linker
         .instantiate_pre(component)
-        .map_err(|error| format!("it does not link: {error:#}"))?;
-    let handlers = Handlers::find(|name| find(engine, component, name))?;
-    if handlers.is_empty() {
-        return Err(exports::no_handler(&exported_functions(engine, component)));
-    }
-    let [init, snapshot, shutdown] = HOOKS.map(|name| find(engine, component, name));
-    Ok(Linked {
-        instance,
-        handlers,
-        init: init?,
-        snapshot: snapshot?,
-        shutdown: shutdown?,
-    })
+        .map_err(|error| format!("it does not link: {error:#}"))
 }
 
 fn missing_imports(engine: &Engine, component: &Component) -> Vec<String> {
@@ -194,6 +206,20 @@ fn choose(
     })
 }
 
+impl Export {
+    /// A transition's one string beside the payload is its state.
+    fn serving(mut self, handler: Handler) -> Self {
+        let two_parts = matches!(
+            self.parameters,
+            Parameters::SenderPayload | Parameters::TypePayload
+        );
+        if handler == Handler::Transition && two_parts {
+            self.parameters = Parameters::StatePayload;
+        }
+        self
+    }
+}
+
 fn parameters_of(function: &ComponentFunc) -> Option<Parameters> {
     let parameters: Vec<(&str, Type)> = function.params().collect();
     let types: Vec<_> = parameters.iter().map(|(_, ty)| ty).collect();
@@ -247,71 +273,56 @@ fn is_payload(ty: &Type) -> bool {
 /// One instance's functions, ready to be called.
 pub struct Bound {
     handlers: Handlers<Call>,
+    hooks: Hooks<Call>,
     init: Option<Call>,
-    snapshot: Option<Call>,
-    shutdown: Option<Call>,
 }
 
 impl Linked {
     pub async fn start(&self, store: &mut Store<Guest>) -> wasmtime::Result<Bound> {
         let instance = self.instance.instantiate_async(&mut *store).await?;
         let mut bind = |export: &Export| Call::bind(&mut *store, &instance, export);
-        let handlers = self.handlers.bind(&mut bind)?;
-        let mut hook = |export: &Option<Export>| export.as_ref().map(&mut bind).transpose();
-        let (init, snapshot, shutdown) = (
-            hook(&self.init)?,
-            hook(&self.snapshot)?,
-            hook(&self.shutdown)?,
-        );
         Ok(Bound {
-            handlers,
-            init,
-            snapshot,
-            shutdown,
+            handlers: self.handlers.bind(&mut bind)?,
+            hooks: self.hooks.bind(&mut bind)?,
+            init: self.init.as_ref().map(bind).transpose()?,
         })
     }
 }
 
 impl Bound {
-    /// `None` where the guest has no handler for such a message.
+    /// Those that a message goes to, in their order.
+    pub fn route(&self, intent: Intent, message_type: &str) -> Vec<Handler> {
+        self.handlers.route(intent, message_type)
+    }
+
+    /// Whether the node keeps this guest's state for it.
+    pub fn is_state_machine(&self) -> bool {
+        self.handlers.is_state_machine()
+    }
+
+    /// Calls a handler that the guest has.
     pub async fn handle(
         &self,
         store: &mut Store<Guest>,
-        intent: Intent,
-        message: &Message,
-    ) -> Option<Called<Bytes>> {
-        let handler = self.handlers.route(intent, &message.message_type)?;
-        let (sender, kind) = (message.from.clone(), message.message_type.clone());
-        Some(
-            handler
-                .call(store, sender, kind, message.payload.clone())
-                .await,
-        )
+        handler: Handler,
+        arguments: Arguments,
+    ) -> Called<Bytes> {
+        let call = self.handlers.get(handler).expect("routing chose it");
+        call.call(store, arguments).await
     }
 
     pub async fn init(&self, store: &mut Store<Guest>, state: Bytes) -> Called<()> {
-        hook(self.init.as_ref(), store, state)
-            .await
-            .map(|called| called.map(drop))
+        let Some(init) = &self.init else {
+            return Ok(Ok(()));
+        };
+        let called = init.call(store, Arguments::only(state)).await?;
+        Ok(called.map(drop))
     }
 
-    /// `None` where the guest keeps no state.
-    pub async fn snapshot(&self, store: &mut Store<Guest>) -> Option<Called<Bytes>> {
-        let snapshot = self.snapshot.as_ref()?;
-        Some(hook(Some(snapshot), store, Bytes::new()).await)
-    }
-
-    pub async fn shutdown(&self, store: &mut Store<Guest>) -> Called<()> {
-        hook(self.shutdown.as_ref(), store, Bytes::new())
-            .await
-            .map(|called| called.map(drop))
-    }
-}
-
-async fn hook(call: Option<&Call>, store: &mut Store<Guest>, payload: Bytes) -> Called<Bytes> {
-    match call {
-        Some(call) => call.call(store, "".into(), "".into(), payload).await,
-        None => Ok(Ok(Bytes::new())),
+    /// `None` where the guest does not have it.
+    pub async fn hook(&self, store: &mut Store<Guest>, hook: Hook) -> Option<Called<Bytes>> {
+        let call = self.hooks.get(hook)?;
+        Some(call.call(store, Arguments::only(Bytes::new())).await)
     }
 }
 
@@ -321,6 +332,7 @@ enum Typed<R: 'static> {
     SenderTypePayload(TypedFunc<(Arc<str>, Arc<str>, Bytes), R>),
     SenderPayload(TypedFunc<(Arc<str>, Bytes), R>),
     TypePayload(TypedFunc<(Arc<str>, Bytes), R>),
+    StatePayload(TypedFunc<(Arc<str>, Bytes), R>),
     Payload(TypedFunc<(Bytes,), R>),
 }
 
@@ -340,24 +352,29 @@ impl<R: wasmtime::component::ComponentNamedList + Lift + 'static> Typed<R> {
                 Self::SenderPayload(instance.get_typed_func(store, index)?)
             }
             Parameters::TypePayload => Self::TypePayload(instance.get_typed_func(store, index)?),
+            Parameters::StatePayload => Self::StatePayload(instance.get_typed_func(store, index)?),
             Parameters::Payload => Self::Payload(instance.get_typed_func(store, index)?),
         })
     }
 
-    async fn call(
-        &self,
-        store: &mut Store<Guest>,
-        sender: Arc<str>,
-        kind: Arc<str>,
-        payload: Bytes,
-    ) -> wasmtime::Result<R> {
+    async fn call(&self, store: &mut Store<Guest>, arguments: Arguments) -> wasmtime::Result<R> {
+        let Arguments {
+            state,
+            from,
+            message_type,
+            payload,
+        } = arguments;
         match self {
             Self::None(function) => function.call_async(store, ()).await,
             Self::SenderTypePayload(function) => {
-                function.call_async(store, (sender, kind, payload)).await
+                let arguments = (from, message_type, payload);
+                function.call_async(store, arguments).await
             }
-            Self::SenderPayload(function) => function.call_async(store, (sender, payload)).await,
-            Self::TypePayload(function) => function.call_async(store, (kind, payload)).await,
+            Self::SenderPayload(function) => function.call_async(store, (from, payload)).await,
+            Self::TypePayload(function) => {
+                function.call_async(store, (message_type, payload)).await
+            }
+            Self::StatePayload(function) => function.call_async(store, (state, payload)).await,
             Self::Payload(function) => function.call_async(store, (payload,)).await,
         }
     }
@@ -375,12 +392,10 @@ macro_rules! answers {
                 })
             }
 
-            async fn call(
-                &self, store: &mut Store<Guest>, sender: Arc<str>, kind: Arc<str>, payload: Bytes,
-            ) -> Called<Bytes> {
+            async fn call(&self, store: &mut Store<Guest>, arguments: Arguments) -> Called<Bytes> {
                 Ok(match self {
                     $(Self::$answer(typed) => {
-                        let $value = typed.call(store, sender, kind, payload).await?;
+                        let $value = typed.call(store, arguments).await?;
                         $reply
                     }),*
                 })
@@ -393,15 +408,15 @@ answers! {
     Nothing(()) () => Ok(Bytes::new());
     Payload((Bytes,)) (payload,) => Ok(payload);
     Text((String,)) (text,) => Ok(text.into());
-    NothingOrText((Result<(), String>,)) (result,) => result.map(|()| Bytes::new());
-    PayloadOrText((Result<Bytes, String>,)) (result,) => result;
-    TextOrText((Result<String, String>,)) (result,) => result.map(Bytes::from);
-    NothingOrError((Result<(), ActorError>,)) (result,) => result.map(|()| Bytes::new()).map_err(in_words);
-    PayloadOrError((Result<Bytes, ActorError>,)) (result,) => result.map_err(in_words);
-    TextOrError((Result<String, ActorError>,)) (result,) => result.map(Bytes::from).map_err(in_words);
+    NothingOrText((Result<(), String>,)) (result,) => result.map(|()| Bytes::new()).map_err(GuestError::Failed);
+    PayloadOrText((Result<Bytes, String>,)) (result,) => result.map_err(GuestError::Failed);
+    TextOrText((Result<String, String>,)) (result,) => result.map(Bytes::from).map_err(GuestError::Failed);
+    NothingOrError((Result<(), ActorError>,)) (result,) => result.map(|()| Bytes::new()).map_err(Into::into);
+    PayloadOrError((Result<Bytes, ActorError>,)) (result,) => result.map_err(Into::into);
+    TextOrError((Result<String, ActorError>,)) (result,) => result.map(Bytes::from).map_err(Into::into);
     ActorResult((ActorResult,)) (result,) => match result {
         ActorResult::Ok(payload) => Ok(payload),
-        ActorResult::Err(error) => Err(in_words(error)),
+        ActorResult::Err(error) => Err(error.into()),
     };
 }
 
@@ -415,9 +430,15 @@ enum ActorResult {
     Err(ActorError),
 }
 
-fn in_words(error: ActorError) -> String {
-    match error.details {
-        Some(details) => format!("{} ({details})", error.message),
-        None => error.message,
+impl From<ActorError> for GuestError {
+    fn from(error: ActorError) -> Self {
+        let text = match error.details {
+            Some(details) => format!("{} ({details})", error.message),
+            None => error.message,
+        };
+        match error.code {
+            ErrorCode::NotImplemented => Self::NotImplemented(text),
+            _ => Self::Failed(text),
+        }
     }
 }

@@ -8,12 +8,12 @@ use wasmtime::{
     InstancePre, Linker, Memory, Module, Store, TypedFunc, ValType, WasmParams,
 };
 
-use super::component::Called;
-use super::exports::{self, HOOKS, Handlers, Intent};
+use super::called::{Arguments, Called, GuestError};
+use super::exports::{self, Chosen, HANDLERS, HOOKS, Handler, Handlers, Hook, Hooks, INIT, Intent};
 use super::host::bindings::types::ActorError;
-use super::host::{Guest, logging, messaging};
+use super::host::{Guest, conversation, logging, messaging};
+use super::{GuestLimits, wasi};
 use crate::limits::{self, KIB};
-use crate::message::Message;
 
 /// The import module of every host function.
 pub const MODULE: &str = "plexspaces";
@@ -25,19 +25,19 @@ const REALLOCATOR: &str = "cabi_realloc";
 const WASM_PAGE_BYTES: usize = 64 * KIB;
 
 /// (from, type, payload), each as pointer and length.
-type Arguments = (i32, i32, i32, i32, i32, i32);
+type Pointers = (i32, i32, i32, i32, i32, i32);
 
 /// A core module with its imports resolved and its exports chosen.
 pub struct Linked {
     instance: InstancePre<Guest>,
     handlers: Handlers<Export>,
+    hooks: Hooks<Export>,
     init: Option<Export>,
-    snapshot: Option<Export>,
-    shutdown: Option<Export>,
 }
 
+/// One exported function that the node knows how to call.
 #[derive(Clone)]
-struct Export {
+pub struct Export {
     name: String,
     answer: Answer,
 }
@@ -54,11 +54,47 @@ enum Answer {
     Pair,
 }
 
-/// Resolves a module's imports and chooses its exports. The error lists what does not fit.
-pub fn link(engine: &Engine, module: &Module) -> Result<Linked, String> {
+/// The handlers among a module's exports. The error names one whose type the node does not call.
+pub fn handlers(module: &Module) -> Result<Handlers<Export>, String> {
+    Chosen::find(&HANDLERS, |_, name| find(module, name, 6, &Answer::ALL))
+}
+
+/// Resolves a module's imports and chooses its other exports. The error lists what does not fit.
+pub fn link(
+    engine: &Engine,
+    module: &Module,
+    handlers: Handlers<Export>,
+) -> Result<Linked, String> {
+    let instance = resolve(engine, module)?;
+    if handlers.is_empty() {
+        return Err(exports::no_handler(&exported_functions(module)));
+    }
+    if !matches!(module.get_export("memory"), Some(ExternType::Memory(_))) {
+        return Err("it exports no memory; export its linear memory as \"memory\"".into());
+    }
+    let hooks = Chosen::find(&HOOKS, |hook, name| {
+        let answers = if hook.gives_bytes() {
+            &Answer::ALL[..]
+        } else {
+            &Answer::STATUS
+        };
+        find(module, name, 0, answers)
+    });
+    Ok(Linked {
+        instance,
+        handlers,
+        hooks: hooks?,
+        init: find(module, INIT, 2, &Answer::STATUS)?,
+    })
+}
+
+/// Resolves a module's imports. The error names all that this node does not provide.
+pub fn resolve(engine: &Engine, module: &Module) -> Result<InstancePre<Guest>, String> {
     let mut linker = Linker::new(engine);
     let linked = logging::add_to_core_linker(&mut linker)
-        .and_then(|()| messaging::add_to_core_linker(&mut linker));
+        .and_then(|()| messaging::add_to_core_linker(&mut linker))
+        .and_then(|()| conversation::add_to_core_linker(&mut linker))
+        .and_then(|()| wasi::add_to_core_linker(&mut linker));
     linked.map_err(|error| format!("the node cannot link: {error:#}"))?;
     let missing = missing_imports(module);
     if !missing.is_empty() {
@@ -67,38 +103,30 @@ pub fn link(engine: &Engine, module: &Module) -> Result<Linked, String> {
             missing.join(", ")
         ));
     }
-    let handlers = Handlers::find(|name| find(module, name, 6, &Answer::ALL))?;
-    if handlers.is_empty() {
-        let functions = module
-            .exports()
-            .filter(|export| export.ty().func().is_some());
-        return Err(exports::no_handler(
-            &functions
-                .map(|export| export.name().to_owned())
-                .collect::<Vec<_>>(),
-        ));
-    }
-    if !matches!(module.get_export("memory"), Some(ExternType::Memory(_))) {
-        return Err("it exports no memory; export its linear memory as \"memory\"".into());
-    }
-    let [init, snapshot, shutdown] = HOOKS;
-    let status = [Answer::Nothing, Answer::Pointer];
-    let instance = linker
+    linker
         .instantiate_pre(module)
-        .map_err(|error| format!("it does not link: {error:#}"))?;
-    Ok(Linked {
-        instance,
-        handlers,
-        init: find(module, init, 2, &status)?,
-        snapshot: find(module, snapshot, 0, &Answer::ALL)?,
-        shutdown: find(module, shutdown, 0, &status)?,
-    })
+        .map_err(|error| format!("it does not link: {error:#}"))
+}
+
+fn exported_functions(module: &Module) -> Vec<String> {
+    let functions = module
+        .exports()
+        .filter(|export| export.ty().func().is_some());
+    functions.map(|export| export.name().to_owned()).collect()
 }
 
 fn missing_imports(module: &Module) -> Vec<String> {
-    let provided = [logging::CORE_FUNCTIONS, messaging::CORE_FUNCTIONS].concat();
-    let lacks =
-        |import: &ImportType<'_>| import.module() != MODULE || !provided.contains(&import.name());
+    let own = [
+        logging::CORE_FUNCTIONS,
+        messaging::CORE_FUNCTIONS,
+        conversation::CORE_FUNCTIONS,
+    ]
+    .concat();
+    let lacks = |import: &ImportType<'_>| match import.module() {
+        MODULE => !own.contains(&import.name()),
+        wasi::CORE_MODULE => !wasi::CORE_FUNCTIONS.contains(&import.name()),
+        _ => true,
+    };
     module
         .imports()
         .filter(lacks)
@@ -108,6 +136,8 @@ fn missing_imports(module: &Module) -> Vec<String> {
 
 impl Answer {
     const ALL: [Self; 4] = [Self::Nothing, Self::Pointer, Self::Packed, Self::Pair];
+    /// Nothing, or a number that is 0 for success.
+    const STATUS: [Self; 2] = [Self::Nothing, Self::Pointer];
 
     fn of(ty: &FuncType) -> Option<Self> {
         let results: Vec<ValType> = ty.results().collect();
@@ -146,10 +176,9 @@ fn find(
 
 /// One instance's functions and the buffer its arguments are passed in.
 pub struct Bound {
-    handlers: Handlers<Call<Arguments>>,
+    handlers: Handlers<Call<Pointers>>,
+    hooks: Hooks<Call<()>>,
     init: Option<Call<(i32, i32)>>,
-    snapshot: Option<Call<()>>,
-    shutdown: Option<Call<()>>,
     arguments: Buffer,
 }
 
@@ -176,8 +205,7 @@ struct Buffer {
 impl Linked {
     pub async fn start(&self, store: &mut Store<Guest>) -> wasmtime::Result<Bound> {
         let instance = self.instance.instantiate_async(&mut *store).await?;
-        let exchange = Exchange::of(store, &instance)?;
-        store.data_mut().exchange = Some(exchange);
+        store.data_mut().exchange = Exchange::of(store, &instance);
         if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, "_initialize") {
             initialize.call_async(&mut *store, ()).await?;
         }
@@ -189,44 +217,46 @@ impl Linked {
             .as_ref()
             .map(|export| Call::bind(store, &instance, export))
             .transpose()?;
-        let mut hook = |export: &Option<Export>| {
-            export
-                .as_ref()
-                .map(|export| Call::bind(store, &instance, export))
-                .transpose()
-        };
-        let (snapshot, shutdown) = (hook(&self.snapshot)?, hook(&self.shutdown)?);
+        let hooks = self
+            .hooks
+            .bind(|export| Call::bind(store, &instance, export))?;
         Ok(Bound {
             handlers,
+            hooks,
             init,
-            snapshot,
-            shutdown,
             arguments: Buffer::default(),
         })
     }
 }
 
 impl Bound {
-    /// `None` where the guest has no handler for such a message.
+    /// Those that a message goes to, in their order.
+    pub fn route(&self, intent: Intent, message_type: &str) -> Vec<Handler> {
+        self.handlers.route(intent, message_type)
+    }
+
+    /// Whether the node keeps this guest's state for it.
+    pub fn is_state_machine(&self) -> bool {
+        self.handlers.is_state_machine()
+    }
+
+    /// Calls a handler that the guest has.
     pub async fn handle(
         &mut self,
         store: &mut Store<Guest>,
-        intent: Intent,
-        message: &Message,
-    ) -> Option<Called<Bytes>> {
-        let call = self.handlers.route(intent, &message.message_type)?;
+        handler: Handler,
+        arguments: &Arguments,
+    ) -> Called<Bytes> {
+        let call = self.handlers.get(handler).expect("routing chose it");
         let parts = [
-            message.from.as_bytes(),
-            message.message_type.as_bytes(),
-            &message.payload,
+            arguments.from.as_bytes(),
+            arguments.message_type.as_bytes(),
+            &arguments.payload,
         ];
-        let lent = match self.arguments.lend(store, parts).await {
-            Ok(lent) => lent,
-            Err(error) => return Some(Err(error)),
-        };
-        let [from, kind, payload] = lent;
-        let arguments = (from.0, from.1, kind.0, kind.1, payload.0, payload.1);
-        Some(call.call(store, arguments).await.map(Ok))
+        let [from, kind, payload] = self.arguments.lend(store, parts).await?;
+        let pointers = (from.0, from.1, kind.0, kind.1, payload.0, payload.1);
+        let answer = call.call(store, pointers).await?;
+        Ok(unless_failed(store, answer))
     }
 
     /// A result other than 0 is a failure.
@@ -235,28 +265,40 @@ impl Bound {
             return Ok(Ok(()));
         };
         let [state] = self.arguments.lend(store, [&state[..]]).await?;
-        Ok(
-            match init.call_for_status(store, (state.0, state.1)).await? {
-                0 => Ok(()),
-                status => Err(format!("init answered {status}")),
-            },
-        )
+        let status = init.call_for_status(store, (state.0, state.1)).await?;
+        let done = unless_failed(store, ());
+        Ok(done.and_then(|()| succeeded(INIT, status)))
     }
 
-    /// `None` where the guest keeps no state.
-    pub async fn snapshot(&self, store: &mut Store<Guest>) -> Option<Called<Bytes>> {
-        let snapshot = self.snapshot.as_ref()?;
-        Some(snapshot.call(store, ()).await.map(Ok))
+    /// `None` where the guest does not have it.
+    pub async fn hook(&self, store: &mut Store<Guest>, hook: Hook) -> Option<Called<Bytes>> {
+        let call = self.hooks.get(hook)?;
+        Some(call_hook(call, store, hook).await)
     }
+}
 
-    pub async fn shutdown(&self, store: &mut Store<Guest>) -> Called<()> {
-        let Some(shutdown) = &self.shutdown else {
-            return Ok(Ok(()));
-        };
-        Ok(match shutdown.call_for_status(store, ()).await? {
-            0 => Ok(()),
-            status => Err(format!("shutdown answered {status}")),
-        })
+async fn call_hook(call: &Call<()>, store: &mut Store<Guest>, hook: Hook) -> Called<Bytes> {
+    if hook.gives_bytes() {
+        let answer = call.call(store, ()).await?;
+        return Ok(unless_failed(store, answer));
+    }
+    let status = call.call_for_status(store, ()).await?;
+    let done = unless_failed(store, Bytes::new());
+    Ok(done.and_then(|empty| succeeded("it", status).map(|()| empty)))
+}
+
+fn succeeded(who: &str, status: i32) -> Result<(), GuestError> {
+    match status {
+        0 => Ok(()),
+        status => Err(GuestError::Failed(format!("{who} answered {status}"))),
+    }
+}
+
+/// The answer of a call during which the guest did not call `fail`.
+fn unless_failed<T>(store: &mut Store<Guest>, answer: T) -> Result<T, GuestError> {
+    match store.data_mut().failure.take() {
+        Some(text) => Err(GuestError::Failed(text)),
+        None => Ok(answer),
     }
 }
 
@@ -344,10 +386,15 @@ impl Slice {
     }
 }
 
+/// The most that a guest passes at once: twice a message, so that one a little too long is told so and does not trap.
+pub fn passed_bytes_max(limits: &GuestLimits) -> usize {
+    limits.message_bytes_max.saturating_mul(2)
+}
+
 fn copy(store: impl AsContext<Data = Guest>, slice: Slice) -> wasmtime::Result<Bytes> {
     let store = store.as_context();
     let guest = store.data();
-    let max = guest.limits.message_bytes_max.saturating_mul(2);
+    let max = passed_bytes_max(&guest.limits);
     if slice.len() > max {
         return Err(wasmtime::Error::msg(format!(
             "the guest passed {} bytes at once, at most {max} are read",
@@ -409,9 +456,9 @@ pub async fn answer(
 }
 
 impl Exchange {
-    fn of(store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self> {
-        let memory = instance.get_memory(&mut *store, "memory");
-        let memory = memory.ok_or_else(|| wasmtime::Error::msg("the guest exports no memory"))?;
+    /// `None` for a guest that exports no memory.
+    pub fn of(store: &mut Store<Guest>, instance: &Instance) -> Option<Self> {
+        let memory = instance.get_memory(&mut *store, "memory")?;
         let alloc = ALLOCATORS
             .iter()
             .find_map(|name| instance.get_typed_func(&mut *store, name).ok());
@@ -421,7 +468,7 @@ impl Exchange {
                 .ok()
                 .map(Allocator::Realloc)
         });
-        Ok(Self { memory, allocator })
+        Some(Self { memory, allocator })
     }
 
     /// Memory for `len` bytes: from the guest's allocator, else new pages that the guest does not know of.

@@ -1,79 +1,137 @@
 //! Which handler a guest has for what, by the names its module exports; chosen once, at deploy.
 
-/// A message handler's name, as WIT spells it; core modules write `_` for `-`.
-pub const HANDLERS: [&str; 4] = [
-    "handle-request",
-    "handle-message",
-    "handle-call",
-    "handle-cast",
+/// What a guest exports for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handler {
+    Request,
+    Message,
+    Call,
+    Cast,
+    Info,
+    Event,
+    /// The handler of a guest whose state is a string that the node keeps.
+    Transition,
+}
+
+/// Each handler's name, as WIT spells it; core modules write `_` for `-`.
+pub const HANDLERS: [(Handler, &str); 7] = [
+    (Handler::Request, "handle-request"),
+    (Handler::Message, "handle-message"),
+    (Handler::Call, "handle-call"),
+    (Handler::Cast, "handle-cast"),
+    (Handler::Info, "handle-info"),
+    (Handler::Event, "handle-event"),
+    (Handler::Transition, "handle-transition"),
 ];
 
-/// The functions called around messages.
-pub const HOOKS: [&str; 3] = ["init", "snapshot-state", "shutdown"];
+/// What starts a guest.
+pub const INIT: &str = "init";
 
-/// Whether the sender waits for an answer.
+/// What is called around messages, with nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// After `init`, before the first message.
+    PostInit,
+    /// The first state of a guest whose only handler is a transition.
+    GetState,
+    /// Before the snapshot.
+    PreSuspend,
+    SnapshotState,
+    /// The last call of all.
+    Shutdown,
+    /// After an `init` that got a snapshot.
+    PostResume,
+}
+
+pub const HOOKS: [(Hook, &str); 6] = [
+    (Hook::PostInit, "post-init"),
+    (Hook::GetState, "get-state"),
+    (Hook::PreSuspend, "pre-suspend"),
+    (Hook::SnapshotState, "snapshot-state"),
+    (Hook::Shutdown, "shutdown"),
+    (Hook::PostResume, "post-resume"),
+];
+
+impl Hook {
+    /// Whether it answers with bytes; the others answer with success or failure.
+    pub fn gives_bytes(self) -> bool {
+        matches!(self, Self::GetState | Self::SnapshotState)
+    }
+}
+
+/// What a message asks of its receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
     Ask,
     Tell,
+    Notice,
+    Event,
 }
 
-/// A guest's handlers, each as `H`: a type found at deploy, a typed function once bound.
+/// Some of a guest's exports by what they are for, each as `H`: a type found at deploy, a function once bound.
 #[derive(Clone, Debug)]
-pub struct Handlers<H> {
-    request: Option<H>,
-    message: Option<H>,
-    call: Option<H>,
-    cast: Option<H>,
-}
+pub struct Chosen<K, H>(Vec<(K, H)>);
 
-impl<H> Handlers<H> {
-    /// Looks each handler up by its name.
+pub type Handlers<H> = Chosen<Handler, H>;
+pub type Hooks<H> = Chosen<Hook, H>;
+
+impl<K: Copy + PartialEq, H> Chosen<K, H> {
+    /// Looks each name up.
     pub fn find<E>(
-        mut lookup: impl FnMut(&'static str) -> Result<Option<H>, E>,
+        names: &[(K, &'static str)],
+        mut lookup: impl FnMut(K, &'static str) -> Result<Option<H>, E>,
     ) -> Result<Self, E> {
-        let [request, message, call, cast] = HANDLERS;
-        Ok(Self {
-            request: lookup(request)?,
-            message: lookup(message)?,
-            call: lookup(call)?,
-            cast: lookup(cast)?,
-        })
+        let mut found = Vec::new();
+        for &(key, name) in names {
+            found.extend(lookup(key, name)?.map(|export| (key, export)));
+        }
+        Ok(Self(found))
     }
 
-    /// Turns each handler into another form of itself.
-    pub fn bind<B, E>(&self, mut bind: impl FnMut(&H) -> Result<B, E>) -> Result<Handlers<B>, E> {
-        let mut each = |handler: &Option<H>| handler.as_ref().map(&mut bind).transpose();
-        Ok(Handlers {
-            request: each(&self.request)?,
-            message: each(&self.message)?,
-            call: each(&self.call)?,
-            cast: each(&self.cast)?,
-        })
+    /// Turns each export into another form of itself.
+    pub fn bind<B, E>(&self, mut bind: impl FnMut(&H) -> Result<B, E>) -> Result<Chosen<K, B>, E> {
+        let bound = self.0.iter().map(|(key, export)| Ok((*key, bind(export)?)));
+        bound.collect::<Result<_, _>>().map(Chosen)
+    }
+
+    pub fn get(&self, key: K) -> Option<&H> {
+        let found = self.0.iter().find(|(known, _)| *known == key);
+        found.map(|(_, export)| export)
     }
 
     pub fn is_empty(&self) -> bool {
-        self.request.is_none()
-            && self.message.is_none()
-            && self.call.is_none()
-            && self.cast.is_none()
+        self.0.is_empty()
+    }
+}
+
+impl<H> Handlers<H> {
+    /// Whether the node keeps this guest's state for it.
+    pub fn is_state_machine(&self) -> bool {
+        matches!(&self.0[..], [(Handler::Transition, _)])
     }
 
-    /// The handler for a message of this type.
-    pub fn route(&self, intent: Intent, message_type: &str) -> Option<&H> {
-        let Self {
-            request,
-            message,
-            call,
-            cast,
-        } = self;
-        let order = match intent {
-            Intent::Ask if message_type == "call" => [request, call, message],
-            Intent::Ask => [request, message, call],
-            Intent::Tell if message_type == "cast" => [cast, message, request],
-            Intent::Tell => [message, request, cast],
+    /// The handlers for a message of this type: the first one gets it, each next one if those before pass it over.
+    pub fn route(&self, intent: Intent, message_type: &str) -> Vec<Handler> {
+        let order = if self.is_state_machine() {
+            &[Handler::Transition][..]
+        } else {
+            order(intent, message_type)
         };
-        order.into_iter().find_map(Option::as_ref)
+        let has = |handler: &Handler| self.get(*handler).is_some();
+        order.iter().copied().filter(has).collect()
+    }
+}
+
+#[rustfmt::skip]
+fn order(intent: Intent, message_type: &str) -> &'static [Handler] {
+    use Handler::{Call, Cast, Event, Info, Message, Request};
+    match (intent, message_type) {
+        (Intent::Ask, "call") => &[Request, Call, Message],
+        (Intent::Ask, _) => &[Request, Message, Call],
+        (Intent::Tell, "cast") => &[Cast, Message, Request],
+        (Intent::Tell, _) => &[Message, Request, Cast],
+        (Intent::Notice, _) => &[Info, Message],
+        (Intent::Event, _) => &[Event, Message],
     }
 }
 
@@ -84,49 +142,63 @@ pub fn no_handler(exported: &[String]) -> String {
     } else {
         exported.join(", ")
     };
-    format!(
-        "it exports no message handler: looked for {}; found {found}",
-        HANDLERS.join(", ")
-    )
+    let names = HANDLERS.map(|(_, name)| name).join(", ");
+    format!("it exports no message handler: looked for {names}; found {found}")
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Intent::{Ask, Event, Notice, Tell};
     use super::*;
     use std::convert::Infallible;
 
+    fn guest(has: &[&str]) -> Handlers<()> {
+        let lookup = |_, name| Ok::<_, Infallible>(has.contains(&name).then_some(()));
+        Chosen::find(&HANDLERS, lookup).unwrap()
+    }
+
+    fn check(has: &[&str], intent: Intent, message_type: &str, expected: &[&str]) {
+        let name_of = |handler| HANDLERS.iter().find(|(known, _)| *known == handler);
+        let routed = guest(has).route(intent, message_type);
+        let routed: Vec<&str> = routed.iter().map(|&it| name_of(it).unwrap().1).collect();
+        assert_eq!(
+            routed, expected,
+            "{intent:?} of type {message_type} to a guest with {has:?}"
+        );
+    }
+
     #[test]
     fn messages_are_routed_by_intent_and_type() {
-        let check = |has: &[&str], intent, message_type, expected: Option<&str>| {
-            let handlers =
-                Handlers::find(|name| Ok::<_, Infallible>(has.contains(&name).then_some(name)))
-                    .unwrap();
-            let routed = handlers.route(intent, message_type).copied();
-            assert_eq!(
-                routed, expected,
-                "{intent:?} of type {message_type} to a guest with {has:?}"
+        let all = &HANDLERS.map(|(_, name)| name);
+        let [request, message, call, cast, info, event, transition] = *all;
+        check(all, Ask, "call", &[request, call, message]);
+        check(all, Ask, "add", &[request, message, call]);
+        check(all, Tell, "cast", &[cast, message, request]);
+        check(all, Tell, "info", &[message, request, cast]);
+        check(all, Notice, "DOWN", &[info, message]);
+        check(all, Event, "tuple", &[event, message]);
+        check(&[message, call], Ask, "call", &[call, message]);
+        check(&[call], Ask, "add", &[call]);
+        check(&[request], Tell, "cast", &[request]);
+        check(&[cast], Tell, "add", &[cast]);
+        check(&[cast], Ask, "add", &[]);
+        check(&[call], Tell, "add", &[]);
+        check(&[event], Ask, "tuple", &[]);
+        check(&[event], Notice, "DOWN", &[]);
+        check(&[event, transition], Ask, "open", &[]);
+    }
+
+    #[test]
+    fn a_transition_gets_everything_when_it_is_alone() {
+        for intent in [Ask, Tell, Notice, Event] {
+            check(
+                &["handle-transition"],
+                intent,
+                "open",
+                &["handle-transition"],
             );
-        };
-        use Intent::{Ask, Tell};
-        check(&HANDLERS, Ask, "call", Some("handle-request"));
-        check(&HANDLERS, Tell, "cast", Some("handle-cast"));
-        check(&HANDLERS, Tell, "info", Some("handle-message"));
-        check(
-            &["handle-message", "handle-call"],
-            Ask,
-            "call",
-            Some("handle-call"),
-        );
-        check(
-            &["handle-message", "handle-call"],
-            Ask,
-            "add",
-            Some("handle-message"),
-        );
-        check(&["handle-call"], Ask, "add", Some("handle-call"));
-        check(&["handle-request"], Tell, "cast", Some("handle-request"));
-        check(&["handle-cast"], Tell, "add", Some("handle-cast"));
-        check(&["handle-cast"], Ask, "add", None);
-        check(&["handle-call"], Tell, "add", None);
+        }
+        assert!(guest(&["handle-transition"]).is_state_machine());
+        assert!(!guest(&["handle-transition", "handle-call"]).is_state_machine());
     }
 }

@@ -1,126 +1,83 @@
-//! One guest in one store, alive from start to trap or shutdown: what an actor is made of.
+//! One guest in one store, alive from start to trap or shutdown: what most actors are made of.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use wasmtime::{PoolConcurrencyLimitError, Store};
+use wasmtime::Store;
 
-use super::exports::Intent;
+use super::called::{Arguments, Called, GuestError};
+use super::exports::{Handler, Hook, Intent};
+use super::fault::fault;
 use super::host::Guest;
 use super::host::logging::GuestLog;
-use super::program::{Form, Program};
-use super::slices::{Meter, OutOfTime, Slices};
-use super::{GuestLimits, component, core_abi, wasi};
-use crate::actor::{Behavior, Fault, Handled, Start};
+use super::program::Form;
+use super::slices::{Meter, Slices};
+use super::starter::Starter;
+use super::wasi::World;
+use super::{component, core_abi};
+use crate::actor::{Fault, Handled};
 use crate::id::ActorId;
-use crate::message::{Envelope, Failure};
-
-/// All that is needed to start an actor of a program, again and again.
-pub struct Starter {
-    pub program: Arc<Program>,
-    pub actor: ActorId,
-    pub limits: GuestLimits,
-    /// The guest's environment, by name.
-    pub env: Vec<(String, String)>,
-    /// What `init` gets.
-    pub initial_state: Bytes,
-}
+use crate::message::{Envelope, Failure, Message, Nature};
 
 /// A running guest. After a trap its store is dropped with it: nothing of it is used again.
 pub struct Instance {
     store: Store<Guest>,
     functions: Functions,
+    /// What the node keeps for a guest whose only handler is a transition.
+    state: Arc<str>,
     meter: Arc<Meter>,
     slices: Slices,
 }
 
-enum Functions {
-    Component(Box<component::Bound>),
-    Core(Box<core_abi::Bound>),
+/// What a guest leaves behind when it stops in order.
+struct Snapshot {
+    /// The answer of `snapshot-state`, where it has one.
+    own: Option<Bytes>,
+    /// The state that the node kept for it.
+    kept: Option<Arc<str>>,
 }
 
-impl Start for Starter {
-    type Behavior = Instance;
-
-    async fn start(&self) -> Result<Instance, Fault> {
-        let mut store = self.store();
-        let slices = self.program.slices.clone();
+impl Instance {
+    /// Instantiates, then calls `init` and `post-init`; an error of either is a fault.
+    pub async fn start(starter: &Starter) -> Result<Self, Fault> {
+        let log = GuestLog::new(starter.actor.clone());
+        let world = World::of_actor(&starter.env, &log);
         let meter = Arc::new(Meter::default());
-        let (deadline_slices, deadline_meter) = (slices.clone(), meter.clone());
-        store.epoch_deadline_callback(move |_| deadline_slices.at_deadline(&deadline_meter));
-        let starting = async {
-            let mut functions = match &self.program.form {
-                Form::Component(linked) => {
-                    Functions::Component(Box::new(linked.start(&mut store).await?))
-                }
-                Form::Core(linked) => Functions::Core(Box::new(linked.start(&mut store).await?)),
-            };
-            let state = self.initial_state.clone();
-            let init = match &mut functions {
-                Functions::Component(bound) => bound.init(&mut store, state).await?,
-                Functions::Core(bound) => bound.init(&mut store, state).await?,
-            };
-            Ok((functions, init))
-        };
+        let mut store = starter.store(log, world, starter.commitments(), &meter);
+        let slices = starter.program.slices.clone();
+        let starting = begin(&mut store, starter);
         let started = slices
-            .run(&meter, self.limits.execution_time_max, starting)
+            .run(&meter, starter.limits.execution_time_max, starting)
             .await;
+        store.data().world.flush();
         match started {
-            Ok((functions, Ok(()))) => Ok(Instance {
+            Ok(Ok((functions, state))) => Ok(Self {
                 store,
                 functions,
+                state,
                 meter,
                 slices,
             }),
-            Ok((_, Err(text))) => Err(Fault::Broken(format!("init failed: {text}"))),
+            Ok(Err(text)) => Err(Fault::Broken(text)),
             Err(error) => Err(fault("starting", &store, &error)),
         }
     }
-}
 
-impl Starter {
-    fn store(&self) -> Store<Guest> {
-        let log = GuestLog::new(self.actor.clone());
-        let world = wasi::world(&self.env, &log);
-        let guest = Guest::new(
-            self.actor.clone(),
-            self.program.actors.clone(),
-            log,
-            self.limits,
-            world,
-        );
-        let mut store = Store::new(&self.program.engine, guest);
-        store.limiter(|guest| &mut guest.memory);
-        // Lists from the guest take memory here before anyone looks at them (a million strings over one region).
-        store.set_hostcall_fuel(self.limits.message_bytes_max.saturating_mul(2));
-        store.set_epoch_deadline(1);
-        store
-    }
-}
-
-impl Behavior for Instance {
-    async fn handle(&mut self, envelope: Envelope) -> Result<Handled, Fault> {
-        let Envelope { message, reply } = envelope;
-        let intent = if reply.is_some() {
-            Intent::Ask
-        } else {
-            Intent::Tell
-        };
+    /// Handles one message and answers it, unless the guest has done so or will later.
+    pub async fn handle(&mut self, envelope: Envelope) -> Result<Handled, Fault> {
+        let intent = intent_of(&envelope);
         let guest = self.store.data_mut();
-        guest.asker = reply;
         guest.log.take_stderr_tail();
+        let message = guest.conversation.begin(envelope).clone();
+        let (slices, meter) = (self.slices.clone(), self.meter.clone());
         let allowed = guest.limits.execution_time_max;
-        let call = async {
-            match &mut self.functions {
-                Functions::Component(bound) => {
-                    bound.handle(&mut self.store, intent, &message).await
-                }
-                Functions::Core(bound) => bound.handle(&mut self.store, intent, &message).await,
-            }
-        };
-        let (answer, fault) = match self.slices.run(&self.meter, allowed, call).await {
+        let called = slices.run(&meter, allowed, self.pass(intent, &message));
+        let (answer, fault) = match called.await {
             Some(Ok(Ok(payload))) => (self.checked(payload), None),
-            Some(Ok(Err(text))) => (Err(Failure::Refused(text)), None),
+            Some(Ok(Err(GuestError::Failed(text)))) => (Err(Failure::Refused(text)), None),
+            Some(Ok(Err(GuestError::NotImplemented(text)))) => {
+                (Err(Failure::NotImplemented(text)), None)
+            }
             Some(Err(error)) => {
                 let fault = fault("handling a message", &self.store, &error);
                 (Err(Failure::Trapped(fault.to_string())), Some(fault))
@@ -130,15 +87,15 @@ impl Behavior for Instance {
                 None,
             ),
         };
+        if fault.is_none() {
+            self.store.data().world.flush();
+        }
         let handled = answer.as_ref().map_or(Handled::Badly, |_| Handled::Well);
-        match (self.store.data_mut().asker.take(), &answer) {
+        match (self.store.data_mut().conversation.end(), &answer) {
             (Some(asker), _) => asker.send(answer),
             (None, Err(failure)) if fault.is_none() => {
-                log::warn!(
-                    "{} failed a message from {}: {failure}",
-                    self.actor(),
-                    message.from
-                );
+                let actor = self.actor();
+                log::warn!("{actor} failed a message from {}: {failure}", message.from);
             }
             (None, _) => {}
         }
@@ -146,34 +103,72 @@ impl Behavior for Instance {
     }
 
     /// Asks for the state while there is still someone to ask, then says goodbye.
-    async fn terminate(mut self) {
+    pub async fn terminate(mut self) {
         let allowed = self.store.data().limits.execution_time_max;
-        let (store, functions) = (&mut self.store, &self.functions);
-        let actor = store.data().actor.clone();
-        let last_words = async {
-            let snapshot = match functions {
-                Functions::Component(bound) => bound.snapshot(store).await,
-                Functions::Core(bound) => bound.snapshot(store).await,
-            };
-            match snapshot.transpose()? {
-                Some(Ok(state)) => log::info!("{actor} left a snapshot of {} bytes", state.len()),
-                Some(Err(text)) => log::warn!("{actor} has no snapshot: {text}"),
-                None => {}
-            }
-            match functions {
-                Functions::Component(bound) => bound.shutdown(store).await,
-                Functions::Core(bound) => bound.shutdown(store).await,
-            }
-        };
-        match self.slices.run(&self.meter, allowed, last_words).await {
+        let (slices, meter) = (self.slices.clone(), self.meter.clone());
+        let ended = slices.run(&meter, allowed, self.last_words()).await;
+        self.store.data().world.flush();
+        let actor = self.actor();
+        match ended {
             Ok(Ok(())) => {}
-            Ok(Err(text)) => log::warn!("{actor} ended with an error: {text}"),
+            Ok(Err(error)) => log::warn!("{actor} ended with an error: {}", error.into_text()),
             Err(error) => drop(fault("stopping", &self.store, &error)),
         }
     }
-}
 
-impl Instance {
+    /// Tries the handlers in their order until one does not pass the message over. `None` where there is none.
+    async fn pass(&mut self, intent: Intent, message: &Message) -> Option<Called<Bytes>> {
+        let mut passed_over = None;
+        for handler in self.functions.route(intent, &message.message_type) {
+            let called = self.call(handler, message).await;
+            if !matches!(called, Ok(Err(GuestError::NotImplemented(_)))) {
+                return Some(called);
+            }
+            passed_over = Some(called);
+        }
+        passed_over
+    }
+
+    async fn call(&mut self, handler: Handler, message: &Message) -> Called<Bytes> {
+        let arguments = Arguments {
+            state: self.state.clone(),
+            from: message.from.clone(),
+            message_type: message.message_type.clone(),
+            payload: message.payload.clone(),
+        };
+        let store = &mut self.store;
+        let called = self.functions.handle(store, handler, arguments).await;
+        if let (Handler::Transition, Ok(Ok(state))) = (handler, &called)
+            && self.checked(state.clone()).is_ok()
+        {
+            self.state = String::from_utf8_lossy(state).into();
+        }
+        called
+    }
+
+    async fn last_words(&mut self) -> Called<()> {
+        let (store, functions) = (&mut self.store, &self.functions);
+        let actor = store.data().actor.clone();
+        if let Some(Err(error)) = functions.hook(store, Hook::PreSuspend).await.transpose()? {
+            let text = error.into_text();
+            log::warn!("{actor} was not ready to be suspended: {text}");
+        }
+        match functions
+            .hook(store, Hook::SnapshotState)
+            .await
+            .transpose()?
+            .transpose()
+        {
+            Ok(own) => {
+                let kept = functions.is_state_machine().then(|| self.state.clone());
+                Snapshot { own, kept }.is_left_by(&actor);
+            }
+            Err(error) => log::warn!("{actor} has no snapshot: {}", error.into_text()),
+        }
+        let shutdown = functions.hook(store, Hook::Shutdown).await.transpose()?;
+        Ok(shutdown.map_or(Ok(()), |shutdown| shutdown.map(drop)))
+    }
+
     fn actor(&self) -> &ActorId {
         &self.store.data().actor
     }
@@ -198,25 +193,100 @@ impl Instance {
     }
 }
 
-/// A call that broke the guest: the backtrace goes to the log, one clear text to whoever waits.
-fn fault(doing: &str, store: &Store<Guest>, error: &wasmtime::Error) -> Fault {
-    let guest = store.data();
-    if error.is::<PoolConcurrencyLimitError>() {
-        return Fault::NoRoom(format!(
-            "no free slot for another actor on this node: {error}"
-        ));
-    }
-    let cause = match error.downcast_ref::<OutOfTime>() {
-        Some(out_of_time) => out_of_time.to_string(),
-        None => error.root_cause().to_string(),
+/// The functions of a fresh instance and its first state, or what it has against starting.
+async fn begin(
+    store: &mut Store<Guest>,
+    starter: &Starter,
+) -> wasmtime::Result<Result<(Functions, Arc<str>), String>> {
+    let mut functions = match &starter.program.form {
+        Form::Component(linked) => Functions::Component(Box::new(linked.start(store).await?)),
+        Form::Core(linked) => Functions::Core(Box::new(linked.start(store).await?)),
+        Form::Command(_) => return Err(wasmtime::Error::msg("a command is not kept running")),
     };
-    let tail = guest.log.take_stderr_tail();
-    log::error!("{} trapped while {doing}: {error:#}", guest.actor);
-    match tail.trim_end() {
-        "" => Fault::Broken(cause),
-        tail => Fault::Broken(format!(
-            "{cause}; its last words on standard error: {}",
-            tail.replace('\n', " | ")
-        )),
+    let failed =
+        |name: &str, error: GuestError| Ok(Err(format!("{name} failed: {}", error.into_text())));
+    let state = starter.initial_state.clone();
+    if let Err(error) = functions.init(store, state).await? {
+        return failed("init", error);
+    }
+    if let Some(Err(error)) = functions.hook(store, Hook::PostInit).await.transpose()? {
+        return failed("post-init", error);
+    }
+    if !functions.is_state_machine() {
+        return Ok(Ok((functions, Arc::default())));
+    }
+    match functions.hook(store, Hook::GetState).await.transpose()? {
+        Some(Ok(state)) => Ok(Ok((functions, String::from_utf8_lossy(&state).into()))),
+        Some(Err(error)) => failed("get-state", error),
+        None => Ok(Ok((functions, Arc::default()))),
+    }
+}
+
+fn intent_of(envelope: &Envelope) -> Intent {
+    match (envelope.message.nature, &envelope.reply) {
+        (Nature::Sent, Some(_)) => Intent::Ask,
+        (Nature::Sent, None) => Intent::Tell,
+        (Nature::Notice, _) => Intent::Notice,
+        (Nature::Event, _) => Intent::Event,
+    }
+}
+
+impl Snapshot {
+    fn is_left_by(&self, actor: &ActorId) {
+        if let Some(own) = &self.own {
+            log::info!("{actor} left a snapshot of {} bytes", own.len());
+        }
+        if let Some(kept) = &self.kept {
+            let bytes = kept.len();
+            log::info!("{actor} left the state that the node kept for it, {bytes} bytes");
+        }
+    }
+}
+
+/// The guest's exports in the spelling of its kind.
+enum Functions {
+    Component(Box<component::Bound>),
+    Core(Box<core_abi::Bound>),
+}
+
+impl Functions {
+    fn route(&self, intent: Intent, message_type: &str) -> Vec<Handler> {
+        match self {
+            Self::Component(bound) => bound.route(intent, message_type),
+            Self::Core(bound) => bound.route(intent, message_type),
+        }
+    }
+
+    fn is_state_machine(&self) -> bool {
+        match self {
+            Self::Component(bound) => bound.is_state_machine(),
+            Self::Core(bound) => bound.is_state_machine(),
+        }
+    }
+
+    async fn handle(
+        &mut self,
+        store: &mut Store<Guest>,
+        handler: Handler,
+        arguments: Arguments,
+    ) -> Called<Bytes> {
+        match self {
+            Self::Component(bound) => bound.handle(store, handler, arguments).await,
+            Self::Core(bound) => bound.handle(store, handler, &arguments).await,
+        }
+    }
+
+    async fn init(&mut self, store: &mut Store<Guest>, state: Bytes) -> Called<()> {
+        match self {
+            Self::Component(bound) => bound.init(store, state).await,
+            Self::Core(bound) => bound.init(store, state).await,
+        }
+    }
+
+    async fn hook(&self, store: &mut Store<Guest>, hook: Hook) -> Option<Called<Bytes>> {
+        match self {
+            Self::Component(bound) => bound.hook(store, hook).await,
+            Self::Core(bound) => bound.hook(store, hook).await,
+        }
     }
 }

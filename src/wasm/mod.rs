@@ -1,16 +1,20 @@
 //! What actors are made of: an uploaded artifact becomes a program, and a program starts instances.
 
 mod cache;
+mod called;
+mod command;
 pub mod compile;
 mod component;
 mod core_abi;
 mod engine;
 mod exports;
+mod fault;
 mod host;
 mod instance;
 mod program;
 mod scan;
 mod slices;
+mod starter;
 mod ticker;
 mod wasi;
 
@@ -31,18 +35,21 @@ use crate::storage::Storage;
 use cache::{Cache, Code};
 use compile::CompileError;
 use engine::{Class, Rung};
+use scan::Encoding;
 use slices::Slices;
 use ticker::Ticker;
 
-pub use instance::{Instance, Starter};
 pub use program::Program;
+pub use starter::{Life, Starter};
 
-/// The two forms of a module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// What a module is to the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Component,
     Core,
+    /// Either of them, with a `main` that is run for each message.
+    Command,
 }
 
 /// What one guest may use.
@@ -148,8 +155,8 @@ impl Wasm {
             .head(wasm)
             .await
             .map_err(|error| ProgramError::Internal(error.to_string()))?;
-        let kind = scan::kind_of(&head).map_err(ProgramError::Refused)?;
-        if let Some(program) = self.ready(digest, kind, limits).await? {
+        let encoding = scan::encoding_of(&head).map_err(ProgramError::Refused)?;
+        if let Some(program) = self.ready(digest, encoding, limits).await? {
             return Ok(program);
         }
         let _alone = self
@@ -159,11 +166,11 @@ impl Wasm {
             .await
             .expect("the semaphore is never closed");
         // Whoever compiled before us may have compiled the same bytes.
-        if let Some(program) = self.ready(digest, kind, limits).await? {
+        if let Some(program) = self.ready(digest, encoding, limits).await? {
             return Ok(program);
         }
         self.compile(digest, wasm, wasm_bytes, limits).await?;
-        let program = self.ready(digest, kind, limits).await?;
+        let program = self.ready(digest, encoding, limits).await?;
         program.ok_or_else(|| {
             ProgramError::Internal(
                 "compiled code did not survive on the disk; send it again".into(),
@@ -198,7 +205,7 @@ impl Wasm {
     async fn ready(
         &self,
         digest: Digest,
-        kind: Kind,
+        encoding: Encoding,
         limits: &GuestLimits,
     ) -> Result<Option<Arc<Program>>, ProgramError> {
         for class in Class::ALL {
@@ -210,7 +217,7 @@ impl Wasm {
             if let Some(program) = self.in_use(&name) {
                 return Ok(Some(program));
             }
-            let code = self.0.cache.load(engine, kind, &name).await;
+            let code = self.0.cache.load(engine, encoding, &name).await;
             if let Some(code) = code.map_err(ProgramError::Refused)? {
                 let program = Arc::new(self.link(engine, code).map_err(ProgramError::Refused)?);
                 self.0

@@ -4,11 +4,12 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
 use super::slices::Slices;
-use super::{Kind, component, core_abi};
+use super::{Kind, command, component, core_abi};
 use crate::actor::Actors;
 
 /// What a deploy makes of a module and every actor of it shares.
 pub struct Program {
+    kind: Kind,
     pub(super) form: Form,
     pub(super) engine: Engine,
     pub(super) slices: Slices,
@@ -18,14 +19,13 @@ pub struct Program {
 pub(super) enum Form {
     Component(component::Linked),
     Core(core_abi::Linked),
+    /// A `main` and no handler.
+    Command(command::Linked),
 }
 
 impl Program {
     pub fn kind(&self) -> Kind {
-        match self.form {
-            Form::Component(_) => Kind::Component,
-            Form::Core(_) => Kind::Core,
-        }
+        self.kind
     }
 
     /// Links a component. The error says what it lacks or has that this node does not know.
@@ -35,13 +35,15 @@ impl Program {
         slices: Slices,
         actors: Actors,
     ) -> Result<Self, String> {
-        let form = Form::Component(component::link(engine, component)?);
-        Ok(Self {
-            form,
-            engine: engine.clone(),
-            slices,
-            actors,
-        })
+        let handlers = component::handlers(engine, component)?;
+        let form = match command::run_export(engine, component) {
+            Some(run) if handlers.is_empty() => {
+                let instance = component::resolve(engine, component)?;
+                Form::Command(command::Linked::Component(instance, run))
+            }
+            _ => Form::Component(component::link(engine, component, handlers)?),
+        };
+        Ok(Self::of(form, engine, slices, actors))
     }
 
     /// Links a core module, likewise.
@@ -51,12 +53,27 @@ impl Program {
         slices: Slices,
         actors: Actors,
     ) -> Result<Self, String> {
-        let form = Form::Core(core_abi::link(engine, module)?);
-        Ok(Self {
+        let handlers = core_abi::handlers(module)?;
+        let form = if handlers.is_empty() && command::is_command(module) {
+            Form::Command(command::Linked::Core(core_abi::resolve(engine, module)?))
+        } else {
+            Form::Core(core_abi::link(engine, module, handlers)?)
+        };
+        Ok(Self::of(form, engine, slices, actors))
+    }
+
+    fn of(form: Form, engine: &Engine, slices: Slices, actors: Actors) -> Self {
+        let kind = match form {
+            Form::Component(_) => Kind::Component,
+            Form::Core(_) => Kind::Core,
+            Form::Command(_) => Kind::Command,
+        };
+        Self {
+            kind,
             form,
             engine: engine.clone(),
             slices,
             actors,
-        })
+        }
     }
 }

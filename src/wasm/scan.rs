@@ -2,13 +2,20 @@
 
 use wasmparser::{BinaryReaderError, MemoryType, Parser, Payload, Validator, WasmFeatures};
 
-use super::Kind;
 use crate::limits;
+
+/// How a module is written down, whatever it is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    Component,
+    Core,
+}
 
 /// What the look found.
 #[derive(Debug)]
 pub struct Scan {
-    pub kind: Kind,
+    pub encoding: Encoding,
     /// All memories that the module declares, as they start.
     pub memory_bytes_min: u64,
 }
@@ -16,7 +23,7 @@ pub struct Scan {
 /// Validates `wasm` and counts what would cost more than it should. The error is the refusal's text.
 pub fn scan(wasm: &[u8]) -> Result<Scan, String> {
     let mut found = Scan {
-        kind: kind_of(wasm)?,
+        encoding: encoding_of(wasm)?,
         memory_bytes_min: 0,
     };
     let mut functions: u32 = 0;
@@ -73,10 +80,10 @@ fn invalid(error: &BinaryReaderError) -> String {
 }
 
 /// Bytes 4 to 8 tell a core module from a component.
-pub fn kind_of(wasm: &[u8]) -> Result<Kind, String> {
+pub fn encoding_of(wasm: &[u8]) -> Result<Encoding, String> {
     match wasm {
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Ok(Kind::Core),
-        [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(Kind::Component),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Ok(Encoding::Core),
+        [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(Encoding::Component),
         [0, b'a', b's', b'm', ..] => {
             Err("of an unknown WebAssembly version; build a core module or a component".into())
         }

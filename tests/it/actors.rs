@@ -8,11 +8,12 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use plexspaces_node::actor::{
-    Actor, Actors, Behavior, Bounds, Fault, Handled, Match, SendError, Start,
+    Actor, Actors, Behavior, Bounds, Fault, Handled, Match, SendError, Start, TimerError, Timers,
 };
 use plexspaces_node::clock::Clock;
 use plexspaces_node::id::{ActorId, ApplicationName, NodeId, Scope};
-use plexspaces_node::message::{Envelope, Failure};
+use plexspaces_node::limits;
+use plexspaces_node::message::{Envelope, Failure, Reply};
 use plexspaces_node::metrics::Metrics;
 
 /// What a scripted actor does with its next message.
@@ -276,4 +277,108 @@ async fn an_actor_that_does_not_stop_in_time_is_ended() {
         tell(&actors, "2"),
         Err(SendError::UnknownActor(_))
     ));
+}
+
+fn timers(actors: &Actors) -> Timers {
+    Timers::new(actors.clone(), "script@n".into())
+}
+
+#[tokio::test(start_paused = true)]
+async fn timers_fire_in_the_order_of_their_times() {
+    let script = Script::default();
+    let (actors, _actor) = spawn(&script, Bounds::default()).await;
+    let mut timers = timers(&actors);
+    for (seconds, payload) in [(2, "2a"), (1, "1"), (2, "2b"), (0, "0")] {
+        timers
+            .start(seconds * SECOND, "tick", payload.into())
+            .unwrap();
+    }
+    tokio::time::sleep(SECOND / 2).await;
+    assert_eq!(script.handled(), ["0"]);
+    tokio::time::sleep(2 * SECOND).await;
+    assert_eq!(script.handled(), ["0", "1", "2a", "2b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_that_is_cancelled_or_whose_owner_is_gone_never_fires() {
+    let script = Script::default();
+    let (actors, _actor) = spawn(&script, Bounds::default()).await;
+    let mut timers = timers(&actors);
+    let cancelled = timers.start(SECOND, "tick", "cancelled".into()).unwrap();
+    timers.start(SECOND, "tick", "fired".into()).unwrap();
+    assert!(timers.cancel(cancelled));
+    assert!(!timers.cancel(cancelled));
+    tokio::time::sleep(2 * SECOND).await;
+    timers.start(SECOND, "tick", "orphan".into()).unwrap();
+    drop(timers);
+    tokio::time::sleep(2 * SECOND).await;
+    assert_eq!(script.handled(), ["fired"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_that_finds_the_mailbox_full_comes_later() {
+    let script = Script::of(&[Step::Work(3 * SECOND)]);
+    let one = Bounds {
+        messages_max: 1,
+        bytes_max: 1 << 20,
+    };
+    let (actors, _actor) = spawn(&script, one).await;
+    tell(&actors, "slow").unwrap();
+    tokio::time::sleep(SECOND).await;
+    tell(&actors, "waiting").unwrap();
+    let mut timers = timers(&actors);
+    timers.start(SECOND, "tick", "timer".into()).unwrap();
+    tokio::time::sleep(5 * SECOND).await;
+    assert_eq!(script.handled(), ["slow", "waiting", "timer"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn timers_are_bounded_in_number_in_bytes_and_in_time() {
+    let (actors, _actor) = spawn(&Script::default(), Bounds::default()).await;
+    let mut many = timers(&actors);
+    for _ in 0..limits::TIMERS_MAX {
+        many.start(SECOND, "tick", Bytes::new()).unwrap();
+    }
+    assert_eq!(
+        many.start(SECOND, "tick", Bytes::new()),
+        Err(TimerError::TooMany)
+    );
+    tokio::time::sleep(2 * SECOND).await;
+    assert!(
+        many.start(SECOND, "tick", Bytes::new()).is_ok(),
+        "those that fired make room"
+    );
+
+    let mut large = timers(&actors);
+    let whole = Bytes::from(vec![0; limits::TIMERS_BYTES_MAX - 4]);
+    let id = large.start(SECOND, "tick", whole).unwrap();
+    assert_eq!(
+        large.start(SECOND, "t", Bytes::new()),
+        Err(TimerError::TooMany)
+    );
+    assert!(large.cancel(id));
+    assert!(large.start(SECOND, "t", Bytes::new()).is_ok());
+    let too_long = limits::TIMER_DELAY_MAX + SECOND;
+    assert_eq!(
+        large.start(too_long, "t", Bytes::new()),
+        Err(TimerError::TooLong)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forwarded_ask_is_answered_by_whoever_gets_it() {
+    let script = Script::default();
+    let (actors, _actor) = spawn(&script, Bounds::default()).await;
+    let message = |payload| actors.message("asker".into(), "call", Bytes::from_static(payload));
+    let (reply, answer) = Reply::channel();
+    actors
+        .forward("script", message(b"handed on"), reply)
+        .unwrap();
+    assert_eq!(answer.await.unwrap().unwrap(), "handed on");
+
+    let (reply, answer) = Reply::channel();
+    let (error, reply) = actors.forward("nobody", message(b"?"), reply).unwrap_err();
+    assert_eq!(error, SendError::UnknownActor("nobody".into()));
+    reply.send(Ok("still mine to answer".into()));
+    assert_eq!(answer.await.unwrap().unwrap(), "still mine to answer");
 }

@@ -11,6 +11,7 @@ pub fn guest(kind: Kind, body: &str) -> Vec<u8> {
     let text = match kind {
         Kind::Core => core(body),
         Kind::Component => component(body),
+        Kind::Command => command(body),
     };
     wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -118,6 +119,65 @@ pub const WITNESS: &str = r"
         (memory.copy (i32.add (i32.const 2049) (local.get 1)) (local.get 2) (local.get 3))
         (call $packed (i32.const 2048) (i32.add (i32.const 1) (i32.add (local.get 1) (local.get 3)))))";
 
+/// Logs an ask that begins with `w`, keeps it open, and answers it with the next message; traps on `t`. Every other message is
+/// answered with the status of that late reply, one digit.
+pub const DEFERRER: &str = r#"
+    (data (i32.const 80) "nobody sees this")
+    (global $len (mut i32) (i32.const 0))
+    (func $act (param i32 i32 i32 i32 i32 i32) (result i64)
+        (if (i32.eq (i32.load8_u (local.get 4)) (i32.const 119)) (then
+            (call $log (local.get 4) (local.get 5))
+            (if (call $defer (i32.const 1024)) (then (unreachable)))
+            (global.set $len (i32.load (i32.const 1028)))
+            (memory.copy (i32.const 2048) (i32.load (i32.const 1024)) (global.get $len))
+            (return (call $packed (i32.const 80) (i32.const 16)))))
+        (if (i32.eq (i32.load8_u (local.get 4)) (i32.const 116)) (then (unreachable)))
+        (i32.store8 (i32.const 96) (i32.sub (i32.const 48)
+            (call $reply_to (i32.const 2048) (global.get $len) (local.get 4) (local.get 5))))
+        (call $packed (i32.const 96) (i32.const 1)))"#;
+
+/// Hands its ask on to the actor whose address it gets, in the name of whoever asked; where that fails, answers with
+/// the status, one digit.
+pub const FORWARDER: &str = r#"
+    (data (i32.const 64) "hello")
+    (data (i32.const 80) "call")
+    (func $act (param i32 i32 i32 i32 i32 i32) (result i64) (local $status i32)
+        (if (call $defer (i32.const 1024)) (then (unreachable)))
+        (local.set $status (call $forward (local.get 4) (local.get 5) (i32.const 80) (i32.const 4)
+            (i32.const 64) (i32.const 5) (local.get 0) (local.get 1)
+            (i32.load (i32.const 1024)) (i32.load (i32.const 1028))))
+        (if (local.get $status) (then
+            (i32.store8 (i32.const 96) (i32.sub (i32.const 48) (local.get $status)))
+            (drop (call $reply_to (i32.load (i32.const 1024)) (i32.load (i32.const 1028))
+                (i32.const 96) (i32.const 1)))))
+        (call $packed (i32.const 80) (i32.const 4)))"#;
+
+/// On `s` sends itself a `tick` 10 ms later, and logs it with its sender when it comes; on `c` sets a timer, cancels it
+/// twice, and answers with both statuses, a digit each.
+pub const TIMEKEEPER: &str = r#"
+    (data (i32.const 64) "tock")
+    (data (i32.const 80) "tick")
+    (global $timer (mut i64) (i64.const 0))
+    (func $cancel (result i32) (i32.sub (i32.const 48) (call $cancel_timer (global.get $timer))))
+    (func $set (param $delay i64)
+        (global.set $timer
+            (call $send_after (local.get $delay) (i32.const 80) (i32.const 4) (i32.const 64) (i32.const 4)))
+        (if (i64.lt_s (global.get $timer) (i64.const 1)) (then (unreachable))))
+    (func $act (param i32 i32 i32 i32 i32 i32) (result i64)
+        (if (i32.eq (i32.load8_u (local.get 2)) (i32.const 116)) (then
+            (call $log (local.get 4) (local.get 5))
+            (call $log (local.get 0) (local.get 1))))
+        (if (i32.eq (i32.load8_u (local.get 4)) (i32.const 115)) (then (call $set (i64.const 10))))
+        (if (i32.eq (i32.load8_u (local.get 4)) (i32.const 99)) (then
+            (call $set (i64.const 600000))
+            (i32.store8 (i32.const 96) (call $cancel))
+            (i32.store8 (i32.const 97) (call $cancel))
+            (return (call $packed (i32.const 96) (i32.const 2)))))
+        (call $packed (local.get 4) (local.get 5)))"#;
+
+/// A command that answers with what it reads.
+pub const CAT: &str = "(call $write (i32.const 1) (i32.const 1024) (call $read))";
+
 const SHARED: &str = r"
     (func $packed (param $pointer i32) (param $len i32) (result i64)
         (i64.or
@@ -145,6 +205,12 @@ fn core(body: &str) -> String {
         (import "plexspaces" "tell" (func $tell (param i32 i32 i32 i32 i32 i32) (result i32)))
         (import "plexspaces" "ask" (func $ask (param i32 i32 i32 i32 i32 i32 i64 i32) (result i32)))
         (import "plexspaces" "reply" (func $reply (param i32 i32) (result i32)))
+        (import "plexspaces" "reply_to" (func $reply_to (param i32 i32 i32 i32) (result i32)))
+        (import "plexspaces" "forward"
+            (func $forward (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+        (import "plexspaces" "defer" (func $defer (param i32) (result i32)))
+        (import "plexspaces" "send_after" (func $send_after (param i64 i32 i32 i32 i32) (result i64)))
+        (import "plexspaces" "cancel_timer" (func $cancel_timer (param i64) (result i32)))
         (import "plexspaces" "self_id" (func $self_id (param i32) (result i32)))
         (import "plexspaces" "now" (func $now (result i64)))
         (import "plexspaces" "sleep" (func $sleep (param i64)))
@@ -175,9 +241,17 @@ fn component(body: &str) -> String {
                 (param "timeout-ms" u64) (result (result (list u8) (error $actor-error)))))
             (export "reply" (func (param "correlation-id" string) (param "payload" (list u8))
                 (result (result (error $actor-error)))))
+            (export "forward" (func (param "to" string) (param "msg-type" string) (param "payload" (list u8))
+                (param "original-sender" string) (param "correlation-id" (option string))
+                (result (result string (error $actor-error)))))
+            (export "send-after" (func (param "delay-ms" u64) (param "msg-type" string)
+                (param "payload" (list u8)) (result (result u64 (error $actor-error)))))
+            (export "cancel-timer" (func (param "timer-id" u64) (result (result (error $actor-error)))))
             (export "self-id" (func (result string)))
             (export "now" (func (result u64)))
             (export "sleep" (func (param "duration-ms" u64)))))
+        (import "plexspaces:actor/conversation@0.1.0" (instance $conversation
+            (export "defer" (func (result string)))))
         (core module $heap
             (memory (export "memory") 2)
             {ALLOCATE}
@@ -189,6 +263,10 @@ fn component(body: &str) -> String {
         (core func $tell (canon lower (func $messaging "tell") (memory $memory) (realloc $realloc)))
         (core func $ask (canon lower (func $messaging "ask") (memory $memory) (realloc $realloc)))
         (core func $reply (canon lower (func $messaging "reply") (memory $memory) (realloc $realloc)))
+        (core func $forward (canon lower (func $messaging "forward") (memory $memory) (realloc $realloc)))
+        (core func $send-after (canon lower (func $messaging "send-after") (memory $memory) (realloc $realloc)))
+        (core func $cancel-timer (canon lower (func $messaging "cancel-timer") (memory $memory) (realloc $realloc)))
+        (core func $defer (canon lower (func $conversation "defer") (memory $memory) (realloc $realloc)))
         (core func $self-id (canon lower (func $messaging "self-id") (memory $memory) (realloc $realloc)))
         (core func $now (canon lower (func $messaging "now")))
         (core func $sleep (canon lower (func $messaging "sleep")))
@@ -198,6 +276,11 @@ fn component(body: &str) -> String {
             (import "host" "tell" (func $lowered_tell (param i32 i32 i32 i32 i32 i32 i32)))
             (import "host" "ask" (func $lowered_ask (param i32 i32 i32 i32 i32 i32 i64 i32)))
             (import "host" "reply" (func $lowered_reply (param i32 i32 i32 i32 i32)))
+            (import "host" "forward"
+                (func $lowered_forward (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
+            (import "host" "send-after" (func $lowered_send_after (param i64 i32 i32 i32 i32 i32)))
+            (import "host" "cancel-timer" (func $lowered_cancel_timer (param i64 i32)))
+            (import "host" "defer" (func $lowered_defer (param i32)))
             (import "host" "self-id" (func $lowered_self_id (param i32)))
             (import "host" "now" (func $now (result i64)))
             (import "host" "sleep" (func $sleep (param i64)))
@@ -218,6 +301,27 @@ fn component(body: &str) -> String {
             (func $reply (param i32 i32) (result i32)
                 (call $lowered_reply (i32.const 0) (i32.const 0) (local.get 0) (local.get 1) (i32.const 512))
                 (call $status (i32.const 512)))
+            (func $reply_to (param i32 i32 i32 i32) (result i32)
+                (call $lowered_reply (local.get 0) (local.get 1) (local.get 2) (local.get 3) (i32.const 512))
+                (call $status (i32.const 512)))
+            (func $forward (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+                (call $lowered_forward (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4)
+                    (local.get 5) (local.get 6) (local.get 7) (i32.ne (local.get 9) (i32.const 0)) (local.get 8)
+                    (local.get 9) (i32.const 512))
+                (call $status (i32.const 512)))
+            ;; A u64 is aligned, so value and code lie at 8.
+            (func $send_after (param i64 i32 i32 i32 i32) (result i64)
+                (call $lowered_send_after (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4)
+                    (i32.const 512))
+                (if (result i64) (i32.load8_u (i32.const 512))
+                    (then (i64.sub (i64.const -1) (i64.load8_u (i32.const 520))))
+                    (else (i64.load (i32.const 520)))))
+            (func $cancel_timer (param i64) (result i32)
+                (call $lowered_cancel_timer (local.get 0) (i32.const 512))
+                (call $status (i32.const 512)))
+            (func $defer (param i32) (result i32)
+                (call $lowered_defer (local.get 0))
+                (i32.const 0))
             (func $self_id (param i32) (result i32)
                 (call $lowered_self_id (local.get 0))
                 (i32.const 0))
@@ -234,11 +338,43 @@ fn component(body: &str) -> String {
             (with "heap" (instance $heap))
             (with "host" (instance
                 (export "info" (func $info)) (export "tell" (func $tell)) (export "ask" (func $ask))
-                (export "reply" (func $reply)) (export "self-id" (func $self-id)) (export "now" (func $now))
+                (export "reply" (func $reply)) (export "forward" (func $forward))
+                (export "send-after" (func $send-after)) (export "cancel-timer" (func $cancel-timer))
+                (export "defer" (func $defer)) (export "self-id" (func $self-id)) (export "now" (func $now))
                 (export "sleep" (func $sleep))))))
         (func (export "handle-request")
             (param "from-actor" string) (param "msg-type" string) (param "payload" (list u8))
             (result (result (list u8) (error string)))
             (canon lift (core func $guest "handle-request") (memory $memory) (realloc $realloc))))"#
+    )
+}
+
+/// A program with a `main`, whose body may `(call $read)` all of its input to 1024 and `(call $write fd pointer len)`.
+fn command(body: &str) -> String {
+    format!(
+        r#"(module
+        (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 40)
+        (global $runs (mut i32) (i32.const 48))
+        (func $read (result i32) (local $len i32)
+            (loop $more
+                (i32.store (i32.const 0) (i32.add (i32.const 1024) (local.get $len)))
+                (i32.store (i32.const 4) (i32.const 65536))
+                (if (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)) (then (unreachable)))
+                (local.set $len (i32.add (local.get $len) (i32.load (i32.const 8))))
+                (br_if $more (i32.load (i32.const 8))))
+            (local.get $len))
+        (func $write (param $fd i32) (param $from i32) (param $len i32)
+            (loop $more
+                (i32.store (i32.const 0) (local.get $from))
+                (i32.store (i32.const 4) (local.get $len))
+                (if (call $fd_write (local.get $fd) (i32.const 0) (i32.const 1) (i32.const 8)) (then (unreachable)))
+                (local.set $from (i32.add (local.get $from) (i32.load (i32.const 8))))
+                (local.set $len (i32.sub (local.get $len) (i32.load (i32.const 8))))
+                (br_if $more (local.get $len))))
+        (data (i32.const 64) "no luck\0atoday")
+        (func (export "_start") {body}))"#
     )
 }

@@ -159,6 +159,13 @@ impl Node {
         self.log.wait_for(text)
     }
 
+    /// What stands behind this text in each line of the log so far that has it.
+    pub fn log_lines(&self, text: &str) -> Vec<String> {
+        let lines = self.log.lines.0.lock().unwrap();
+        let rest = lines.read.iter().filter_map(|line| line.split_once(text));
+        rest.map(|(_, rest)| rest.to_owned()).collect()
+    }
+
     /// How many lines of the log so far have this text.
     pub fn log_count(&self, text: &str) -> usize {
         self.log

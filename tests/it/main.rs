@@ -5,6 +5,7 @@ mod harness;
 
 mod actors;
 mod applications;
+mod commands;
 mod compiling;
 mod dashboard;
 mod doors;
@@ -13,8 +14,10 @@ mod forms;
 mod guest_limits;
 mod messaging;
 mod metrics;
+mod preview1;
 mod process;
 mod refusals;
+mod routing;
 mod tidy;
 mod tokens;
 mod uploads;

@@ -1,6 +1,11 @@
 //! Ask, tell and reply: between a client and an actor, and between actors of either kind.
 
-use crate::guests::{EARLY, ECHO, RASCAL, RELAY, TELLER, WITNESS, for_both_kinds, guest};
+use std::thread;
+
+use crate::guests::{
+    DEFERRER, EARLY, ECHO, FORWARDER, RASCAL, RELAY, TELLER, TIMEKEEPER, WITNESS, for_both_kinds,
+    guest,
+};
 use crate::harness::node;
 use plexspaces_node::wasm::Kind;
 
@@ -44,6 +49,43 @@ for_both_kinds! {
     fn a_reply_answers_the_current_ask_and_the_result_is_dropped(node, kind) {
         node.deploy("early", &guest(kind, EARLY)).is_deployed();
         assert_eq!(node.ask("early", b"x").body_payload(), "early");
+    }
+
+    fn a_deferred_ask_is_answered_by_a_later_message(node, kind) {
+        node.deploy("deferrer", &guest(kind, DEFERRER)).is_deployed();
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| node.ask("deferrer", b"wait"));
+            node.log_says("deferrer@test-node: wait");
+            assert_eq!(node.ask("deferrer", b"answer").body_payload(), "0");
+            assert_eq!(waits.join().unwrap().body_payload(), "answer");
+        });
+        let again = node.ask("deferrer", b"once more").body_payload();
+        assert_eq!(again, "5", "invalid-message: it has been answered");
+    }
+
+    fn a_deferred_ask_fails_at_once_when_its_actor_breaks(node, kind) {
+        node.deploy("deferrer", &guest(kind, DEFERRER)).is_deployed();
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| node.ask_with("deferrer", &[("x-timeout-ms", "600000")], b"wait"));
+            node.log_says("deferrer@test-node: wait");
+            node.ask("deferrer", b"trap").is_refused(502, "ABORTED", &["unreachable"]);
+            waits.join().unwrap().is_refused(503, "UNAVAILABLE", &["stopped before it answered"]);
+        });
+    }
+
+    fn a_forwarded_ask_is_answered_by_the_new_receiver(node, kind) {
+        node.deploy("forwarder", &guest(kind, FORWARDER)).is_deployed();
+        node.deploy("witness", &guest(kind, WITNESS)).is_deployed();
+        assert_eq!(node.ask("forwarder", b"witness").body_payload(), "http@test-node call");
+        assert_eq!(node.ask("forwarder", b"nobody").body_payload(), "2", "actor-not-found");
+    }
+
+    fn a_timer_sends_a_tell_of_its_own_type(node, kind) {
+        node.deploy("timekeeper", &guest(kind, TIMEKEEPER)).is_deployed();
+        assert_eq!(node.ask("timekeeper", b"start").body_payload(), "start");
+        node.log_says("timekeeper@test-node: tock");
+        node.log_says("timekeeper@test-node: timekeeper@test-node");
+        assert_eq!(node.ask("timekeeper", b"cancel").body_payload(), "05", "done, then invalid-message");
     }
 
     fn a_guest_knows_its_name_and_the_time(node, kind) {
@@ -235,4 +277,70 @@ fn a_reply_may_be_raw_and_a_tell_does_not_wait() {
             .is_some_and(|id| !id.is_empty())
     );
     node.log_says("early@test-node: a note from outside");
+}
+
+#[test]
+fn a_core_module_knows_the_message_in_hand() {
+    let node = node();
+    let knows = r#"(module
+        (import "plexspaces" "message_id" (func $message_id (param i32) (result i32)))
+        (import "plexspaces" "correlation_id" (func $correlation_id (param i32) (result i32)))
+        (import "plexspaces" "sent_at" (func $sent_at (result i64)))
+        (memory (export "memory") 1)
+        (func (export "init") (param i32 i32)
+            (drop (call $message_id (i32.const 64)))
+            (if (i32.load (i32.const 68)) (then (unreachable)))
+            (if (i64.ne (call $sent_at) (i64.const 0)) (then (unreachable))))
+        (func (export "handle_request") (param i32 i32 i32 i32 i32 i32) (result i32 i32)
+            (if (i64.eqz (call $sent_at)) (then (unreachable)))
+            (drop (call $message_id (i32.const 64)))
+            (if (i32.eqz (i32.load (i32.const 68))) (then (unreachable)))
+            (drop (call $correlation_id (i32.const 64)))
+            (i32.load (i32.const 64)) (i32.load (i32.const 68))))"#;
+    node.deploy("knows", &wat::parse_str(knows).unwrap())
+        .is_deployed();
+    let correlation = node.ask("knows", b"").body_payload();
+    assert!(correlation.starts_with("m-"), "{correlation}");
+}
+
+#[test]
+fn a_component_knows_the_message_in_hand() {
+    let node = node();
+    // Answers with the id; at 520 lies the message, with its correlation id at 552 and its time at 568.
+    let knows = r#"(component
+        (import "plexspaces:actor/conversation@0.1.0" (instance $conversation
+            (type $record (record (field "id" string) (field "from-actor" string) (field "msg-type" string)
+                (field "payload" (list u8)) (field "correlation-id" (option string)) (field "timestamp" u64)
+                (field "headers" (list (tuple string string)))))
+            (export "message" (type $message (eq $record)))
+            (export "current-message" (func (result (option $message))))))
+        (core module $heap
+            (memory (export "memory") 1)
+            (global $free (mut i32) (i32.const 1024))
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+                (global.get $free)
+                (global.set $free (i32.and (i32.const -8)
+                    (i32.add (i32.const 7) (i32.add (global.get $free) (local.get 3)))))))
+        (core instance $heap (instantiate $heap))
+        (alias core export $heap "memory" (core memory $memory))
+        (alias core export $heap "realloc" (core func $realloc))
+        (core func $current (canon lower (func $conversation "current-message")
+            (memory $memory) (realloc $realloc)))
+        (core module $guest
+            (import "heap" "memory" (memory 1))
+            (import "host" "current" (func $current (param i32)))
+            (func (export "act") (param i32 i32) (result i32)
+                (call $current (i32.const 512))
+                (if (i32.eqz (i32.load8_u (i32.const 512))) (then (unreachable)))
+                (if (i32.eqz (i32.load8_u (i32.const 552))) (then (unreachable)))
+                (if (i64.eqz (i64.load (i32.const 568))) (then (unreachable)))
+                (i32.const 520)))
+        (core instance $guest (instantiate $guest
+            (with "heap" (instance $heap)) (with "host" (instance (export "current" (func $current))))))
+        (func (export "handle-request") (param "payload" (list u8)) (result string)
+            (canon lift (core func $guest "act") (memory $memory) (realloc $realloc))))"#;
+    node.deploy("knows", &wat::parse_str(knows).unwrap())
+        .is_deployed();
+    let id = node.ask("knows", b"").body_payload();
+    assert!(id.starts_with("m-"), "{id}");
 }

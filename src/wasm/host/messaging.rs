@@ -10,9 +10,9 @@ use wasmtime::{Caller, Linker};
 use super::bindings::messaging::Host;
 use super::bindings::types::{self, ActorError, ErrorCode, SpawnOptions};
 use super::{Guest, actor_error};
-use crate::actor::SendError;
+use crate::actor::{SendError, TimerError};
 use crate::limits;
-use crate::message::{Failure, Message};
+use crate::message::{Failure, Message, MessageId};
 use crate::wasm::core_abi::{self, Slice};
 
 /// The interface's functions, by name.
@@ -41,6 +41,10 @@ pub const CORE_FUNCTIONS: &[&str] = &[
     "tell",
     "ask",
     "reply",
+    "reply_to",
+    "forward",
+    "send_after",
+    "cancel_timer",
     "self_id",
     "now",
     "sleep",
@@ -74,34 +78,31 @@ impl Host for Guest {
     }
 
     fn reply(&mut self, correlation_id: String, payload: Vec<u8>) -> Answer<()> {
-        if !correlation_id.is_empty() {
-            return not_yet("reply to an earlier ask");
-        }
         let payload = match self.bounded(payload) {
             Ok(payload) => payload,
             Err(error) => return Ok(Err(error)),
         };
-        Ok(match self.asker.take() {
-            Some(asker) => {
-                asker.send(Ok(payload));
+        Ok(match self.conversation.close(&correlation_id) {
+            Some((reply, _)) => {
+                reply.send(Ok(payload));
                 Ok(())
             }
-            None => Err(actor_error(
-                ErrorCode::InvalidMessage,
-                "nobody waits for a reply to the current message",
-            )),
+            None => Err(nobody_waits(&correlation_id)),
         })
     }
 
     fn forward(
         &mut self,
-        _: String,
-        _: String,
-        _: Vec<u8>,
-        _: String,
-        _: Option<String>,
+        to: String,
+        message_type: String,
+        payload: Vec<u8>,
+        original_sender: String,
+        correlation_id: Option<String>,
     ) -> Answer<String> {
-        not_yet("forward")
+        let forwarded = self
+            .forwarded(&message_type, payload, &original_sender)
+            .and_then(|message| self.hand_on(&to, message, correlation_id.as_deref()));
+        Ok(forwarded.map(|id| id.to_string()))
     }
 
     fn spawn(&mut self, _: String, _: Vec<u8>, _: SpawnOptions) -> Answer<String> {
@@ -146,12 +147,21 @@ impl Host for Guest {
         Ok(())
     }
 
-    fn send_after(&mut self, _: u64, _: String, _: Vec<u8>) -> Answer<u64> {
-        not_yet("send-after")
+    fn send_after(&mut self, delay_ms: u64, message_type: String, payload: Vec<u8>) -> Answer<u64> {
+        let checked = checked_type(&message_type).and_then(|()| self.bounded(payload));
+        Ok(checked.and_then(|payload| {
+            let delay = Duration::from_millis(delay_ms);
+            Ok(self.timers.start(delay, &message_type, payload)?)
+        }))
     }
 
-    fn cancel_timer(&mut self, _: u64) -> Answer<()> {
-        not_yet("cancel-timer")
+    fn cancel_timer(&mut self, timer_id: u64) -> Answer<()> {
+        Ok(if self.timers.cancel(timer_id) {
+            Ok(())
+        } else {
+            let text = format!("no timer {timer_id} waits: it has fired, or never was");
+            Err(actor_error(ErrorCode::InvalidMessage, text))
+        })
     }
 }
 
@@ -159,17 +169,86 @@ impl types::Host for Guest {}
 
 impl Guest {
     fn outgoing(&self, message_type: &str, payload: Vec<u8>) -> Result<Message, ActorError> {
-        if message_type.chars().count() > limits::MESSAGE_TYPE_CHARS_MAX {
+        self.message_from(Arc::clone(self.actor.address()), message_type, payload)
+    }
+
+    fn forwarded(
+        &self,
+        message_type: &str,
+        payload: Vec<u8>,
+        sender: &str,
+    ) -> Result<Message, ActorError> {
+        let chars = sender.chars().count();
+        if !(1..=limits::ADDRESS_CHARS_MAX).contains(&chars) {
             let text = format!(
-                "a message type has at most {} characters",
-                limits::MESSAGE_TYPE_CHARS_MAX
+                "the original sender has 1 to {} characters",
+                limits::ADDRESS_CHARS_MAX
             );
             return Err(actor_error(ErrorCode::InvalidMessage, text));
         }
+        self.message_from(sender.into(), message_type, payload)
+    }
+
+    fn message_from(
+        &self,
+        from: Arc<str>,
+        message_type: &str,
+        payload: Vec<u8>,
+    ) -> Result<Message, ActorError> {
+        checked_type(message_type)?;
         let payload = self.bounded(payload)?;
-        Ok(self
-            .actors
-            .message(Arc::clone(self.actor.address()), message_type, payload))
+        Ok(self.actors.message(from, message_type, payload))
+    }
+
+    /// Without a correlation id a tell; with one, whoever asked waits for the new receiver.
+    fn hand_on(
+        &mut self,
+        to: &str,
+        message: Message,
+        correlation: Option<&str>,
+    ) -> Result<MessageId, ActorError> {
+        let Some(correlation) = correlation else {
+            return Ok(self.actors.tell(to, message)?);
+        };
+        let open = self.conversation.close(correlation);
+        let (reply, place) = open.ok_or_else(|| nobody_waits(correlation))?;
+        let forwarded = self.actors.forward(to, message, reply);
+        forwarded.map_err(|(error, reply)| {
+            self.conversation.reopen(reply, place);
+            error.into()
+        })
+    }
+}
+
+fn checked_type(message_type: &str) -> Result<(), ActorError> {
+    if message_type.chars().count() <= limits::MESSAGE_TYPE_CHARS_MAX {
+        return Ok(());
+    }
+    let text = format!(
+        "a message type has at most {} characters",
+        limits::MESSAGE_TYPE_CHARS_MAX
+    );
+    Err(actor_error(ErrorCode::InvalidMessage, text))
+}
+
+fn nobody_waits(correlation: &str) -> ActorError {
+    let text = match correlation {
+        "" => "nobody waits for a reply to the current message".into(),
+        id => format!(
+            "nobody waits for a reply to {:?}",
+            id.chars().take(64).collect::<String>()
+        ),
+    };
+    actor_error(ErrorCode::InvalidMessage, text)
+}
+
+impl From<TimerError> for ActorError {
+    fn from(error: TimerError) -> Self {
+        let code = match error {
+            TimerError::TooLong => ErrorCode::InvalidMessage,
+            TimerError::TooMany => ErrorCode::ResourceExhausted,
+        };
+        actor_error(code, error.to_string())
     }
 }
 
@@ -177,13 +256,17 @@ impl From<SendError> for ActorError {
     fn from(error: SendError) -> Self {
         let code = match &error {
             SendError::UnknownActor(_) => ErrorCode::ActorNotFound,
-            SendError::MailboxFull(_) => ErrorCode::ResourceExhausted,
+            SendError::MailboxFull(_) | SendError::Failed(Failure::NoRoom(_)) => {
+                ErrorCode::ResourceExhausted
+            }
             SendError::Stopped(_) | SendError::Failed(Failure::Trapped(_)) => {
                 ErrorCode::DeliveryFailed
             }
             SendError::DeadlineExceeded(_) => ErrorCode::Timeout,
             SendError::Failed(Failure::Refused(_)) => ErrorCode::Unknown,
-            SendError::Failed(Failure::Unhandled(_)) => ErrorCode::NotImplemented,
+            SendError::Failed(Failure::Unhandled(_) | Failure::NotImplemented(_)) => {
+                ErrorCode::NotImplemented
+            }
         };
         actor_error(code, error.to_string())
     }
@@ -261,6 +344,68 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
             let replied = caller.data_mut().reply(String::new(), payload.to_vec())?;
             Ok(core_abi::status(replied))
+        },
+    )?;
+    linker.func_wrap(
+        core_abi::MODULE,
+        "reply_to",
+        |mut caller: Caller<'_, Guest>, id: i32, id_len: i32, payload: i32, len: i32| {
+            let id = core_abi::text(&mut caller, Slice(id, id_len))?;
+            let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
+            let replied = caller.data_mut().reply(id, payload.to_vec())?;
+            Ok(core_abi::status(replied))
+        },
+    )?;
+    linker.func_wrap(
+        core_abi::MODULE,
+        "forward",
+        |mut caller: Caller<'_, Guest>,
+         to: i32,
+         to_len: i32,
+         kind: i32,
+         kind_len: i32,
+         payload: i32,
+         len: i32,
+         sender: i32,
+         sender_len: i32,
+         id: i32,
+         id_len: i32| {
+            let to = core_abi::text(&mut caller, Slice(to, to_len))?;
+            let kind = core_abi::text(&mut caller, Slice(kind, kind_len))?;
+            let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
+            let sender = core_abi::text(&mut caller, Slice(sender, sender_len))?;
+            let id = core_abi::text(&mut caller, Slice(id, id_len))?;
+            let id = (!id.is_empty()).then_some(id);
+            let guest = caller.data_mut();
+            let forwarded = guest.forward(to, kind, payload.to_vec(), sender, id)?;
+            Ok(core_abi::status(forwarded.map(drop)))
+        },
+    )?;
+    linker.func_wrap(
+        core_abi::MODULE,
+        "send_after",
+        |mut caller: Caller<'_, Guest>,
+         delay_ms: i64,
+         kind: i32,
+         kind_len: i32,
+         payload: i32,
+         len: i32| {
+            let kind = core_abi::text(&mut caller, Slice(kind, kind_len))?;
+            let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
+            let guest = caller.data_mut();
+            let set = guest.send_after(delay_ms.cast_unsigned(), kind, payload.to_vec())?;
+            Ok(match set {
+                Ok(id) => id.cast_signed(),
+                Err(error) => i64::from(core_abi::status(Err(error))),
+            })
+        },
+    )?;
+    linker.func_wrap(
+        core_abi::MODULE,
+        "cancel_timer",
+        |mut caller: Caller<'_, Guest>, id: i64| {
+            let cancelled = caller.data_mut().cancel_timer(id.cast_unsigned())?;
+            Ok(core_abi::status(cancelled))
         },
     )?;
     linker.func_wrap_async(

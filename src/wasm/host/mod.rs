@@ -1,19 +1,21 @@
 //! What one guest may ask of the node: the state behind its host functions, and their catalogue.
 
+pub mod conversation;
 pub mod logging;
 pub mod messaging;
 mod planned;
 
 use bytes::Bytes;
-use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{ResourceLimiter, StoreLimits};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use super::GuestLimits;
 use super::core_abi::Exchange;
-use crate::actor::Actors;
+use super::wasi::World;
+use crate::actor::{Actors, Timers};
 use crate::id::ActorId;
-use crate::message::Reply;
+use conversation::Conversation;
 use logging::GuestLog;
 
 /// The Rust side of the interfaces that this node provides in full.
@@ -25,6 +27,7 @@ pub mod bindings {
             world provided {
                 import plexspaces:actor/logging@0.1.0;
                 import plexspaces:actor/messaging@0.1.0;
+                import plexspaces:actor/conversation@0.1.0;
             }
         ",
         imports: {
@@ -33,7 +36,7 @@ pub mod bindings {
             default: trappable,
         },
     });
-    pub use plexspaces::actor::{logging, messaging, types};
+    pub use plexspaces::actor::{conversation, logging, messaging, types};
 }
 
 use bindings::types::{ActorError, ErrorCode};
@@ -45,13 +48,21 @@ pub struct Guest {
     pub log: GuestLog,
     pub spans: logging::Spans,
     pub limits: GuestLimits,
-    /// The asker of the message being handled, until it is answered.
-    pub asker: Option<Reply>,
+    /// The message being handled, and who waits for an answer.
+    pub conversation: Conversation,
+    pub timers: Timers,
+    /// What the guest said by `fail` during the current call.
+    pub failure: Option<String>,
     pub memory: MemoryLimiter,
     /// How bytes are exchanged with a core module; a component needs none.
     pub exchange: Option<Exchange>,
-    wasi: WasiCtx,
-    resources: ResourceTable,
+    pub world: World,
+}
+
+/// What an actor keeps when one instance of its guest follows another.
+pub struct Commitments {
+    pub conversation: Conversation,
+    pub timers: Timers,
 }
 
 impl Guest {
@@ -60,7 +71,8 @@ impl Guest {
         actors: Actors,
         log: GuestLog,
         limits: GuestLimits,
-        wasi: WasiCtx,
+        world: World,
+        commitments: Commitments,
     ) -> Self {
         let memory = MemoryLimiter::new(&limits);
         Self {
@@ -69,18 +81,21 @@ impl Guest {
             log,
             spans: logging::Spans::default(),
             limits,
-            asker: None,
+            conversation: commitments.conversation,
+            timers: commitments.timers,
+            failure: None,
             memory,
             exchange: None,
-            wasi,
-            resources: ResourceTable::new(),
+            world,
         }
     }
 
     pub fn exchange(&self) -> wasmtime::Result<&Exchange> {
         let exchange = self.exchange.as_ref();
         exchange.ok_or_else(|| {
-            wasmtime::Error::msg("host functions cannot be called before the module has started")
+            wasmtime::Error::msg(
+                "host functions need an exported memory, and cannot be called before the module has started",
+            )
         })
     }
 
@@ -97,10 +112,7 @@ impl Guest {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.resources,
-        }
+        self.world.wasi.ctx()
     }
 }
 
@@ -108,6 +120,7 @@ impl WasiView for Guest {
 pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     bindings::logging::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
     bindings::messaging::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
+    bindings::conversation::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
     planned::add_to_linker(linker)
 }
 
@@ -123,6 +136,7 @@ pub fn provides(interface: &str, function: &str) -> bool {
     match name {
         "logging" => listed(logging::FUNCTIONS),
         "messaging" => listed(messaging::FUNCTIONS),
+        "conversation" => listed(conversation::FUNCTIONS),
         _ => planned::INTERFACES
             .iter()
             .any(|(planned, functions)| *planned == name && listed(functions)),

@@ -38,7 +38,6 @@ pub const INTERFACES: &[(&str, &[&str])] = &[
         "start-workflow", "signal-workflow", "query-workflow", "await-workflow", "schedule-activity", "sleep",
         "get-workflow-context",
     ]),
-    ("conversation", &["current-message", "defer"]),
 ];
 
 pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {

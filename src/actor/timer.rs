@@ -1,0 +1,197 @@
+//! Messages that an actor sends itself later.
+//!
+//! One task serves all timers of an actor and sleeps until the next of them; an actor without timers has none, and
+//! nothing wakes up for it. Timers belong to one life of the actor: after a crash they are gone.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::Actors;
+use crate::limits;
+
+/// The timers of one actor. Dropped, none of them fires any more.
+pub struct Timers {
+    actors: Actors,
+    address: Arc<str>,
+    pending: Arc<Pending>,
+    last_id: u64,
+    task: Option<JoinHandle<()>>,
+}
+
+/// Why a timer was not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TimerError {
+    #[error("a timer waits at most {:?}", limits::TIMER_DELAY_MAX)]
+    TooLong,
+    #[error(
+        "this actor has {} timers or {} bytes in them, its most; cancel some, or let them fire",
+        limits::TIMERS_MAX,
+        limits::TIMERS_BYTES_MAX
+    )]
+    TooMany,
+}
+
+#[derive(Default)]
+struct Pending {
+    table: Mutex<Table>,
+    changed: Notify,
+}
+
+/// In the order in which they fire: by time, and at the same time as they were set.
+#[derive(Default)]
+struct Table {
+    letters: BTreeMap<(Instant, u64), Letter>,
+    bytes: usize,
+}
+
+struct Letter {
+    message_type: Arc<str>,
+    payload: Bytes,
+}
+
+impl Timers {
+    /// No timers yet, for the actor at `address`.
+    pub fn new(actors: Actors, address: Arc<str>) -> Self {
+        Self {
+            actors,
+            address,
+            pending: Arc::default(),
+            last_id: 0,
+            task: None,
+        }
+    }
+
+    /// After `delay` the actor gets a tell from itself. Answers with the timer's id, from 1 upwards. A mailbox that
+    /// is full then delays the message, and loses it never.
+    pub fn start(
+        &mut self,
+        delay: Duration,
+        message_type: &str,
+        payload: Bytes,
+    ) -> Result<u64, TimerError> {
+        if delay > limits::TIMER_DELAY_MAX {
+            return Err(TimerError::TooLong);
+        }
+        let letter = Letter {
+            message_type: message_type.into(),
+            payload,
+        };
+        let at = self.actors.clock().now() + delay;
+        let id = self.last_id + 1;
+        self.pending
+            .table
+            .lock()
+            .unwrap()
+            .insert((at, id), letter)?;
+        self.last_id = id;
+        self.pending.changed.notify_one();
+        self.serve();
+        Ok(id)
+    }
+
+    /// Whether the timer was still to fire.
+    pub fn cancel(&mut self, id: u64) -> bool {
+        self.pending.table.lock().unwrap().cancel(id)
+    }
+
+    fn serve(&mut self) {
+        if self.task.is_none() {
+            let (actors, address) = (self.actors.clone(), self.address.clone());
+            let pending = self.pending.clone();
+            self.task = Some(tokio::spawn(async move {
+                fire(&actors, &address, &pending).await;
+            }));
+        }
+    }
+}
+
+impl Drop for Timers {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+/// Sends each letter at its time, for as long as its owner lets it.
+async fn fire(actors: &Actors, address: &str, pending: &Pending) {
+    loop {
+        let next = pending.table.lock().unwrap().next_at();
+        match next {
+            Some(at) => tokio::select! {
+                () = tokio::time::sleep_until(at) => {}
+                () = pending.changed.notified() => continue,
+            },
+            None => {
+                pending.changed.notified().await;
+                continue;
+            }
+        }
+        pending.send_due(actors, address);
+    }
+}
+
+impl Pending {
+    fn send_due(&self, actors: &Actors, address: &str) {
+        let now = actors.clock().now();
+        let mut table = self.table.lock().unwrap();
+        while let Some((id, letter)) = table.take_due(now) {
+            let (kind, payload) = (&letter.message_type, letter.payload.clone());
+            let message = actors.message(address.into(), kind, payload);
+            if actors.tell(address, message).is_err() {
+                // Full, or not listed yet because the actor is still starting.
+                table.put((now + limits::TIMER_RETRY, id), letter);
+            }
+        }
+    }
+}
+
+impl Table {
+    fn insert(&mut self, key: (Instant, u64), letter: Letter) -> Result<(), TimerError> {
+        let full = self.letters.len() >= limits::TIMERS_MAX
+            || self.bytes + letter.weight() > limits::TIMERS_BYTES_MAX;
+        if full {
+            return Err(TimerError::TooMany);
+        }
+        self.put(key, letter);
+        Ok(())
+    }
+
+    fn put(&mut self, key: (Instant, u64), letter: Letter) {
+        self.bytes += letter.weight();
+        self.letters.insert(key, letter);
+    }
+
+    fn next_at(&self) -> Option<Instant> {
+        self.letters.keys().next().map(|(at, _)| *at)
+    }
+
+    fn take_due(&mut self, now: Instant) -> Option<(u64, Letter)> {
+        let first = self.letters.first_entry()?;
+        if first.key().0 > now {
+            return None;
+        }
+        let ((_, id), letter) = first.remove_entry();
+        self.bytes -= letter.weight();
+        Some((id, letter))
+    }
+
+    fn cancel(&mut self, id: u64) -> bool {
+        let found = self.letters.keys().find(|(_, known)| *known == id).copied();
+        let letter = found.and_then(|key| self.letters.remove(&key));
+        self.bytes -= letter.as_ref().map_or(0, Letter::weight);
+        letter.is_some()
+    }
+}
+
+impl Letter {
+    fn weight(&self) -> usize {
+        self.message_type.len() + self.payload.len()
+    }
+}

@@ -1,0 +1,46 @@
+//! What a call into a guest takes and what it comes to, in either spelling.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// A trap outside, the guest's own error inside.
+pub type Called<T> = wasmtime::Result<Result<T, GuestError>>;
+
+/// An error that a guest answered with; it lives on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GuestError {
+    /// It says that it does not do this; another handler may.
+    NotImplemented(String),
+    Failed(String),
+}
+
+/// All that a handler may get; its type says which of it it does get.
+#[derive(Clone)]
+pub struct Arguments {
+    /// The state that the node keeps for the guest.
+    pub state: Arc<str>,
+    pub from: Arc<str>,
+    pub message_type: Arc<str>,
+    pub payload: Bytes,
+}
+
+impl Arguments {
+    /// For hooks, which get at most a payload.
+    pub fn only(payload: Bytes) -> Self {
+        let nothing: Arc<str> = Arc::default();
+        Self {
+            state: nothing.clone(),
+            from: nothing.clone(),
+            message_type: nothing,
+            payload,
+        }
+    }
+}
+
+impl GuestError {
+    pub fn into_text(self) -> String {
+        let (Self::NotImplemented(text) | Self::Failed(text)) = self;
+        text
+    }
+}

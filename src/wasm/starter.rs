@@ -1,0 +1,106 @@
+//! From a program to a running actor, the first time and after each fault.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wasmtime::Store;
+
+use super::command::Command;
+use super::host::logging::GuestLog;
+use super::host::{Commitments, Guest};
+use super::instance::Instance;
+use super::program::{Form, Program};
+use super::slices::Meter;
+use super::wasi::World;
+use super::{GuestLimits, core_abi};
+use crate::actor::{Behavior, Fault, Handled, Start, Timers};
+use crate::id::ActorId;
+use crate::limits;
+use crate::message::Envelope;
+
+/// All that is needed to start an actor of a program, again and again.
+#[derive(Clone)]
+pub struct Starter {
+    pub program: Arc<Program>,
+    pub actor: ActorId,
+    pub limits: GuestLimits,
+    /// The guest's environment, by name.
+    pub env: Vec<(String, String)>,
+    /// What `init` gets.
+    pub initial_state: Bytes,
+}
+
+/// A running guest, of either way of living.
+pub enum Life {
+    /// One instance for all messages.
+    Instance(Box<Instance>),
+    /// One instance for each.
+    Command(Box<Command>),
+}
+
+impl Start for Starter {
+    type Behavior = Life;
+
+    async fn start(&self) -> Result<Life, Fault> {
+        Ok(match &self.program.form {
+            Form::Command(_) => Life::Command(Box::new(Command::new(self.clone()))),
+            Form::Component(_) | Form::Core(_) => {
+                Life::Instance(Box::new(Instance::start(self).await?))
+            }
+        })
+    }
+}
+
+impl Behavior for Life {
+    async fn handle(&mut self, envelope: Envelope) -> Result<Handled, Fault> {
+        match self {
+            Self::Instance(instance) => instance.handle(envelope).await,
+            Self::Command(command) => Ok(command.run(envelope).await),
+        }
+    }
+
+    async fn terminate(self) {
+        match self {
+            Self::Instance(instance) => instance.terminate().await,
+            Self::Command(_) => {}
+        }
+    }
+}
+
+impl Starter {
+    /// What an actor begins with.
+    pub(super) fn commitments(&self) -> Commitments {
+        let address = self.actor.address().clone();
+        Commitments {
+            conversation: Default::default(),
+            timers: Timers::new(self.program.actors.clone(), address),
+        }
+    }
+
+    /// A store for one instance, whose calls are metered by `meter`.
+    pub(super) fn store(
+        &self,
+        log: GuestLog,
+        world: World,
+        commitments: Commitments,
+        meter: &Arc<Meter>,
+    ) -> Store<Guest> {
+        let guest = Guest::new(
+            self.actor.clone(),
+            self.program.actors.clone(),
+            log,
+            self.limits,
+            world,
+            commitments,
+        );
+        let mut store = Store::new(&self.program.engine, guest);
+        store.limiter(|guest| &mut guest.memory);
+        // Lists from the guest take memory here before anyone looks at them (a million strings over one region).
+        let most = core_abi::passed_bytes_max(&self.limits).max(limits::GUEST_TRANSFER_BYTES_MIN);
+        store.set_hostcall_fuel(most);
+        let (slices, meter) = (self.program.slices.clone(), meter.clone());
+        store.epoch_deadline_callback(move |_| slices.at_deadline(&meter));
+        store.set_epoch_deadline(1);
+        store
+    }
+}
