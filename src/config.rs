@@ -173,7 +173,8 @@ impl Written {
 impl Profile {
     /// The one that the machine's memory, or what is granted of it, suggests.
     pub fn of_this_machine() -> Self {
-        Self::of_memory(machine::memory_bytes())
+        // All the world where the kernel does not say.
+        Self::of_memory(machine::memory_bytes().unwrap_or(u64::MAX))
     }
 
     fn of_memory(bytes: u64) -> Self {

@@ -7,8 +7,10 @@ pub mod clock;
 pub mod config;
 pub mod id;
 pub mod limits;
+pub mod loop_lag;
 pub mod machine;
 pub mod message;
+pub mod metrics;
 pub mod refusal;
 pub mod shutdown;
 

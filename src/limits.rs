@@ -54,6 +54,10 @@ pub const PENDING_RESETS_MAX: usize = 16;
 
 /// Text of one error; a guest's own words may be longer.
 pub const ERROR_BYTES_MAX: usize = 4 * KIB;
+/// Items of a list that is asked for without a limit.
+pub const PAGE_ITEMS_DEFAULT: usize = 50;
+/// Items of a list in one answer; without it an answer grows with the node.
+pub const PAGE_ITEMS_MAX: usize = 1_000;
 
 // ── messages ────────────────────────────────────────────────────────────────
 

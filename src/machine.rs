@@ -1,26 +1,30 @@
-//! What the machine has, as far as it is granted to this process: memory and memory maps.
+//! What this machine grants this process and what the process uses of it, as the kernel tells; what it does not tell is
+//! left out.
 
 use std::fs;
+use std::io;
+use std::num::NonZero;
+use std::path::Path;
 
 use rustix::process::{Resource, getrlimit};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Memory that this process may count on, in bytes: the machine's, less where a control group or a resource limit
 /// grants less.
-pub fn memory_bytes() -> u64 {
-    let granted = [Resource::Data, Resource::As].map(|resource| getrlimit(resource).current);
-    let granted = granted
-        .into_iter()
-        .flatten()
-        .chain(control_group("memory.max"));
-    granted.fold(meminfo("MemTotal:").unwrap_or(u64::MAX), u64::min)
+pub fn memory_bytes() -> Option<u64> {
+    let limits = [Resource::Data, Resource::As].map(|resource| getrlimit(resource).current);
+    let machine = [meminfo("MemTotal:"), control_group("memory.max")];
+    limits.into_iter().chain(machine).flatten().min()
 }
 
-/// Memory that can be had now without swapping, in bytes; all there is where the kernel does not say.
-pub fn memory_available_bytes() -> u64 {
-    let machine = meminfo("MemAvailable:").unwrap_or(u64::MAX);
+/// Memory that can be had now without swapping, in bytes: the machine's, less where a control group grants less.
+pub fn memory_available_bytes() -> Option<u64> {
     let group = control_group("memory.max")
         .map(|max| max.saturating_sub(control_group("memory.current").unwrap_or(0)));
-    machine.min(group.unwrap_or(u64::MAX))
+    [meminfo("MemAvailable:"), group]
+        .into_iter()
+        .flatten()
+        .min()
 }
 
 /// How many memory maps one process may have.
@@ -30,10 +34,44 @@ pub fn memory_maps_max() -> usize {
     text.trim().parse().unwrap_or(65_530)
 }
 
+/// This process's memory that is in RAM, in bytes.
+pub fn resident_bytes() -> Option<u64> {
+    kib("/proc/self/status", "VmRSS:")
+}
+
+/// Seconds of processor time that this process's threads have used.
+pub fn cpu_seconds() -> f64 {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
+}
+
+/// File descriptors that this process holds.
+pub fn open_files() -> Option<u64> {
+    let entries = fs::read_dir("/proc/self/fd").ok()?.count() as u64;
+    // The listing itself holds one.
+    Some(entries.saturating_sub(1))
+}
+
+/// Processors that this process may use.
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// Room that this process may fill on the file system of `path`, in bytes.
+pub fn disk_free(path: &Path) -> io::Result<u64> {
+    let told = rustix::fs::statvfs(path)?;
+    Ok(told.f_bavail.saturating_mul(told.f_frsize))
+}
+
 fn meminfo(key: &str) -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
-    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    kib("/proc/meminfo", key)
+}
+
+/// The value of a line such as `VmRSS:  1234 kB`, in bytes.
+fn kib(file: &str, key: &str) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix(key))?;
+    let kib: u64 = value.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kib * 1024)
 }
 
@@ -43,4 +81,19 @@ fn control_group(file: &str) -> Option<u64> {
     let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
     let text = fs::read_to_string(format!("/sys/fs/cgroup{path}/{file}")).ok()?;
     text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells() {
+        let (granted, available) = (memory_bytes().unwrap(), memory_available_bytes().unwrap());
+        assert!(granted > 0 && available > 0 && memory_maps_max() > 0);
+        let resident = resident_bytes().unwrap();
+        assert!(resident > 1 << 20 && resident < granted);
+        assert!(cpu_seconds() > 0.0 && open_files().unwrap() >= 3 && processors() >= 1);
+        assert!(disk_free(Path::new("/")).is_ok() && disk_free(Path::new("/nowhere")).is_err());
+    }
 }

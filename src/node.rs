@@ -9,6 +9,7 @@ use crate::auth::Demand;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{BindError, Door, Guard, Listeners};
+use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::storage::{Storage, StorageError};
 use crate::wasm::{EngineError, Wasm};
@@ -30,7 +31,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     // Conflicts show before anything is opened or changed.
     let listeners = Listeners::bind(config.listen_addr).await?;
     let storage = Storage::open(&config.data_dir)?;
-    let actors = Actors::new(config.node_id.clone(), Clock::system());
+    let actors = Actors::new(config.node_id.clone(), Clock::system(), Metrics::new());
     let guard = Guard::new(&config, storage.tokens.clone());
     let wasm = Wasm::new(&storage, actors.clone(), config.profile)?;
     let applications = Applications::new(storage, actors.clone(), wasm);
@@ -51,14 +52,19 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
             "--insecure-allow-remote: whoever reaches this node may deploy to it, without a token"
         );
     }
-    let doors = listeners.open(&Door::new(
+    let door = Door::new(
         applications.clone(),
-        actors,
+        actors.clone(),
         shutdown.clone(),
         guard,
-    ));
+    );
+    let doors = listeners.open(&door);
+    door.serve();
 
-    stop.await;
+    tokio::select! {
+        () = stop => {}
+        never = actors.metrics().loop_lag.watch() => match never {},
+    }
     log::info!(
         "stopping: finishing what is in flight within {:?}",
         config.drain_time

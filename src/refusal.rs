@@ -11,6 +11,8 @@ macro_rules! kinds {
         pub enum Kind { $($kind),* }
 
         impl Kind {
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
             /// The HTTP status.
             pub fn status(self) -> u16 {
                 match self { $(Self::$kind => $status),* }

@@ -8,10 +8,19 @@ use crate::message::Envelope;
 /// The running half of an actor. Wasm guests are one kind; plain Rust actors, in tests, are the other.
 pub trait Behavior: Send + 'static {
     /// Handles one message and answers it if somebody waits. A fault ends the actor; an answer that is an error does not.
-    fn handle(&mut self, envelope: Envelope) -> impl Future<Output = Result<(), Fault>> + Send;
+    fn handle(&mut self, envelope: Envelope)
+    -> impl Future<Output = Result<Handled, Fault>> + Send;
 
     /// The last words of an actor that is stopped in order.
     fn terminate(self) -> impl Future<Output = ()> + Send;
+}
+
+/// How a message fared with an actor that goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handled {
+    Well,
+    /// It was answered with an error, or not understood.
+    Badly,
 }
 
 /// How an actor comes to life, the first time and after each fault.

@@ -1,10 +1,13 @@
 //! One actor's turns: receive, handle, until a fault or the wish to stop.
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::behavior::{Behavior, Fault};
+use super::behavior::{Behavior, Fault, Handled};
 use super::mailbox::Mailbox;
 use crate::limits;
+use crate::message::Envelope;
+use crate::metrics::{Handling, Metrics};
 
 /// How a life ended.
 #[derive(Debug)]
@@ -18,6 +21,7 @@ pub(super) async fn live<B: Behavior>(
     behavior: &mut B,
     mailbox: &Mailbox,
     stop: &mut watch::Receiver<bool>,
+    metrics: &Metrics,
 ) -> Exit {
     loop {
         tokio::select! {
@@ -25,28 +29,47 @@ pub(super) async fn live<B: Behavior>(
             _ = stop.wait_for(|stop| *stop) => return Exit::Stopped,
             () = mailbox.filled() => {}
         }
-        if let Err(fault) = turn(behavior, mailbox, stop, limits::TURN_MESSAGES_MAX).await {
+        if let Err(fault) = turn(behavior, mailbox, stop, metrics).await {
             return Exit::Fault(fault);
         }
         tokio::task::yield_now().await;
     }
 }
 
-/// One turn: at most `budget` messages, so that a flood to one actor starves no other.
+/// One turn: a bounded number of messages, so that a flood to one actor starves no other.
 async fn turn<B: Behavior>(
     behavior: &mut B,
     mailbox: &Mailbox,
     stop: &watch::Receiver<bool>,
-    budget: usize,
+    metrics: &Metrics,
 ) -> Result<(), Fault> {
-    for _ in 0..budget {
+    for _ in 0..limits::TURN_MESSAGES_MAX {
         if *stop.borrow() {
             break;
         }
         let Some(envelope) = mailbox.pop() else { break };
-        if !envelope.is_stale() {
-            behavior.handle(envelope).await?;
+        if envelope.is_stale() {
+            metrics.messages.count(Handling::Expired);
+        } else {
+            measured(behavior, envelope, metrics).await?;
         }
     }
     Ok(())
+}
+
+async fn measured<B: Behavior>(
+    behavior: &mut B,
+    envelope: Envelope,
+    metrics: &Metrics,
+) -> Result<(), Fault> {
+    metrics.loop_lag.stir();
+    let began = Instant::now();
+    let handled = behavior.handle(envelope).await;
+    metrics.handling_time.observe(began.elapsed().as_secs_f64());
+    metrics.messages.count(match handled {
+        Ok(Handled::Well) => Handling::Handled,
+        Ok(Handled::Badly) => Handling::Failed,
+        Err(_) => Handling::Broken,
+    });
+    handled.map(drop)
 }

@@ -28,6 +28,16 @@ pub enum Match {
     Several(Vec<ActorId>),
 }
 
+/// How many actors there are, and what waits for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    pub actors: usize,
+    pub waiting: usize,
+    /// The most that wait for one actor.
+    pub waiting_max: usize,
+    pub waiting_bytes: usize,
+}
+
 /// An actor's place in the directory, which ends with the guard.
 pub(super) struct Listing {
     id: ActorId,
@@ -64,6 +74,19 @@ impl Directory {
             .by_address
             .get(format!("{address}@{node}").as_str())
             .cloned()
+    }
+
+    pub fn census(&self) -> Census {
+        let state = self.state.lock().unwrap();
+        let mut census = Census::default();
+        for (_, mailbox) in state.by_address.values() {
+            let (waiting, bytes) = mailbox.load();
+            census.actors += 1;
+            census.waiting += waiting;
+            census.waiting_max = census.waiting_max.max(waiting);
+            census.waiting_bytes += bytes;
+        }
+        census
     }
 
     pub fn find(&self, tenant: &Scope, namespace: &str, actor_type: &str) -> Match {

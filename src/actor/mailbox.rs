@@ -94,6 +94,12 @@ impl Mailbox {
         self.state.lock().unwrap().waiting.len()
     }
 
+    /// How many messages wait, and how many bytes they weigh.
+    pub fn load(&self) -> (usize, usize) {
+        let state = self.state.lock().unwrap();
+        (state.waiting.len(), state.bytes)
+    }
+
     /// Resolves once something waits.
     pub async fn filled(&self) {
         while self.depth() == 0 {

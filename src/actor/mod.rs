@@ -27,10 +27,11 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::id::{ActorId, NodeId, Scope};
 use crate::message::{Envelope, Failure, Message, MessageId, Nature, Reply};
+use crate::metrics::{Ask, Metrics, Undelivered};
 
-pub use behavior::{Behavior, Fault, Start};
+pub use behavior::{Behavior, Fault, Handled, Start};
 pub use deferred::Deferred;
-pub use directory::Match;
+pub use directory::{Census, Match};
 pub use mailbox::Bounds;
 pub use supervisor::{Actor, Status};
 pub use timer::{TimerError, Timers};
@@ -43,6 +44,7 @@ use mailbox::{Mailbox, PushError, Returned};
 pub struct Actors {
     node: NodeId,
     clock: Clock,
+    metrics: Arc<Metrics>,
     directory: Directory,
 }
 
@@ -62,10 +64,11 @@ pub enum SendError {
 }
 
 impl Actors {
-    pub fn new(node: NodeId, clock: Clock) -> Self {
+    pub fn new(node: NodeId, clock: Clock, metrics: Arc<Metrics>) -> Self {
         Self {
             node,
             clock,
+            metrics,
             directory: Directory::default(),
         }
     }
@@ -76,6 +79,15 @@ impl Actors {
 
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// How many actors run, and what waits for them.
+    pub fn census(&self) -> Census {
+        self.directory.census()
     }
 
     /// A message from `from`, stamped with an id and the time.
@@ -99,7 +111,7 @@ impl Actors {
         bounds: Bounds,
         start: S,
     ) -> Result<Actor, Fault> {
-        let behavior = supervisor::start_in_time(&start).await?;
+        let behavior = supervisor::start_in_time(&start, &self.metrics).await?;
         let mailbox = Arc::new(Mailbox::new(bounds));
         let listing = self.directory.list(id.clone(), mailbox.clone());
         Ok(supervisor::supervise(
@@ -109,6 +121,7 @@ impl Actors {
             start,
             behavior,
             self.clock.clone(),
+            self.metrics.clone(),
         ))
     }
 
@@ -149,6 +162,20 @@ impl Actors {
         message: Message,
         deadline: Instant,
     ) -> Result<Bytes, SendError> {
+        let answered = self.answer(to, message, deadline).await;
+        self.metrics.asks.count(match &answered {
+            Ok(_) => Ask::Answered,
+            Err(error) => error.into(),
+        });
+        answered
+    }
+
+    async fn answer(
+        &self,
+        to: &str,
+        message: Message,
+        deadline: Instant,
+    ) -> Result<Bytes, SendError> {
         let (reply, answer) = Reply::channel();
         let address = self
             .deliver(to, Envelope::ask(message, reply))
@@ -178,19 +205,39 @@ impl Actors {
         to: &str,
         envelope: Envelope,
     ) -> Result<Arc<str>, (SendError, Box<Envelope>)> {
+        let undelivered = |reason, error, envelope| {
+            self.metrics.undelivered.count(reason);
+            Err((error, envelope))
+        };
         let Some((id, mailbox)) = self.directory.resolve(to, &self.node) else {
             let unknown = SendError::UnknownActor(to.chars().take(255).collect());
-            return Err((unknown, Box::new(envelope)));
+            return undelivered(Undelivered::UnknownActor, unknown, Box::new(envelope));
         };
         let address = id.address().clone();
         let Err(Returned { why, envelope }) = mailbox.push(envelope) else {
             return Ok(address);
         };
-        let error = match why {
-            PushError::Full => SendError::MailboxFull(address),
-            PushError::Closed => SendError::Stopped(address),
+        let (reason, error) = match why {
+            PushError::Full => (Undelivered::MailboxFull, SendError::MailboxFull(address)),
+            PushError::Closed => (Undelivered::Stopped, SendError::Stopped(address)),
         };
-        Err((error, envelope))
+        undelivered(reason, error, envelope)
+    }
+}
+
+impl From<&SendError> for Ask {
+    fn from(error: &SendError) -> Self {
+        match error {
+            SendError::UnknownActor(_) | SendError::MailboxFull(_) => Self::Undelivered,
+            SendError::Stopped(_) => Self::Stopped,
+            SendError::DeadlineExceeded(_) => Self::DeadlineExceeded,
+            SendError::Failed(Failure::Refused(_)) => Self::Failed,
+            SendError::Failed(Failure::Trapped(_)) => Self::Broken,
+            SendError::Failed(Failure::Unhandled(_) | Failure::NotImplemented(_)) => {
+                Self::Unhandled
+            }
+            SendError::Failed(Failure::NoRoom(_)) => Self::NoRoom,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use super::within;
 use crate::clock::Clock;
 use crate::id::ActorId;
 use crate::limits;
+use crate::metrics::{During, Metrics};
 
 /// What an onlooker sees of an actor.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +76,7 @@ pub(super) fn supervise<S: Start>(
     start: S,
     behavior: S::Behavior,
     clock: Clock,
+    metrics: Arc<Metrics>,
 ) -> Actor {
     let (stop, mut stop_wished) = watch::channel(false);
     let status = Arc::new(Mutex::new(Status::default()));
@@ -83,6 +85,7 @@ pub(super) fn supervise<S: Start>(
         mailbox: mailbox.clone(),
         status: status.clone(),
         clock,
+        metrics,
     };
     let task = tokio::spawn(async move {
         // The actor leaves the directory when its task ends, however that comes about.
@@ -100,16 +103,22 @@ pub(super) fn supervise<S: Start>(
 }
 
 /// A start that waits for something that never comes is a fault like another.
-pub(super) async fn start_in_time<S: Start>(start: &S) -> Result<S::Behavior, Fault> {
+pub(super) async fn start_in_time<S: Start>(
+    start: &S,
+    metrics: &Metrics,
+) -> Result<S::Behavior, Fault> {
     let late = || {
         Fault::Broken(format!(
             "it did not start within {:?}",
             limits::START_TIME_MAX
         ))
     };
-    within(limits::START_TIME_MAX, start.start())
+    let started = within(limits::START_TIME_MAX, start.start())
         .await
-        .ok_or_else(late)?
+        .ok_or_else(late);
+    started
+        .flatten()
+        .inspect_err(|_| metrics.faults.count(During::Start))
 }
 
 struct Watched {
@@ -117,6 +126,7 @@ struct Watched {
     mailbox: Arc<Mailbox>,
     status: Arc<Mutex<Status>>,
     clock: Clock,
+    metrics: Arc<Metrics>,
 }
 
 impl Watched {
@@ -130,22 +140,28 @@ impl Watched {
         let mut next = Ok(first);
         loop {
             let fault = match next {
-                Ok(mut behavior) => match cell::live(&mut behavior, &self.mailbox, stop).await {
-                    Exit::Stopped => return behavior.terminate().await,
-                    Exit::Fault(fault) => fault,
-                },
+                Ok(mut behavior) => {
+                    match cell::live(&mut behavior, &self.mailbox, stop, &self.metrics).await {
+                        Exit::Stopped => return behavior.terminate().await,
+                        Exit::Fault(fault) => {
+                            self.metrics.faults.count(During::Message);
+                            fault
+                        }
+                    }
+                }
                 Err(fault) => fault,
             };
             match recent.decide(self.clock.now()) {
                 Verdict::Restart => self.restarts_after(&fault),
                 Verdict::GiveUp => return self.fails_with(&fault),
             }
-            next = start_in_time(&start).await;
+            next = start_in_time(&start, &self.metrics).await;
         }
     }
 
     fn restarts_after(&self, fault: &Fault) {
         log::warn!("actor {} is restarted: {fault}", self.id);
+        self.metrics.restarts.inc();
         let mut status = self.status.lock().unwrap();
         status.restarts += 1;
         status.last_error = Some(fault.to_string());
@@ -157,6 +173,7 @@ impl Watched {
             "actor {} has failed: more than {max} restarts within {window:?}, the last one: {fault}",
             self.id
         );
+        self.metrics.given_up.inc();
         let mut status = self.status.lock().unwrap();
         status.failed = true;
         status.last_error = Some(fault.to_string());

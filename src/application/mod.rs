@@ -20,9 +20,10 @@ use tokio::time::Instant;
 use crate::actor::{Actor, Actors, Fault};
 use crate::id::{ApplicationId, ApplicationName, Digest};
 use crate::limits;
+use crate::metrics::Code;
 use crate::refusal::{Kind, Refusal};
 use crate::storage::{Artifact, Storage, Upload};
-use crate::wasm::{self, ProgramError, Wasm};
+use crate::wasm::{self, Pool, ProgramError, Wasm};
 use spec::Spec;
 
 /// All applications of this node.
@@ -108,6 +109,17 @@ impl Applications {
 
     /// Deploys an uploaded module under its spec's name. The same version, module and spec again changes nothing.
     pub async fn deploy(&self, spec: Spec, artifact: Artifact) -> Result<Status, Refusal> {
+        let deployed = self.reserve_and_activate(spec, artifact).await;
+        let metrics = self.actors.metrics();
+        metrics.deploys.count(Code::of(&deployed));
+        deployed
+    }
+
+    async fn reserve_and_activate(
+        &self,
+        spec: Spec,
+        artifact: Artifact,
+    ) -> Result<Status, Refusal> {
         let Some(reservation) = self.reserve(&spec, artifact.digest)? else {
             return Ok(Status::Running);
         };
@@ -149,6 +161,13 @@ impl Applications {
 
     /// Stops an application and removes what it brought. Answers with its id.
     pub async fn undeploy(&self, name: &str) -> Result<ApplicationId, Refusal> {
+        let undeployed = self.take_and_stop(name).await;
+        let metrics = self.actors.metrics();
+        metrics.undeploys.count(Code::of(&undeployed));
+        undeployed
+    }
+
+    async fn take_and_stop(&self, name: &str) -> Result<ApplicationId, Refusal> {
         let (name, application) = self.take(name)?;
         let (id, digest) = (application.spec.application_id.clone(), application.digest);
         application.worker.stop(limits::SHUTDOWN_GRACE).await;
@@ -198,6 +217,34 @@ impl Applications {
             Some((name, busy)) => Err(busy.refuses(name)),
             None => Err(unknown(&table, name)),
         }
+    }
+
+    /// How many applications are in each status.
+    pub fn count_by_status(&self) -> [(Status, usize); 4] {
+        let table = self.table.lock().unwrap();
+        Status::ALL.map(|status| {
+            let alike = table.values().filter(|slot| slot.status() == status);
+            (status, alike.count())
+        })
+    }
+
+    /// The names of those whose actors were given up.
+    pub fn failed(&self) -> Vec<ApplicationName> {
+        let table = self.table.lock().unwrap();
+        let failed = table
+            .iter()
+            .filter(|(_, slot)| slot.status() == Status::Failed);
+        failed.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Where guests lie.
+    pub fn pools(&self) -> Vec<Pool> {
+        self.wasm.pools()
+    }
+
+    /// Bytes that the data directory may still take; `None` where the system does not tell.
+    pub async fn disk_free(&self) -> Option<u64> {
+        self.storage.free_bytes().await
     }
 
     /// Stops every application, all at the same time, so that one grace is enough for them all.
@@ -291,11 +338,7 @@ impl Applications {
         let id = application.worker.id();
         Overview {
             spec: application.spec.clone(),
-            status: if worker.failed {
-                Status::Failed
-            } else {
-                Status::Running
-            },
+            status: application.status(),
             digest: application.digest,
             kind: application.kind,
             deployed_at: application.deployed_at,
@@ -308,6 +351,16 @@ impl Applications {
                 mailbox_depth: application.worker.mailbox_depth(),
                 last_error: worker.last_error,
             }],
+        }
+    }
+}
+
+impl Application {
+    fn status(&self) -> Status {
+        if self.worker.status().failed {
+            Status::Failed
+        } else {
+            Status::Running
         }
     }
 }
@@ -337,7 +390,7 @@ impl Slot {
     fn status(&self) -> Status {
         match self {
             Self::Activating { .. } => Status::Starting,
-            Self::Active(_) => Status::Running,
+            Self::Active(application) => application.status(),
             Self::Stopping { .. } => Status::Stopping,
         }
     }
@@ -379,6 +432,8 @@ impl Slot {
 }
 
 impl Status {
+    pub const ALL: [Self; 4] = [Self::Starting, Self::Running, Self::Stopping, Self::Failed];
+
     /// The name that the protocol gives it.
     pub fn name(self) -> &'static str {
         match self {

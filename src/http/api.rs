@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::application::{ActorOverview, Overview};
 use crate::clock::rfc3339;
-use crate::wasm::Kind;
+use crate::wasm::{Kind, Pool};
 
 #[derive(Serialize)]
 pub struct Error<'a> {
@@ -112,11 +112,98 @@ pub struct Summary {
     pub version: &'static str,
 }
 
+/// Where the items of a list stand among all of them.
+#[derive(Debug, Serialize)]
+pub struct Page {
+    pub total_size: usize,
+    pub offset: usize,
+    pub limit: usize,
+    pub has_next: bool,
+}
+
+#[derive(Serialize)]
+pub struct Nodes {
+    pub nodes: Vec<Node>,
+    pub page: Page,
+}
+
+#[derive(Serialize)]
+pub struct Node {
+    pub node_id: String,
+    pub status: &'static str,
+    pub degraded: Vec<Degraded>,
+    pub version: &'static str,
+    pub started_at: String,
+    pub uptime_seconds: u64,
+    pub application_count: usize,
+    pub actor_count: usize,
+}
+
+#[derive(Serialize)]
+pub struct PagedApplications {
+    pub applications: Vec<Application>,
+    pub page: Page,
+}
+
+#[derive(Serialize)]
+pub struct Actors {
+    pub actors: Vec<ListedActor>,
+    pub page: Page,
+}
+
+/// An actor among those of other applications.
+#[derive(Serialize)]
+pub struct ListedActor {
+    #[serde(flatten)]
+    pub actor: Actor,
+    pub application: String,
+    pub namespace: String,
+}
+
+/// The machine and the process; `null` is what the system does not tell.
+#[derive(Serialize)]
+pub struct SystemInfo {
+    pub version: &'static str,
+    pub os: &'static str,
+    pub arch: &'static str,
+    pub cpu_count: usize,
+    pub memory_total_bytes: Option<u64>,
+    pub memory_available_bytes: Option<u64>,
+    pub resident_bytes: Option<u64>,
+    pub uptime_seconds: u64,
+    pub data_dir_free_bytes: Option<u64>,
+    pub engine: Vec<Engine>,
+}
+
+/// One size class of guests; `null` is what is not known of memory taken on demand.
+#[derive(Serialize)]
+pub struct Engine {
+    pub class: &'static str,
+    pub rung: String,
+    pub slots: Option<u32>,
+    pub memories: Option<usize>,
+}
+
 #[derive(Serialize)]
 pub struct Health<'a> {
     pub status: &'static str,
     pub node_id: &'a str,
     pub version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    pub degraded: Vec<Degraded>,
+}
+
+/// A part of the node that does not work as it should, and why.
+#[derive(Serialize)]
+pub struct Degraded {
+    pub component: String,
+    pub reason: String,
+}
+
+#[derive(Serialize)]
+pub struct Probe {
+    pub status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
 }
@@ -162,6 +249,17 @@ impl From<&ActorOverview> for Actor {
             restarts: actor.restarts,
             mailbox_depth: actor.mailbox_depth,
             last_error: actor.last_error.clone(),
+        }
+    }
+}
+
+impl From<&Pool> for Engine {
+    fn from(pool: &Pool) -> Self {
+        Self {
+            class: pool.class,
+            rung: pool.rung.clone(),
+            slots: pool.slots,
+            memories: pool.memories,
         }
     }
 }

@@ -1,14 +1,10 @@
-//! The dashboard: static pages built into the binary, and the figures they show.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! The dashboard: static pages built into the binary. The figures they show come from `figures.rs` and `health.rs`.
 
 use bytes::Bytes;
 use hyper::Response;
 use hyper::header::{self, HeaderValue};
 
 use super::reply::{self, Body};
-use super::{Door, api};
-use crate::clock::rfc3339;
 
 /// Nothing from elsewhere, nothing inline, nowhere to send anything but here.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
@@ -48,29 +44,9 @@ pub fn style() -> Response<Body> {
     )
 }
 
-/// GET /api/v1/dashboard/summary
-pub fn summary(door: &Door) -> Response<Body> {
-    let applications = door.applications.list();
-    let tenants: BTreeSet<String> = applications
-        .iter()
-        .map(|overview| overview.spec.tenant.to_string())
-        .collect();
-    let mut actors_by_type = BTreeMap::new();
-    for actor in applications.iter().flat_map(|overview| &overview.actors) {
-        *actors_by_type.entry(actor.actor_type.clone()).or_default() += 1;
-    }
-    let clock = door.actors.clock();
-    reply::json(&api::Summary {
-        total_clusters: 0,
-        total_nodes: 1,
-        total_tenants: tenants.len(),
-        total_applications: applications.len(),
-        actors_by_type,
-        since: rfc3339(door.started_at),
-        until: rfc3339(clock.wall()),
-        node_id: door.actors.node().to_string(),
-        version: env!("CARGO_PKG_VERSION"),
-    })
+/// GET /assets/icon.svg
+pub fn icon() -> Response<Body> {
+    asset("image/svg+xml", include_bytes!("assets/icon.svg"))
 }
 
 fn asset(media_type: &'static str, bytes: &'static [u8]) -> Response<Body> {

@@ -29,7 +29,7 @@ pub async fn deploy(
     let rehearsal = match dry_run(parts.uri.query()) {
         Ok(rehearsal) => rehearsal,
         Err(refusal) => {
-            entry.refused(&refusal);
+            turn_down(door, entry, false, &refusal);
             return reply::refuse_early(refusal, headers, body);
         }
     };
@@ -39,19 +39,19 @@ pub async fn deploy(
             limits::UPLOADS_MAX
         );
         let refusal = Refusal::new(Kind::Unavailable, text);
-        entry.refused(&refusal);
+        turn_down(door, entry, rehearsal, &refusal);
         let refused = reply::refuse_early(refusal, headers, body);
         return reply::retry_after(refused, limits::UPLOAD_RETRY_AFTER.as_secs());
     };
     if body.size_hint().lower() > limits::WASM_FILE_BYTES_MAX + limits::DEPLOY_ENVELOPE_BYTES_MAX {
         let refusal = too_large();
-        entry.refused(&refusal);
+        turn_down(door, entry, rehearsal, &refusal);
         return reply::refuse_early(refusal, headers, body);
     }
     let (spec, artifact) = match receive_in_time(door, headers, body).await {
         Ok(received) => received,
         Err(refusal) => {
-            entry.refused(&refusal);
+            turn_down(door, entry, rehearsal, &refusal);
             return reply::refuse(&refusal);
         }
     };
@@ -78,6 +78,15 @@ pub async fn deploy(
         }),
         Err(refusal) => reply::refuse(&refusal),
     }
+}
+
+/// Leaves word of a deploy that ends before the applications hear of it; they count the others. Rehearsals are no
+/// deploys, and are counted nowhere.
+fn turn_down(door: &Door, entry: Entry, rehearsal: bool, refusal: &Refusal) {
+    if !rehearsal {
+        door.actors.metrics().deploys.count(refusal.kind.into());
+    }
+    entry.refused(refusal);
 }
 
 /// `?dry_run=true` asks for everything but the application itself.
@@ -182,6 +191,8 @@ async fn store(door: &Door, mut part: Part) -> Result<Artifact, Refusal> {
         if upload.bytes() + chunk.len() as u64 > limits::WASM_FILE_BYTES_MAX {
             return Err(too_large());
         }
+        let metrics = door.actors.metrics();
+        metrics.upload_bytes.inc_by(chunk.len() as u64);
         upload.write(chunk).await?;
     }
     Ok(upload.finish().await?)

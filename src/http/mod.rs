@@ -6,18 +6,23 @@ mod api;
 mod applications;
 mod dashboard;
 mod deploy;
+mod figures;
 mod guard;
 mod health;
 mod invoke;
+mod metrics;
 mod multipart;
+mod paging;
 mod reply;
 mod router;
 mod server;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::actor::Actors;
 use crate::application::Applications;
@@ -25,6 +30,8 @@ use crate::audit::Audit;
 use crate::limits;
 use crate::refusal::{Kind, Refusal};
 use crate::shutdown::Shutdown;
+
+use health::Phase;
 
 pub use guard::Guard;
 pub use server::{BindError, Doors, Listeners};
@@ -36,6 +43,9 @@ pub struct Door {
     pub actors: Actors,
     pub shutdown: Shutdown,
     started_at: SystemTime,
+    started: Instant,
+    /// Whether all that must come before the first request is done.
+    serving: Arc<AtomicBool>,
     uploads: Arc<Semaphore>,
     guard: Arc<Guard>,
     audit: Audit,
@@ -48,15 +58,34 @@ impl Door {
         shutdown: Shutdown,
         guard: Guard,
     ) -> Self {
-        let started_at = actors.clock().wall();
+        let (started_at, started) = (actors.clock().wall(), actors.clock().now());
         Self {
             applications,
             actors,
             shutdown,
             started_at,
+            started,
+            serving: Arc::default(),
             uploads: Arc::new(Semaphore::new(limits::UPLOADS_MAX)),
             guard: Arc::new(guard),
             audit: Audit::new(),
+        }
+    }
+
+    /// Opens the node's services: until then only health is answered.
+    pub fn serve(&self) {
+        self.serving.store(true, Relaxed);
+    }
+
+    fn uptime(&self) -> Duration {
+        self.actors.clock().now() - self.started
+    }
+
+    fn phase(&self) -> Phase {
+        match (self.shutdown.has_begun(), self.serving.load(Relaxed)) {
+            (true, _) => Phase::Stopping,
+            (false, true) => Phase::Serving,
+            (false, false) => Phase::Starting,
         }
     }
 

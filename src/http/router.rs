@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use super::guard::TurnedAway;
 use super::invoke::Target;
 use super::reply::{self, Body};
-use super::{Door, applications, dashboard, deploy, health, invoke};
+use super::{Door, applications, dashboard, deploy, figures, health, invoke, metrics};
 use crate::auth::{Caller, Scope};
 use crate::refusal::{Kind, Refusal};
 use crate::{audit, id};
@@ -18,6 +18,10 @@ use crate::{audit, id};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Endpoint {
     Health,
+    Live,
+    Ready,
+    Startup,
+    Metrics,
     Deploy,
     ListApplications,
     Application,
@@ -26,15 +30,24 @@ enum Endpoint {
     InvokeInTenant,
     InvokeById,
     Summary,
+    Nodes,
+    DashboardApplications,
+    Actors,
+    SystemInfo,
     Page,
     Script,
     Style,
+    Icon,
 }
 
 /// Method, path, endpoint. `{…}` takes one segment; literal paths stand before those with a place to fill.
 #[rustfmt::skip]
-const ROUTES: [(Method, &str, Endpoint); 20] = [
+const ROUTES: [(Method, &str, Endpoint); 29] = [
     (Method::GET,    "/health",                                   Endpoint::Health),
+    (Method::GET,    "/health/live",                              Endpoint::Live),
+    (Method::GET,    "/health/ready",                             Endpoint::Ready),
+    (Method::GET,    "/health/startup",                           Endpoint::Startup),
+    (Method::GET,    "/metrics",                                  Endpoint::Metrics),
     (Method::POST,   "/api/v1/applications/deploy",               Endpoint::Deploy),
     (Method::GET,    "/api/v1/applications",                      Endpoint::ListApplications),
     (Method::GET,    "/api/v1/applications/{name}",               Endpoint::Application),
@@ -49,11 +62,16 @@ const ROUTES: [(Method, &str, Endpoint); 20] = [
     (Method::PUT,    "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
     (Method::DELETE, "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
     (Method::GET,    "/api/v1/dashboard/summary",                 Endpoint::Summary),
+    (Method::GET,    "/api/v1/dashboard/nodes",                   Endpoint::Nodes),
+    (Method::GET,    "/api/v1/dashboard/applications",            Endpoint::DashboardApplications),
+    (Method::GET,    "/api/v1/dashboard/actors",                  Endpoint::Actors),
+    (Method::GET,    "/api/v1/dashboard/system-info",             Endpoint::SystemInfo),
     (Method::GET,    "/",                                         Endpoint::Page),
     (Method::GET,    "/dashboard",                                Endpoint::Page),
     (Method::GET,    "/dashboard/node/{id}",                      Endpoint::Page),
     (Method::GET,    "/assets/dashboard.js",                      Endpoint::Script),
     (Method::GET,    "/assets/dashboard.css",                     Endpoint::Style),
+    (Method::GET,    "/assets/icon.svg",                          Endpoint::Icon),
 ];
 
 /// Answers one request on the gateway's port.
@@ -73,11 +91,13 @@ pub async fn gateway(door: Door, peer: SocketAddr, request: Request<Incoming>) -
 pub async fn grpc_port(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
     let admitted = admit(&door, peer, &request, Access::Open);
     let (parts, body) = request.into_parts();
-    match (admitted, parts.uri.path(), parts.method) {
-        (Err(refusal), ..) => reply::refuse_early(refusal, &parts.headers, body),
-        (Ok(_), "/health", Method::GET) => health::health(&door),
-        (Ok(_), "/health", Method::HEAD) => reply::without_body(health::health(&door)),
-        _ => {
+    let routed = route(&parts.method, parts.uri.path());
+    let health = routed.ok().and_then(|(endpoint, _)| endpoint.health(&door));
+    match (admitted, health) {
+        (Err(refusal), _) => reply::refuse_early(refusal, &parts.headers, body),
+        (Ok(_), Some(health)) if parts.method == Method::HEAD => reply::without_body(health),
+        (Ok(_), Some(health)) => health,
+        (Ok(_), None) => {
             let text = "this is the gRPC port, which serves GET /health only so far; HTTP is on the next port";
             reply::refuse_early(Refusal::new(Kind::NotFound, text), &parts.headers, body)
         }
@@ -107,21 +127,20 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         Ok(admitted) => admitted,
         Err(rejection) => return rejection.answer(&parts.headers, body),
     };
+    if let Some(health) = endpoint.health(&door) {
+        return health;
+    }
     let entry = || {
         door.audit
             .change(&caller, peer, &call(&parts.method, &parts.uri))
     };
-    if door.shutdown.has_begun() && endpoint != Endpoint::Health {
-        let refusal = Refusal::new(
-            Kind::Unavailable,
-            "this node is stopping; try another, or again later",
-        );
+    if let Some(refusal) = door.phase().refusal() {
         let call = call(&parts.method, &parts.uri);
         door.audit.turned_away(&caller, peer, &call, &refusal);
         return reply::retry_after(reply::refuse_early(refusal, &parts.headers, body), 10);
     }
+    let query = parts.uri.query();
     match (endpoint, segments.as_slice()) {
-        (Endpoint::Health, _) => health::health(&door),
         (Endpoint::Deploy, _) => deploy::deploy(&door, entry(), &parts, body).await,
         (Endpoint::ListApplications, _) => applications::list(&door),
         (Endpoint::Application, [name]) => applications::one(&door, name),
@@ -148,10 +167,16 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
             }
         }
         (Endpoint::InvokeById, [id]) => invoke::invoke(&door, Target::Id(id), &parts, body).await,
-        (Endpoint::Summary, _) => dashboard::summary(&door),
+        (Endpoint::Metrics, _) => metrics::scrape(&door, &parts.headers).await,
+        (Endpoint::Summary, _) => figures::summary(&door),
+        (Endpoint::Nodes, _) => figures::nodes(&door, query),
+        (Endpoint::DashboardApplications, _) => figures::applications(&door, query),
+        (Endpoint::Actors, _) => figures::actors(&door, query),
+        (Endpoint::SystemInfo, _) => figures::system_info(&door).await,
         (Endpoint::Page, _) => dashboard::page(),
         (Endpoint::Script, _) => dashboard::script(),
         (Endpoint::Style, _) => dashboard::style(),
+        (Endpoint::Icon, _) => dashboard::icon(),
         (
             Endpoint::Application
             | Endpoint::Undeploy
@@ -161,6 +186,9 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
             _,
         ) => {
             unreachable!("a route fills each of its places")
+        }
+        (Endpoint::Health | Endpoint::Live | Endpoint::Ready | Endpoint::Startup, _) => {
+            unreachable!("health is answered before everything else")
         }
     }
 }
@@ -196,10 +224,24 @@ impl Endpoint {
     #[rustfmt::skip]
     fn access(self) -> Access {
         match self {
-            Self::Health | Self::Page | Self::Script | Self::Style => Access::Open,
-            Self::ListApplications | Self::Application | Self::Summary => Access::Needs(Scope::Read),
+            Self::Health | Self::Live | Self::Ready | Self::Startup => Access::Open,
+            Self::Page | Self::Script | Self::Style | Self::Icon => Access::Open,
+            Self::ListApplications | Self::Application => Access::Needs(Scope::Read),
+            Self::Metrics | Self::Summary | Self::Nodes => Access::Needs(Scope::Read),
+            Self::DashboardApplications | Self::Actors | Self::SystemInfo => Access::Needs(Scope::Read),
             Self::Invoke | Self::InvokeInTenant | Self::InvokeById => Access::Needs(Scope::Invoke),
             Self::Deploy | Self::Undeploy => Access::Needs(Scope::Deploy),
+        }
+    }
+
+    /// The answer of those that speak of the node's health, whatever phase it is in.
+    fn health(self, door: &Door) -> Option<Response<Body>> {
+        match self {
+            Self::Health => Some(health::health(door)),
+            Self::Live => Some(health::live(door)),
+            Self::Ready => Some(health::ready(door)),
+            Self::Startup => Some(health::startup(door)),
+            _ => None,
         }
     }
 }

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::reply::Body;
 use super::{Door, router};
 use crate::limits;
+use crate::metrics::StatusClass;
 use crate::shutdown::Shutdown;
 
 /// Both ports, bound and not yet answering.
@@ -184,11 +185,15 @@ where
     let shutdown = door.shutdown.clone();
     let service = service_fn(|request| {
         let busy = activity.busy();
+        let metrics = door.actors.metrics().clone();
+        metrics.loop_lag.stir();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let answer = handler(door.clone(), peer, request);
         async move {
             let answer = answer.await;
             log::debug!("{peer} {method} {path} {}", answer.status().as_u16());
+            let class = StatusClass::of(answer.status().as_u16());
+            metrics.http_requests.count(class);
             drop(busy);
             Ok::<_, Infallible>(answer)
         }

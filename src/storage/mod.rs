@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use rustix::fs::FlockOperation;
 
+use crate::machine;
 use crate::refusal::{Kind, Refusal};
 
 pub use artifacts::{Artifact, Artifacts, Upload};
@@ -64,6 +65,12 @@ impl Storage {
             seal_key: Arc::new(seal_key(path).map_err(context("read the seal key of"))?),
             _lock: Arc::new(lock),
         })
+    }
+
+    /// Bytes that the directory may still take; `None` where the system does not tell.
+    pub async fn free_bytes(&self) -> Option<u64> {
+        let path = self.compiled.clone();
+        self.files.run(move || machine::disk_free(&path).ok()).await
     }
 }
 

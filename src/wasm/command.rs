@@ -19,7 +19,7 @@ use super::program::Form;
 use super::slices::Meter;
 use super::starter::Starter;
 use super::wasi::{ReplyTooLong, World};
-use crate::actor::Fault;
+use crate::actor::{Fault, Handled};
 use crate::message::{Envelope, Failure, Message};
 
 const START: &str = "_start";
@@ -82,7 +82,7 @@ impl Command {
     }
 
     /// Runs once for this message. Whatever becomes of the run, the next message gets another.
-    pub async fn run(&mut self, envelope: Envelope) {
+    pub async fn run(&mut self, envelope: Envelope) -> Handled {
         let (limits, name) = (self.starter.limits, self.starter.actor.actor_type());
         self.log.take_stderr_tail();
         let input = input(&envelope.message);
@@ -102,6 +102,7 @@ impl Command {
         let answer = outcome(&mut store, ran);
         store.data().world.flush();
         let mut guest = store.into_data();
+        let handled = answer.as_ref().map_or(Handled::Badly, |_| Handled::Well);
         match (guest.conversation.end(), answer) {
             (Some(asker), answer) => asker.send(answer),
             (None, Err(failure)) => log::warn!(
@@ -115,6 +116,7 @@ impl Command {
             conversation: guest.conversation,
             timers: guest.timers,
         });
+        handled
     }
 }
 

@@ -56,6 +56,13 @@ impl Class {
         }
     }
 
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Large => "large",
+        }
+    }
+
     pub fn slot_bytes(self) -> u64 {
         match self {
             Self::Small => 64 * MIB as u64,
@@ -91,31 +98,23 @@ impl Class {
         format!("{self}-{:016x}", hasher.finish())
     }
 
-    /// An engine on the highest rung that this machine bears, and that rung in words.
-    pub fn engine(self, profile: Profile) -> wasmtime::Result<(Engine, String)> {
+    /// An engine on the highest rung that this machine bears, and that rung.
+    pub fn engine(self, profile: Profile) -> wasmtime::Result<(Engine, Rung)> {
         for slots in rungs(self, profile) {
             let mut config = self.tunables();
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(self.pool(slots)));
             match Engine::new(&config) {
-                Ok(engine) => {
-                    return Ok((
-                        engine,
-                        format!("{slots} {self} slots of {} MiB", self.slot_mib()),
-                    ));
-                }
+                Ok(engine) => return Ok((engine, self.rung(Some(slots)))),
                 Err(error) => log::info!(
                     "a pool of {slots} {self} slots is too much for this machine: {error:#}"
                 ),
             }
         }
-        Ok((
-            Engine::new(&self.tunables())?,
-            format!("{self} memories on demand"),
-        ))
+        Ok((Engine::new(&self.tunables())?, self.rung(None)))
     }
 
-    fn slot_mib(self) -> u64 {
-        self.slot_bytes() / MIB as u64
+    fn rung(self, slots: Option<u32>) -> Rung {
+        Rung { class: self, slots }
     }
 
     fn pool(self, slots: u32) -> PoolingAllocationConfig {
@@ -144,12 +143,30 @@ impl Class {
     }
 }
 
+/// Where on its ladder a class's engine stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rung {
+    class: Class,
+    /// Slots of its pool; `None` at the bottom, where memory is taken on demand.
+    pub slots: Option<u32>,
+}
+
+impl fmt::Display for Rung {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { class, slots } = self;
+        match slots {
+            Some(slots) => {
+                let slot_mib = class.slot_bytes() / MIB as u64;
+                write!(f, "{slots} {class} slots of {slot_mib} MiB")
+            }
+            None => write!(f, "{class} memories on demand"),
+        }
+    }
+}
+
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Small => "small",
-            Self::Large => "large",
-        })
+        f.write_str(self.name())
     }
 }
 

@@ -15,7 +15,7 @@ use super::slices::{Meter, Slices};
 use super::starter::Starter;
 use super::wasi::World;
 use super::{component, core_abi};
-use crate::actor::Fault;
+use crate::actor::{Fault, Handled};
 use crate::id::ActorId;
 use crate::message::{Envelope, Failure, Message, Nature};
 
@@ -64,7 +64,7 @@ impl Instance {
     }
 
     /// Handles one message and answers it, unless the guest has done so or will later.
-    pub async fn handle(&mut self, envelope: Envelope) -> Result<(), Fault> {
+    pub async fn handle(&mut self, envelope: Envelope) -> Result<Handled, Fault> {
         let intent = intent_of(&envelope);
         let guest = self.store.data_mut();
         guest.log.take_stderr_tail();
@@ -90,6 +90,7 @@ impl Instance {
         if fault.is_none() {
             self.store.data().world.flush();
         }
+        let handled = answer.as_ref().map_or(Handled::Badly, |_| Handled::Well);
         match (self.store.data_mut().conversation.end(), &answer) {
             (Some(asker), _) => asker.send(answer),
             (None, Err(failure)) if fault.is_none() => {
@@ -98,7 +99,7 @@ impl Instance {
             }
             (None, _) => {}
         }
-        fault.map_or(Ok(()), Err)
+        fault.map_or(Ok(handled), Err)
     }
 
     /// Asks for the state while there is still someone to ask, then says goodbye.

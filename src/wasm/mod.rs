@@ -30,10 +30,11 @@ use crate::actor::Actors;
 use crate::config::Profile;
 use crate::id::Digest;
 use crate::limits;
+use crate::metrics::Compile;
 use crate::storage::Storage;
 use cache::{Cache, Code};
 use compile::CompileError;
-use engine::Class;
+use engine::{Class, Rung};
 use scan::Encoding;
 use slices::Slices;
 use ticker::Ticker;
@@ -87,12 +88,27 @@ pub enum ProgramError {
 #[error("cannot start the WebAssembly engine: {0}")]
 pub struct EngineError(String);
 
+/// What an onlooker sees of one size class.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    pub class: &'static str,
+    /// In words, such as `1000 small slots of 64 MiB`.
+    pub rung: String,
+    /// `None` where memory is taken on demand.
+    pub slots: Option<u32>,
+    /// Slots that hold a guest's memory; unknown on demand.
+    pub memories: Option<usize>,
+    /// Stacks in use, one for each guest that is being called; unknown on demand.
+    pub stacks: Option<usize>,
+}
+
 /// The engines, the compiler and its cache.
 #[derive(Clone)]
 pub struct Wasm(Arc<Inner>);
 
 struct Inner {
     engines: HashMap<Class, Engine>,
+    rungs: HashMap<Class, Rung>,
     cache: Cache,
     slices: Slices,
     actors: Actors,
@@ -103,18 +119,20 @@ struct Inner {
 
 impl Wasm {
     pub fn new(storage: &Storage, actors: Actors, profile: Profile) -> Result<Self, EngineError> {
-        let mut engines = HashMap::new();
+        let (mut engines, mut rungs) = (HashMap::new(), HashMap::new());
         for class in Class::ALL {
             let (engine, rung) = class
                 .engine(profile)
                 .map_err(|error| EngineError(format!("{error:#}")))?;
             log::info!("guests lie in {rung}");
             engines.insert(class, engine);
+            rungs.insert(class, rung);
         }
         let ticker = Ticker::start(engines.values().cloned().collect());
         let ticker = ticker.map_err(|error| EngineError(error.to_string()))?;
         Ok(Self(Arc::new(Inner {
             engines,
+            rungs,
             cache: Cache::new(storage),
             slices: Slices::new(ticker),
             actors,
@@ -165,6 +183,22 @@ impl Wasm {
         for (&class, engine) in &self.0.engines {
             self.0.cache.discard(&code_name(digest, class, engine));
         }
+    }
+
+    /// Where guests lie: the pool of each size class.
+    pub fn pools(&self) -> Vec<Pool> {
+        let pool = |class: &Class| {
+            let rung = &self.0.rungs[class];
+            let used = self.0.engines[class].pooling_allocator_metrics();
+            Pool {
+                class: class.name(),
+                rung: rung.to_string(),
+                slots: rung.slots,
+                memories: used.as_ref().map(|used| used.memories()),
+                stacks: used.as_ref().map(|used| used.stacks()),
+            }
+        };
+        Class::ALL.iter().map(pool).collect()
     }
 
     /// A program that needs no compiling. Code for large slots serves any limit, code for small ones the small.
@@ -222,16 +256,16 @@ impl Wasm {
         let draft_name = digest.to_string();
         let draft = cache.draft(&draft_name);
         let started = self.0.actors.clock().now();
-        let report = compile::compile(wasm, wasm_bytes, limits.memory_bytes_max, &draft)
-            .await
-            .map_err(|error| {
-                cache.discard_draft(&draft_name);
-                match error {
-                    CompileError::Refused(text) => ProgramError::Refused(text),
-                    CompileError::NoMemory { .. } => ProgramError::NoMemory(error.to_string()),
-                    CompileError::Spawn(_) => ProgramError::Internal(error.to_string()),
-                }
-            })?;
+        let compiled = compile::compile(wasm, wasm_bytes, limits.memory_bytes_max, &draft).await;
+        self.count(&compiled, started.elapsed());
+        let report = compiled.map_err(|error| {
+            cache.discard_draft(&draft_name);
+            match error {
+                CompileError::Refused(text) => ProgramError::Refused(text),
+                CompileError::NoMemory { .. } => ProgramError::NoMemory(error.to_string()),
+                CompileError::Spawn(_) => ProgramError::Internal(error.to_string()),
+            }
+        })?;
         let name = code_name(digest, report.class, &self.0.engines[&report.class]);
         cache.seal(&draft_name, &name).await.map_err(|error| {
             cache.discard_draft(&draft_name);
@@ -244,6 +278,17 @@ impl Wasm {
             report.class
         );
         Ok(())
+    }
+
+    fn count<T>(&self, compiled: &Result<T, CompileError>, took: Duration) {
+        let metrics = self.0.actors.metrics();
+        metrics.compile_time.observe(took.as_secs_f64());
+        metrics.compiles.count(match compiled {
+            Ok(_) => Compile::Compiled,
+            Err(CompileError::Refused(_)) => Compile::Refused,
+            Err(CompileError::NoMemory { .. }) => Compile::NoMemory,
+            Err(CompileError::Spawn(_)) => Compile::Internal,
+        });
     }
 }
 

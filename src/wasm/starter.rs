@@ -13,7 +13,7 @@ use super::program::{Form, Program};
 use super::slices::Meter;
 use super::wasi::World;
 use super::{GuestLimits, core_abi};
-use crate::actor::{Behavior, Fault, Start, Timers};
+use crate::actor::{Behavior, Fault, Handled, Start, Timers};
 use crate::id::ActorId;
 use crate::limits;
 use crate::message::Envelope;
@@ -52,13 +52,10 @@ impl Start for Starter {
 }
 
 impl Behavior for Life {
-    async fn handle(&mut self, envelope: Envelope) -> Result<(), Fault> {
+    async fn handle(&mut self, envelope: Envelope) -> Result<Handled, Fault> {
         match self {
             Self::Instance(instance) => instance.handle(envelope).await,
-            Self::Command(command) => {
-                command.run(envelope).await;
-                Ok(())
-            }
+            Self::Command(command) => Ok(command.run(envelope).await),
         }
     }
 

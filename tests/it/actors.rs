@@ -8,12 +8,13 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use plexspaces_node::actor::{
-    Actor, Actors, Behavior, Bounds, Fault, Match, SendError, Start, TimerError, Timers,
+    Actor, Actors, Behavior, Bounds, Fault, Handled, Match, SendError, Start, TimerError, Timers,
 };
 use plexspaces_node::clock::Clock;
 use plexspaces_node::id::{ActorId, ApplicationName, NodeId, Scope};
 use plexspaces_node::limits;
 use plexspaces_node::message::{Envelope, Failure, Reply};
+use plexspaces_node::metrics::Metrics;
 
 /// What a scripted actor does with its next message.
 #[derive(Clone, Copy)]
@@ -53,7 +54,7 @@ impl Start for Script {
 }
 
 impl Behavior for Script {
-    async fn handle(&mut self, envelope: Envelope) -> Result<(), Fault> {
+    async fn handle(&mut self, envelope: Envelope) -> Result<Handled, Fault> {
         self.handled
             .lock()
             .unwrap()
@@ -65,15 +66,15 @@ impl Behavior for Script {
             .pop_front()
             .unwrap_or(Step::Answer);
         let (answer, result) = match step {
-            Step::Answer => (Ok(envelope.message.payload), Ok(())),
-            Step::Refuse => (Err(Failure::Refused("no".into())), Ok(())),
+            Step::Answer => (Ok(envelope.message.payload), Ok(Handled::Well)),
+            Step::Refuse => (Err(Failure::Refused("no".into())), Ok(Handled::Badly)),
             Step::Break => (
                 Err(Failure::Trapped("broken".into())),
                 Err(Fault::Broken("broken".into())),
             ),
             Step::Work(time) => {
                 tokio::time::sleep(time).await;
-                (Ok(envelope.message.payload), Ok(()))
+                (Ok(envelope.message.payload), Ok(Handled::Well))
             }
         };
         if let Some(reply) = envelope.reply {
@@ -89,7 +90,7 @@ impl Behavior for Script {
 
 async fn spawn(script: &Script, bounds: Bounds) -> (Actors, Actor) {
     let node = NodeId::parse("n").unwrap();
-    let actors = Actors::new(node.clone(), Clock::system());
+    let actors = Actors::new(node.clone(), Clock::system(), Metrics::new());
     let name = ApplicationName::parse("script").unwrap();
     let id = ActorId::worker(&Scope::default(), &Scope::default(), &name, &node);
     let actor = actors.spawn(id, bounds, script.clone()).await.unwrap();
@@ -396,7 +397,7 @@ impl Start for NeverStarts {
 #[tokio::test(start_paused = true)]
 async fn a_start_that_never_ends_is_ended() {
     let node = NodeId::parse("n").unwrap();
-    let actors = Actors::new(node.clone(), Clock::system());
+    let actors = Actors::new(node.clone(), Clock::system(), Metrics::new());
     let name = ApplicationName::parse("script").unwrap();
     let id = ActorId::worker(&Scope::default(), &Scope::default(), &name, &node);
     let spawned = actors.spawn(id, Bounds::default(), NeverStarts).await;

@@ -117,15 +117,24 @@ fn foreign_hosts_origins_and_strangers_are_turned_away() {
     let stranger = |path| node.request("GET", path, &[("forwarded", "for=192.0.2.7")], b"");
     for open in [
         "/health",
+        "/health/live",
+        "/health/ready",
+        "/health/startup",
         "/",
         "/dashboard/node/test-node",
         "/assets/dashboard.js",
+        "/assets/icon.svg",
     ] {
         assert_eq!(stranger(open).status, 200, "{open}");
     }
     for closed in [
         "/api/v1/applications",
         "/api/v1/dashboard/summary",
+        "/api/v1/dashboard/nodes",
+        "/api/v1/dashboard/applications",
+        "/api/v1/dashboard/actors",
+        "/api/v1/dashboard/system-info",
+        "/metrics",
         "/nowhere",
     ] {
         stranger(closed).is_refused(401, "UNAUTHENTICATED", &["token"]);

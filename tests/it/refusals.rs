@@ -206,6 +206,10 @@ fn calls(node: &Node) -> Vec<(&'static str, Answer)> {
             "an application that is not there",
             get("/api/v1/applications/none", &[]),
         ),
+        (
+            "a page of a list that is no number",
+            get("/api/v1/dashboard/actors?limit=all", &[]),
+        ),
         ("undeploy by the id", node.undeploy("running-app")),
         ("an actor that is not there", node.ask("none", b"")),
         (

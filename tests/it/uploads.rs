@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
 
 use crate::guests::{ECHO, guest};
 use crate::harness::{Node, node};
@@ -127,7 +128,13 @@ fn an_upload_that_is_cut_at_any_place_leaves_nothing() {
         stream.write_all(&body[..end]).unwrap();
         stream.shutdown(Shutdown::Both).unwrap();
     }
-    // A whole one after them shows that they are over, and that nothing of them is in its way.
+    // Each leaves its line once it is over; only then does an empty folder tell something.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while node.log_count("/applications/deploy\" result=") < ends.len() {
+        assert!(Instant::now() < deadline, "an upload goes on");
+        std::thread::yield_now();
+    }
+    // A whole one after them shows that nothing of them is in its way.
     node.uploads_end();
     assert_eq!(node.total_applications(), 0);
     assert_eq!(node.files(), Vec::<std::path::PathBuf>::new());

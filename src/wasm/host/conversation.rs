@@ -189,7 +189,11 @@ mod tests {
     type Asked = Receiver<Result<Bytes, Failure>>;
 
     fn ask(conversation: &mut Conversation) -> Asked {
-        let actors = Actors::new(NodeId::parse("n").unwrap(), Clock::system());
+        let actors = Actors::new(
+            NodeId::parse("n").unwrap(),
+            Clock::system(),
+            crate::metrics::Metrics::new(),
+        );
         let (reply, answer) = Reply::channel();
         let message = actors.message("asker".into(), "call", Bytes::new());
         conversation.begin(Envelope::ask(message, reply));
