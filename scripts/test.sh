@@ -20,8 +20,10 @@ main() {
     say "Tests"
     cargo test --locked
     say "The scripts of the README"
-    PROFILE=dev ./scripts/quickstart.sh
-    PROFILE=dev ./scripts/test-empty-node-deployment.sh
+    # On the binary that was just tested: a build of its own would compile half the dependencies once more.
+    export NODE=${CARGO_TARGET_DIR:-$root/target}/debug/plexspaces
+    ./scripts/quickstart.sh
+    ./scripts/test-empty-node-deployment.sh
     say "All passed"
 }
 

@@ -1,6 +1,6 @@
 # A node for scripts: built, started on a directory of its own, and ended with the script that sources this.
 #
-# PROFILE=dev takes the development build instead of the release one.
+# PROFILE=dev takes the development build instead of the release one; NODE=PATH takes a binary that is there already.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 profile=${PROFILE:-release}
@@ -17,8 +17,10 @@ die() {
 }
 
 build_node() {
-    command -v cargo >/dev/null || die "cargo not found: install Rust 1.95 or newer from https://rustup.rs"
     command -v curl >/dev/null || die "curl not found: apt-get install curl"
+    node=${NODE:-}
+    [[ -z $node ]] || return 0
+    command -v cargo >/dev/null || die "cargo not found: install Rust 1.95 or newer from https://rustup.rs"
     (cd "$root" && cargo build --profile "$profile" --bin plexspaces)
     local target
     target=${CARGO_TARGET_DIR:-$root/target}
