@@ -28,20 +28,14 @@ pub fn scan(wasm: &[u8]) -> Result<Scan, String> {
         encoding: encoding_of(wasm)?,
         memory_bytes_min: 0,
     };
-    let (mut functions, mut elements, mut names) = (0_u32, 0_u32, 0_u32);
+    let mut functions = Tally::new("functions", limits::MODULE_FUNCTIONS_MAX);
+    let mut elements = Tally::new("elements in its segments", limits::MODULE_ELEMENTS_MAX);
+    let mut names = Tally::new("imports and exports", limits::MODULE_NAMES_MAX);
     let mut validator = Validator::new_with_features(features());
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload.map_err(|error| invalid(&error))?;
         match &payload {
-            Payload::FunctionSection(section) => {
-                functions = functions.saturating_add(section.count());
-                if functions > limits::MODULE_FUNCTIONS_MAX {
-                    return Err(format!(
-                        "more than {} functions; split the module",
-                        limits::MODULE_FUNCTIONS_MAX
-                    ));
-                }
-            }
+            Payload::FunctionSection(section) => functions.add(section.count())?,
             Payload::CodeSectionEntry(body) if body.range().len() > limits::FUNCTION_BYTES_MAX => {
                 let (bytes, max) = (body.range().len(), limits::FUNCTION_BYTES_MAX);
                 return Err(format!(
@@ -68,34 +62,16 @@ pub fn scan(wasm: &[u8]) -> Result<Scan, String> {
             }
             Payload::ElementSection(section) => {
                 for element in section.clone() {
-                    let items = element.map_err(|error| invalid(&error))?.items;
-                    elements = elements.saturating_add(match items {
+                    elements.add(match element.map_err(|error| invalid(&error))?.items {
                         ElementItems::Functions(items) => items.count(),
                         ElementItems::Expressions(_, items) => items.count(),
-                    });
+                    })?;
                 }
-                within(
-                    "elements in its segments",
-                    elements,
-                    limits::MODULE_ELEMENTS_MAX,
-                )?;
             }
-            Payload::ImportSection(section) => {
-                names = names.saturating_add(section.count());
-                within("imports and exports", names, limits::MODULE_NAMES_MAX)?;
-            }
-            Payload::ExportSection(section) => {
-                names = names.saturating_add(section.count());
-                within("imports and exports", names, limits::MODULE_NAMES_MAX)?;
-            }
-            Payload::ComponentImportSection(section) => {
-                names = names.saturating_add(section.count());
-                within("imports and exports", names, limits::MODULE_NAMES_MAX)?;
-            }
-            Payload::ComponentExportSection(section) => {
-                names = names.saturating_add(section.count());
-                within("imports and exports", names, limits::MODULE_NAMES_MAX)?;
-            }
+            Payload::ImportSection(section) => names.add(section.count())?,
+            Payload::ExportSection(section) => names.add(section.count())?,
+            Payload::ComponentImportSection(section) => names.add(section.count())?,
+            Payload::ComponentExportSection(section) => names.add(section.count())?,
             _ => {}
         }
         validator
@@ -105,10 +81,31 @@ pub fn scan(wasm: &[u8]) -> Result<Scan, String> {
     Ok(found)
 }
 
-fn within(what: &str, count: u32, max: u32) -> Result<(), String> {
-    match count > max {
-        true => Err(format!("more than {max} {what}; split the module")),
-        false => Ok(()),
+/// A count over all sections of a module, and over all modules of a component.
+struct Tally {
+    what: &'static str,
+    count: u32,
+    max: u32,
+}
+
+impl Tally {
+    fn new(what: &'static str, max: u32) -> Self {
+        Self {
+            what,
+            count: 0,
+            max,
+        }
+    }
+
+    fn add(&mut self, more: u32) -> Result<(), String> {
+        self.count = self.count.saturating_add(more);
+        if self.count > self.max {
+            return Err(format!(
+                "more than {} {}; split the module",
+                self.max, self.what
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::guests::{CAT, RELAY, guest};
+use crate::guests::{CAT, OUTPUT_STREAM, RELAY, guest};
 use crate::harness::{Answer, Node, node};
 use plexspaces_node::wasm::Kind;
 use serde_json::json;
@@ -109,18 +109,7 @@ fn actors_ask_commands() {
 fn component(result: u32) -> Vec<u8> {
     let text = format!(
         r#"(component
-        (import "wasi:io/error@0.2.0" (instance $io-error (export "error" (type (sub resource)))))
-        (alias export $io-error "error" (type $an-error))
-        (import "wasi:io/streams@0.2.0" (instance $streams
-            (export "output-stream" (type $output-stream (sub resource)))
-            (alias outer 1 $an-error (type $outer-error))
-            (export "error" (type $error (eq $outer-error)))
-            (type $stream-error' (variant (case "last-operation-failed" (own $error)) (case "closed")))
-            (export "stream-error" (type $stream-error (eq $stream-error')))
-            (export "[method]output-stream.blocking-write-and-flush" (func
-                (param "self" (borrow $output-stream)) (param "contents" (list u8))
-                (result (result (error $stream-error)))))))
-        (alias export $streams "output-stream" (type $a-stream))
+        {OUTPUT_STREAM}
         (import "wasi:cli/stdout@0.2.0" (instance $stdout
             (alias outer 1 $a-stream (type $outer-stream))
             (export "output-stream" (type $output-stream (eq $outer-stream)))

@@ -3,6 +3,7 @@
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{ManglingAndAbi, Resolve};
 
+use crate::guests::OUTPUT_STREAM;
 use crate::harness::{Node, node};
 
 /// The types that component fixtures use by name.
@@ -312,19 +313,9 @@ fn what_is_planned_answers_not_implemented_and_is_logged_once() {
 #[test]
 fn the_last_words_on_standard_error_reach_whoever_asked() {
     let node = node();
-    let text = r#"(component
-        (import "wasi:io/error@0.2.0" (instance $io-error (export "error" (type (sub resource)))))
-        (alias export $io-error "error" (type $an-error))
-        (import "wasi:io/streams@0.2.0" (instance $streams
-            (export "output-stream" (type $output-stream (sub resource)))
-            (alias outer 1 $an-error (type $outer-error))
-            (export "error" (type $error (eq $outer-error)))
-            (type $stream-error' (variant (case "last-operation-failed" (own $error)) (case "closed")))
-            (export "stream-error" (type $stream-error (eq $stream-error')))
-            (export "[method]output-stream.blocking-write-and-flush" (func
-                (param "self" (borrow $output-stream)) (param "contents" (list u8))
-                (result (result (error $stream-error)))))))
-        (alias export $streams "output-stream" (type $a-stream))
+    let text = format!(
+        r#"(component
+        {OUTPUT_STREAM}
         (import "wasi:cli/stderr@0.2.0" (instance $stderr
             (alias outer 1 $a-stream (type $outer-stream))
             (export "output-stream" (type $output-stream (eq $outer-stream)))
@@ -348,8 +339,9 @@ fn the_last_words_on_standard_error_reach_whoever_asked() {
         (core instance $guest (instantiate $guest (with "host" (instance
             (export "get-stderr" (func $get-stderr)) (export "write" (func $write))))))
         (func (export "handle-request") (param "payload" (list u8))
-            (canon lift (core func $guest "act") (memory $memory) (realloc $realloc))))"#;
-    node.deploy("sensor", &wat::parse_str(text).unwrap())
+            (canon lift (core func $guest "act") (memory $memory) (realloc $realloc))))"#
+    );
+    node.deploy("sensor", &wat::parse_str(&text).unwrap())
         .is_deployed();
     node.ask("sensor", b"").is_refused(
         502,

@@ -178,6 +178,21 @@ pub const TIMEKEEPER: &str = r#"
 /// A command that answers with what it reads.
 pub const CAT: &str = "(call $write (i32.const 1) (i32.const 1024) (call $read))";
 
+/// The imports by which a component writes to an `output-stream` of WASI 0.2, there called `$a-stream`.
+pub const OUTPUT_STREAM: &str = r#"
+        (import "wasi:io/error@0.2.0" (instance $io-error (export "error" (type (sub resource)))))
+        (alias export $io-error "error" (type $an-error))
+        (import "wasi:io/streams@0.2.0" (instance $streams
+            (export "output-stream" (type $output-stream (sub resource)))
+            (alias outer 1 $an-error (type $outer-error))
+            (export "error" (type $error (eq $outer-error)))
+            (type $stream-error' (variant (case "last-operation-failed" (own $error)) (case "closed")))
+            (export "stream-error" (type $stream-error (eq $stream-error')))
+            (export "[method]output-stream.blocking-write-and-flush" (func
+                (param "self" (borrow $output-stream)) (param "contents" (list u8))
+                (result (result (error $stream-error)))))))
+        (alias export $streams "output-stream" (type $a-stream))"#;
+
 const SHARED: &str = r"
     (func $packed (param $pointer i32) (param $len i32) (result i64)
         (i64.or
