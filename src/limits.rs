@@ -100,6 +100,15 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 pub const START_TIME_MAX: Duration = Duration::from_secs(60);
 /// What a stopping node gives the messages in flight.
 pub const DRAIN_TIME_DEFAULT: Duration = Duration::from_secs(10);
+/// The wait before a failed application is started again, the first time; it doubles from there.
+pub const REVIVAL_DELAY: Duration = Duration::from_secs(1);
+pub const REVIVAL_DELAY_MAX: Duration = Duration::from_secs(300);
+/// An application that ran this long begins anew with its waits.
+pub const REVIVAL_FORGIVEN_AFTER: Duration = Duration::from_secs(600);
+/// Starts of an application that the node may fail to outlive before it is held back.
+pub const START_ATTEMPTS_MAX: u32 = 3;
+/// How long the others wait for one application when the node restores them.
+pub const RESTORE_TURN: Duration = Duration::from_secs(2);
 /// Applications on one node: each holds at least one slot of the pool.
 pub const APPLICATIONS_MAX: usize = 1_000;
 

@@ -60,6 +60,8 @@ pub struct Detail {
     pub description: String,
     pub tenant: String,
     pub namespace: String,
+    /// Why it has failed.
+    pub error: Option<String>,
     /// Names only: values may be secrets.
     pub env: Vec<String>,
     pub actors: Vec<Actor>,
@@ -234,6 +236,7 @@ impl From<&Overview> for Detail {
             description: overview.spec.description.clone(),
             tenant: overview.spec.tenant.to_string(),
             namespace: overview.spec.namespace.to_string(),
+            error: overview.reason.clone(),
             env: overview.spec.env.keys().cloned().collect(),
             actors: overview.actors.iter().map(Actor::from).collect(),
         }

@@ -83,8 +83,9 @@ impl Behavior for Script {
         result
     }
 
-    async fn terminate(self) {
+    async fn terminate(self) -> Option<Bytes> {
         *self.ended.lock().unwrap() = true;
+        None
     }
 }
 

@@ -17,6 +17,7 @@ mod metrics;
 mod preview1;
 mod process;
 mod refusals;
+mod restore;
 mod routing;
 mod tidy;
 mod tokens;
