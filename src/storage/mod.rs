@@ -5,6 +5,8 @@ mod artifacts;
 mod committer;
 mod deployments;
 mod directory;
+#[cfg(test)]
+mod faults;
 mod files;
 mod quarantine;
 mod starts;

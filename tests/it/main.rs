@@ -7,6 +7,7 @@ mod actors;
 mod applications;
 mod commands;
 mod compiling;
+mod crash;
 mod dashboard;
 mod doors;
 mod examples;
