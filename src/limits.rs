@@ -139,6 +139,22 @@ pub const GUEST_RANDOM_BYTES_MAX: u64 = 64 * KIB as u64;
 /// Native stack for one guest call; deeper recursion traps.
 pub const GUEST_STACK_BYTES: usize = MIB;
 
+/// One line of an application's log; the rest is cut off.
+pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;
+/// Lines wait in memory up to this long, or until there are this many bytes: a flash card wears with every write.
+pub const LOG_FLUSH_AFTER: Duration = Duration::from_secs(30);
+pub const LOG_FLUSH_BYTES: usize = 16 * KIB;
+/// What may wait while the disk is slow; lines on top are dropped and counted.
+pub const LOG_UNWRITTEN_BYTES_MAX: usize = 64 * KIB;
+/// Each of the two files in which an application's lines lie.
+pub const LOG_SEGMENT_BYTES: u64 = 128 * KIB as u64;
+/// Lines that one follower may fall behind.
+pub const LOG_FOLLOWER_LINES_MAX: usize = 256;
+/// Followers of logs on one node: each holds a connection.
+pub const LOG_FOLLOWERS_MAX: usize = 32;
+/// How often a follower hears that there is nothing to hear, so that one that is gone is noticed.
+pub const LOG_HEARTBEAT: Duration = Duration::from_secs(30);
+
 // ── compiling ───────────────────────────────────────────────────────────────
 
 /// Memory that must be free before compiling starts, whatever the module's size.

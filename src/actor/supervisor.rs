@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use log::Level;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::Actors;
 use super::behavior::{Behavior, Fault, Start};
 use super::cell::{self, Exit};
 use super::directory::Listing;
@@ -19,6 +21,7 @@ use crate::clock::Clock;
 use crate::id::ActorId;
 use crate::limits;
 use crate::metrics::{During, Metrics};
+use crate::storage::Logs;
 
 /// What an onlooker sees of an actor.
 #[derive(Clone, Debug, Default)]
@@ -92,8 +95,7 @@ pub(super) fn supervise<S: Start>(
     listing: Listing,
     start: S,
     behavior: S::Behavior,
-    clock: Clock,
-    metrics: Arc<Metrics>,
+    actors: &Actors,
 ) -> Actor {
     let (stop, mut stop_wished) = watch::channel(false);
     let (status, seen) = watch::channel(Status::default());
@@ -101,8 +103,9 @@ pub(super) fn supervise<S: Start>(
         id: id.clone(),
         mailbox: mailbox.clone(),
         status,
-        clock,
-        metrics,
+        clock: actors.clock.clone(),
+        metrics: actors.metrics.clone(),
+        logs: actors.logs.clone(),
     };
     let task = tokio::spawn(async move {
         // The actor leaves the directory when its task ends, however that comes about.
@@ -145,6 +148,7 @@ struct Watched {
     status: watch::Sender<Status>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    logs: Logs,
 }
 
 impl Watched {
@@ -180,8 +184,15 @@ impl Watched {
         }
     }
 
+    fn says(&self, level: Level, text: &str) {
+        let id = &self.id;
+        self.logs
+            .say(id.application(), level, Some(id.address()), text);
+    }
+
     fn restarts_after(&self, fault: &Fault) {
         log::warn!("actor {} is restarted: {fault}", self.id);
+        self.says(Level::Warn, &format!("restarted: {fault}"));
         self.metrics.restarts.inc();
         self.status.send_modify(|status| {
             status.restarts += 1;
@@ -195,6 +206,8 @@ impl Watched {
             "actor {} has failed: more than {max} restarts within {window:?}, the last one: {fault}",
             self.id
         );
+        let text = format!("given up after more than {max} restarts within {window:?}: {fault}");
+        self.says(Level::Error, &text);
         self.metrics.given_up.inc();
         self.status.send_modify(|status| {
             status.failed = true;

@@ -16,13 +16,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use log::Level;
 
 use crate::actor::Actors;
 use crate::id::{ApplicationId, ApplicationName, Digest};
 use crate::limits;
 use crate::metrics::Code;
 use crate::refusal::{Kind, Refusal};
-use crate::storage::{Artifact, Left, Storage, Upload};
+use crate::storage::{Artifact, Left, Logs, Storage, Upload};
 use crate::wasm::{Pool, Wasm};
 use record::{Desired, Record};
 use spec::Spec;
@@ -78,7 +79,8 @@ impl Applications {
             .await
         {
             Ok(deployed) => {
-                log::info!("application {} {} is running", spec.name, spec.version);
+                let text = format!("version {} is running", spec.version);
+                self.says(&spec.name, Level::Info, &text);
                 reservation.fill(deployed);
                 Ok(Status::Running)
             }
@@ -167,6 +169,7 @@ impl Applications {
         if !self.table.is_used(digest) {
             self.storage.artifacts.remove(digest).await;
         }
+        self.storage.logs.remove(&name).await;
         log::info!("application {name} is undeployed");
         Ok(id)
     }
@@ -182,7 +185,7 @@ impl Applications {
         if record.desired == Desired::Stopped {
             self.record_start(&name, &record).await?;
         }
-        log::info!("application {name} is running");
+        self.says(&name, Level::Info, "started");
         Ok(())
     }
 
@@ -217,7 +220,7 @@ impl Applications {
                     deployed.record = stopped;
                     deployed.state = State::Stopped;
                 });
-                log::info!("application {name} is stopped");
+                self.says(&name, Level::Info, "stopped");
                 Ok(())
             }
             Err(refusal) => {
@@ -231,6 +234,22 @@ impl Applications {
                 Err(refusal)
             }
         }
+    }
+
+    /// The log of an application that is deployed.
+    pub fn log(&self, name: &str) -> Result<Log, Refusal> {
+        let mut slots = self.table.lock();
+        let (name, _) = Table::find(&mut slots, name)?;
+        Ok(Log {
+            name,
+            logs: self.storage.logs.clone(),
+        })
+    }
+
+    /// Writes a line about an application into its log and the node's.
+    fn says(&self, name: &ApplicationName, level: Level, text: &str) {
+        log::log!(level, "application {name}: {text}");
+        self.storage.logs.say(name, level, None, text);
     }
 
     /// Where guests lie.
@@ -275,6 +294,7 @@ impl Applications {
         {
             log::error!("what the actors left is lost: {error}");
         }
+        self.storage.logs.close().await;
         self.storage.starts.clear().await;
         self.storage.close().await;
     }
@@ -395,6 +415,12 @@ impl Applications {
             self.storage.artifacts.remove(digest).await;
         }
     }
+}
+
+/// One application's log.
+pub struct Log {
+    pub name: ApplicationName,
+    pub logs: Logs,
 }
 
 /// What an undeploy found.

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use log::Level;
+
 use super::Applications;
 use super::record::{Desired, Record};
 use super::table::{Deployed, Failed, Slot, State, Ticket};
@@ -73,7 +75,7 @@ impl Applications {
                     "it is held back: the node ended {tried} times while it was starting; \
                      POST /api/v1/applications/{name}:start tries once more"
                 );
-                log::error!("application {name} is not started: {reason}");
+                self.says(&name, Level::Error, &reason);
                 State::Failed(Failed {
                     reason,
                     actors: vec![],
@@ -105,19 +107,21 @@ impl Applications {
     async fn start_in_turn(&self, record: Record, ticket: Ticket, attempts: &HashMap<String, u32>) {
         let (applications, tried) = (self.clone(), attempts.get(&*record.spec.name).copied());
         let start = tokio::spawn(async move {
-            let name = record.spec.name.to_string();
+            let (application, name) = (&record.spec.name, record.spec.name.to_string());
             let (starts, deployments) = (
                 &applications.storage.starts,
                 &applications.storage.deployments,
             );
             starts.begin(&name).await;
             if let Some(tried) = tried {
-                log::warn!("application {name} is started for the {}. time", tried + 1);
+                let text = format!("started for the {}. time", tried + 1);
+                applications.says(application, Level::Warn, &text);
             }
             let started = applications.start_deployed(&record, &ticket, None).await;
             starts.end(&name).await;
             if started.is_ok() {
-                log::info!("application {name} {} is running", record.spec.version);
+                let text = format!("version {} is running", record.spec.version);
+                applications.says(application, Level::Info, &text);
                 if tried.is_some()
                     && let Err(error) = deployments.forget_attempts(name).await
                 {

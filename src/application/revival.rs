@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use log::Level;
 
 use super::record::{Desired, Record};
 use super::table::{Deployed, Failed, Running, State, Task, Ticket};
@@ -60,7 +61,7 @@ impl Applications {
 
     /// What could not be started has failed, and is started again after a while.
     pub(super) fn fail(&self, name: &ApplicationName, deployed: &mut Deployed, reason: String) {
-        log::error!("application {name} does not start: {reason}");
+        self.says(name, Level::Error, &format!("does not start: {reason}"));
         self.schedule(name, deployed, reason, vec![], Duration::ZERO);
     }
 
@@ -89,7 +90,7 @@ impl Applications {
         ran: Duration,
     ) {
         let (backoff, wait) = deployed.backoff.after(ran, self.restart_delay);
-        log::warn!("application {name} is started again in {wait:?}");
+        self.says(name, Level::Warn, &format!("started again in {wait:?}"));
         deployed.backoff = backoff;
         let (applications, again) = (self.clone(), name.clone());
         let retry = Task::spawn(async move {
@@ -119,7 +120,7 @@ impl Applications {
         if let Some((record, ticket)) = began.flatten() {
             self.actors.metrics().restarts.inc();
             if self.start_deployed(&record, &ticket, None).await.is_ok() {
-                log::info!("application {name} is running again");
+                self.says(name, Level::Info, "running again");
             }
         }
     }

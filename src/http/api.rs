@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::application::{ActorOverview, Overview};
 use crate::clock::rfc3339;
+use crate::storage::Line;
 use crate::wasm::{Kind, Pool};
 
 #[derive(Serialize)]
@@ -20,6 +21,11 @@ pub struct Deployed {
     pub application_id: String,
     pub status: &'static str,
     pub error: Option<String>,
+}
+
+#[derive(Serialize)]
+pub struct Logs {
+    pub lines: Vec<Line>,
 }
 
 #[derive(Serialize)]

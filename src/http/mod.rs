@@ -4,12 +4,14 @@
 
 mod api;
 mod applications;
+mod body;
 mod dashboard;
 mod deploy;
 mod figures;
 mod guard;
 mod health;
 mod invoke;
+mod logs;
 mod metrics;
 mod multipart;
 mod paging;
@@ -47,6 +49,7 @@ pub struct Door {
     /// Whether all that must come before the first request is done.
     serving: Arc<AtomicBool>,
     uploads: Arc<Semaphore>,
+    followers: Arc<Semaphore>,
     guard: Arc<Guard>,
     audit: Audit,
 }
@@ -67,6 +70,7 @@ impl Door {
             started,
             serving: Arc::default(),
             uploads: Arc::new(Semaphore::new(limits::UPLOADS_MAX)),
+            followers: Arc::new(Semaphore::new(limits::LOG_FOLLOWERS_MAX)),
             guard: Arc::new(guard),
             audit: Audit::new(),
         }

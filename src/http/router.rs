@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use super::guard::TurnedAway;
 use super::invoke::Target;
 use super::reply::{self, Body};
-use super::{Door, applications, dashboard, deploy, figures, health, invoke, metrics};
+use super::{Door, applications, dashboard, deploy, figures, health, invoke, logs, metrics};
 use crate::auth::{Caller, Scope};
 use crate::refusal::{Kind, Refusal};
 use crate::{audit, id};
@@ -28,6 +28,7 @@ enum Endpoint {
     Undeploy,
     Start,
     Stop,
+    Logs,
     Invoke,
     InvokeInTenant,
     InvokeById,
@@ -44,7 +45,7 @@ enum Endpoint {
 
 /// Method, path, endpoint. `{…}` takes one segment; literal paths stand before those with a place to fill.
 #[rustfmt::skip]
-const ROUTES: [(Method, &str, Endpoint); 32] = [
+const ROUTES: [(Method, &str, Endpoint); 33] = [
     (Method::GET,    "/health",                                   Endpoint::Health),
     (Method::GET,    "/health/live",                              Endpoint::Live),
     (Method::GET,    "/health/ready",                             Endpoint::Ready),
@@ -54,6 +55,7 @@ const ROUTES: [(Method, &str, Endpoint); 32] = [
     (Method::GET,    "/api/v1/applications",                      Endpoint::ListApplications),
     (Method::GET,    "/api/v1/applications/{name}",               Endpoint::Application),
     (Method::GET,    "/api/v1/applications/{name}/status",        Endpoint::Application),
+    (Method::GET,    "/api/v1/applications/{name}/logs",          Endpoint::Logs),
     (Method::DELETE, "/api/v1/applications/{name}",               Endpoint::Undeploy),
     (Method::POST,   "/api/v1/applications/{name}:start",         Endpoint::Start),
     (Method::POST,   "/api/v1/applications/{name}:stop",          Endpoint::Stop),
@@ -150,6 +152,7 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         (Endpoint::ListApplications, _) => applications::list(&door),
         (Endpoint::Application, [name]) => applications::one(&door, name),
         (Endpoint::Undeploy, [name]) => applications::undeploy(&door, entry(), name).await,
+        (Endpoint::Logs, [name]) => logs::logs(&door, name, query).await,
         (Endpoint::Start, [name]) => applications::start(&door, entry(), name).await,
         (Endpoint::Stop, [name]) => applications::stop(&door, entry(), name).await,
         (Endpoint::Invoke, [namespace, actor_type]) => {
@@ -187,6 +190,7 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         (
             Endpoint::Application
             | Endpoint::Undeploy
+            | Endpoint::Logs
             | Endpoint::Start
             | Endpoint::Stop
             | Endpoint::Invoke
@@ -235,7 +239,7 @@ impl Endpoint {
         match self {
             Self::Health | Self::Live | Self::Ready | Self::Startup => Access::Open,
             Self::Page | Self::Script | Self::Style | Self::Icon => Access::Open,
-            Self::ListApplications | Self::Application => Access::Needs(Scope::Read),
+            Self::ListApplications | Self::Application | Self::Logs => Access::Needs(Scope::Read),
             Self::Metrics | Self::Summary | Self::Nodes => Access::Needs(Scope::Read),
             Self::DashboardApplications | Self::Actors | Self::SystemInfo => Access::Needs(Scope::Read),
             Self::Invoke | Self::InvokeInTenant | Self::InvokeById => Access::Needs(Scope::Invoke),

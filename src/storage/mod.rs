@@ -8,6 +8,7 @@ mod directory;
 #[cfg(test)]
 mod faults;
 mod files;
+mod logs;
 mod quarantine;
 mod starts;
 mod store;
@@ -25,6 +26,7 @@ pub use artifacts::{Artifact, Artifacts, Upload};
 pub use committer::Committer;
 pub use deployments::{Deployments, Left};
 pub use files::Files;
+pub use logs::{Line, Logs};
 pub use quarantine::Quarantine;
 pub use starts::Starts;
 pub use tokens::{Tokens, TokensError};
@@ -38,6 +40,7 @@ pub struct Storage {
     pub artifacts: Artifacts,
     pub deployments: Deployments,
     pub files: Files,
+    pub logs: Logs,
     pub quarantine: Quarantine,
     pub starts: Starts,
     pub tokens: Tokens,
@@ -58,17 +61,18 @@ impl Storage {
         private_dir(path).map_err(context("create"))?;
         let lock = directory::lock(path)?;
         let found = directory::format(path)?;
-        let (uploads, modules, compiled) = (
+        let (uploads, modules, compiled, logs) = (
             path.join("uploads"),
             path.join("artifacts"),
             path.join("compiled"),
+            path.join("logs"),
         );
         let _ = fs::remove_dir_all(&uploads);
         if found == Found::Older {
             // Format 1 recorded no deployments, so its modules belong to nobody.
             let _ = fs::remove_dir_all(&modules);
         }
-        for dir in [&uploads, &modules, &compiled] {
+        for dir in [&uploads, &modules, &compiled, &logs] {
             private_dir(dir).map_err(context("create a folder in"))?;
         }
         sweep_drafts(&compiled).map_err(context("sweep"))?;
@@ -83,6 +87,7 @@ impl Storage {
         Ok(Self {
             artifacts: Artifacts::new(uploads, modules, files.clone()),
             deployments: Deployments::new(committer.clone()),
+            logs: Logs::in_dir(logs, files.clone()),
             files,
             quarantine,
             starts,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use log::Level;
 use wasmtime::Store;
 
 use super::called::{Arguments, Called, GuestError};
@@ -33,7 +34,7 @@ pub struct Instance {
 impl Instance {
     /// Instantiates, then calls `init` and `post-init`; an error of either is a fault.
     pub async fn start(starter: &Starter) -> Result<Self, Fault> {
-        let log = GuestLog::new(starter.actor.clone());
+        let log = GuestLog::new(starter.actor.clone(), starter.program.actors.logs().clone());
         let world = World::of_actor(&starter.env, &log);
         let meter = Arc::new(Meter::default());
         let mut store = starter.store(log, world, starter.commitments(), &meter);
@@ -89,6 +90,8 @@ impl Instance {
             (None, Err(failure)) if fault.is_none() => {
                 let actor = self.actor();
                 log::warn!("{actor} failed a message from {}: {failure}", message.from);
+                let text = format!("failed a message from {}: {failure}", message.from);
+                self.store.data().log.keep(Level::Warn, &text);
             }
             (None, _) => {}
         }

@@ -13,6 +13,7 @@ mod doors;
 mod examples;
 mod forms;
 mod guest_limits;
+mod logs;
 mod messaging;
 mod metrics;
 mod preview1;

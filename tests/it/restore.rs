@@ -205,7 +205,7 @@ fn an_application_that_takes_the_node_down_is_held_back() {
         let node = Node::hurried(dir);
         if attempt > 1 {
             node.log_says(&format!(
-                "application trap is started for the {attempt}. time"
+                "application trap: started for the {attempt}. time"
             ));
         }
         let starting = node.data_dir().join("starting");
@@ -239,14 +239,14 @@ fn a_failed_application_is_started_again_by_itself() {
     for _ in 0..4 {
         node.ask("rascal", b"t");
     }
-    node.log_says("application rascal is started again in 10ms");
-    node.log_says("application rascal is running again");
+    node.log_says("application rascal: started again in 10ms");
+    node.log_says("application rascal: running again");
     assert_eq!(node.ask("rascal", b"e").body_payload(), "e");
     assert_eq!(node.status_of("rascal"), "RUNNING");
     for _ in 0..4 {
         node.ask("rascal", b"t");
     }
-    node.log_says("application rascal is started again in 20ms");
+    node.log_says("application rascal: started again in 20ms");
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn an_operator_need_not_wait_for_a_failed_application() {
     for _ in 0..4 {
         node.ask("rascal", b"t");
     }
-    node.log_says("application rascal is started again in 3600s");
+    node.log_says("application rascal: started again in 3600s");
     assert_eq!(node.wish("rascal", "start").status, 200);
     assert_eq!(node.ask("rascal", b"e").body_payload(), "e");
     assert_eq!(node.wish("rascal", "stop").status, 200);
