@@ -29,7 +29,7 @@ use record::{Desired, Record};
 use spec::Spec;
 use table::{Deployed, Reservation, Running, Slot, State, Table, Ticket};
 
-pub use overview::{ActorOverview, Overview, Status};
+pub use overview::{ActorOverview, ActorState, Overview, Status};
 
 /// All applications of this node.
 #[derive(Clone)]
@@ -236,6 +236,29 @@ impl Applications {
         }
     }
 
+    /// Stops one actor in order, by its address; its application goes on without it until it is started again.
+    pub async fn stop_actor(&self, address: &str, grace: Duration) -> Result<(), Refusal> {
+        let stopping = {
+            let slots = self.table.lock();
+            let deployed = slots.values().filter_map(Slot::deployed);
+            let mut running = deployed.filter_map(|it| match &it.state {
+                State::Running(running) => Some((&it.record.spec.name, &running.worker)),
+                _ => None,
+            });
+            let found = running
+                .find(|(_, it)| &**it.id().address() == address && !it.has_ended())
+                .map(|(name, worker)| (name.clone(), worker.stopping(grace)));
+            found.ok_or_else(|| unknown_actor(address))?
+        };
+        let (name, stopping) = stopping;
+        if let Some(state) = stopping.await {
+            let left = vec![(name.to_string(), vec![(address.to_owned(), state)])];
+            self.storage.deployments.keep(left).await?;
+        }
+        self.says(&name, Level::Info, &format!("actor {address} is stopped"));
+        Ok(())
+    }
+
     /// The log of an application that is deployed.
     pub fn log(&self, name: &str) -> Result<Log, Refusal> {
         let mut slots = self.table.lock();
@@ -350,7 +373,7 @@ impl Applications {
             return Err(slot.refuses(&name));
         };
         match &deployed.state {
-            State::Running(running) if !running.worker.status().failed => return Ok(None),
+            State::Running(running) if !running.worker.has_ended() => return Ok(None),
             State::Running(_) | State::Failed(_) | State::Stopped => {}
             State::Starting(_) | State::Stopping => return Err(slot.refuses(&name)),
         }
@@ -435,6 +458,14 @@ async fn stopped(running: Running, grace: Duration) -> Option<(String, Bytes)> {
     let address = running.worker.id().to_string();
     let state = running.worker.stop(grace).await?;
     Some((address, state))
+}
+
+fn unknown_actor(address: &str) -> Refusal {
+    let shown: String = address.chars().take(255).collect();
+    let text = format!(
+        "no actor {shown:?} runs on this node; GET /api/v1/dashboard/actors lists those that do"
+    );
+    Refusal::new(Kind::NotFound, text)
 }
 
 fn called_off(name: &ApplicationName) -> Refusal {

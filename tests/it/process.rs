@@ -144,6 +144,29 @@ fn a_stopping_node_says_goodbye_to_its_guests() {
 }
 
 #[test]
+fn a_log_in_json_is_an_object_a_line() {
+    let dir = TempDir::new().unwrap();
+    let mut command = command(dir.path(), "127.0.0.1:0");
+    let mut child = command.args(["--log-format", "json"]).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut events =
+        lines.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    let ready = events.find(|event| {
+        event["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("ready, with")
+    });
+    let ready = ready.unwrap();
+    assert_eq!(
+        (&ready["level"], &ready["room"]),
+        (&"INFO".into(), &"node".into())
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     let node = node();
     let config = "[limits]\nmax_execution_time = '1h'";
