@@ -10,6 +10,7 @@
 
 mod activation;
 pub mod spec;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -25,6 +26,9 @@ use crate::refusal::{Kind, Refusal};
 use crate::storage::{Artifact, Storage, Upload};
 use crate::wasm::{self, Pool, ProgramError, Wasm};
 use spec::Spec;
+use turns::Turns;
+
+pub use turns::Turn;
 
 /// All applications of this node.
 #[derive(Clone)]
@@ -32,6 +36,7 @@ pub struct Applications {
     storage: Storage,
     actors: Actors,
     wasm: Wasm,
+    turns: Turns,
     table: Arc<Mutex<BTreeMap<ApplicationName, Slot>>>,
 }
 
@@ -98,8 +103,20 @@ impl Applications {
             storage,
             actors,
             wasm,
+            turns: Turns::new(),
             table: Arc::default(),
         }
+    }
+
+    /// A deploy's right to be under way, to be asked for before its module is read and held to its end.
+    pub fn turn(&self) -> Result<Turn, Refusal> {
+        self.turns.take()
+    }
+
+    /// The spec overlaid with the text of a configuration. Read on the file worker: a large one takes long to parse.
+    pub async fn configured(&self, spec: Spec, config: String) -> Result<Spec, Refusal> {
+        let files = &self.storage.files;
+        files.run(move || spec.with_config(&config)).await
     }
 
     /// Opens an upload for a module on its way in.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::clock::Span;
-use crate::config::in_one_line;
+use crate::config::{abridged, in_one_line};
 use crate::id::{ApplicationId, ApplicationName, Scope, Version};
 use crate::limits::{self, MIB};
 use crate::refusal::{Kind, Refusal};
@@ -209,7 +209,7 @@ fn not_yet(what: &str) -> Refusal {
 fn refused(text: &str) -> Refusal {
     Refusal::new(
         Kind::Unprocessable,
-        format!("the config is refused: {text}"),
+        format!("the config is refused: {}", abridged(text)),
     )
 }
 

@@ -4,6 +4,7 @@
 
 mod api;
 mod applications;
+mod connections;
 mod dashboard;
 mod deploy;
 mod figures;
@@ -16,22 +17,22 @@ mod paging;
 mod reply;
 mod router;
 mod server;
+mod uploads;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::actor::Actors;
 use crate::application::Applications;
 use crate::audit::Audit;
-use crate::limits;
 use crate::refusal::{Kind, Refusal};
 use crate::shutdown::Shutdown;
 
 use health::Phase;
+use uploads::Uploads;
 
 pub use guard::Guard;
 pub use server::{BindError, Doors, Listeners};
@@ -46,7 +47,7 @@ pub struct Door {
     started: Instant,
     /// Whether all that must come before the first request is done.
     serving: Arc<AtomicBool>,
-    uploads: Arc<Semaphore>,
+    uploads: Uploads,
     guard: Arc<Guard>,
     audit: Audit,
 }
@@ -66,7 +67,7 @@ impl Door {
             started_at,
             started,
             serving: Arc::default(),
-            uploads: Arc::new(Semaphore::new(limits::UPLOADS_MAX)),
+            uploads: Uploads::default(),
             guard: Arc::new(guard),
             audit: Audit::new(),
         }
