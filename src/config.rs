@@ -304,7 +304,7 @@ fn parsed<T: FromStr<Err: std::fmt::Display>>(
 
 /// A TOML error in one line: where it is, what is wrong, and the line itself.
 pub fn in_one_line(text: &str, error: &toml::de::Error) -> String {
-    let message = error.message().replace('\n', " ");
+    let message = abridged(&error.message().replace('\n', " "));
     let message = message.replace("expected usize", "expected a whole number");
     let message = message.replace("expected u64", "expected a whole number");
     let Some(span) = error.span() else {
@@ -316,6 +316,18 @@ pub fn in_one_line(text: &str, error: &toml::de::Error) -> String {
     let shown = text[line_start..].lines().next().unwrap_or_default();
     let shown: String = shown.trim().chars().take(80).collect();
     format!("line {line}: {message}: {shown:?}")
+}
+
+/// A text without its middle where it is long: a key of a megabyte is not echoed whole, and what is expected in its
+/// place, which the text ends with, is.
+pub fn abridged(text: &str) -> String {
+    const BYTES_MAX: usize = 600;
+    if text.len() <= BYTES_MAX {
+        return text.to_owned();
+    }
+    let head = text.floor_char_boundary(BYTES_MAX / 4);
+    let tail = text.ceil_char_boundary(text.len() - BYTES_MAX / 2);
+    format!("{} … {}", &text[..head], &text[tail..])
 }
 
 #[cfg(test)]
@@ -365,6 +377,17 @@ mod tests {
         check("node_id = 'a b'", &["line 1", "a b", "letters"]);
         check("drain_time = 'soon'", &["line 1", "soon", "30s"]);
         check("[http]\nhost = 'x'", &["line 2", "host", "hosts"]);
+    }
+
+    #[test]
+    fn a_long_key_is_not_echoed_whole() {
+        let error = written(&format!("{} = 1", "k".repeat(1 << 20))).unwrap_err();
+        assert!(
+            error.len() < 1_000 && error.contains("kkk … "),
+            "{} bytes",
+            error.len()
+        );
+        assert!(error.contains("listen_addr"), "{error}");
     }
 
     #[test]

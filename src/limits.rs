@@ -23,6 +23,11 @@ pub const PART_HEADERS_BYTES_MAX: usize = 64 * KIB;
 pub const CHUNK_BYTES_MAX: usize = 64 * KIB;
 /// Uploads that stream at the same time; more are told to come back.
 pub const UPLOADS_MAX: usize = 2;
+/// Deploys under way: each holds a module on the disk until the compiler, which serves one at a time, has come to it.
+pub const DEPLOYS_MAX: usize = 8;
+/// Bytes in a second below which an upload makes room for another, and how long it has to show its pace.
+pub const UPLOAD_PACE_CONTESTED: u64 = 16 * KIB as u64;
+pub const UPLOAD_PACE_AFTER: Duration = Duration::from_secs(30);
 /// Seconds that a refused upload is told to wait.
 pub const UPLOAD_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// How long a body may say nothing at all.
@@ -37,6 +42,12 @@ pub const REFUSED_BODY_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Connections on each port; without it file descriptors run out.
 pub const CONNECTIONS_MAX: usize = 512;
+/// The part of them, one in so many, that one peer from elsewhere may hold.
+pub const CONNECTIONS_PEER_SHARE: usize = 4;
+/// The part of them, one in so many, that peers from elsewhere leave to the machine itself.
+pub const CONNECTIONS_RESERVED_SHARE: usize = 8;
+/// How often the log says that connections cannot be accepted; without it a shortage fills the log.
+pub const ACCEPT_WARNING_EVERY: Duration = Duration::from_secs(10);
 /// From a connection's first byte to the end of its first request's headers.
 pub const FIRST_REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 /// Later request headers on HTTP/1.1.
@@ -49,6 +60,8 @@ pub const CLOSING_TIME_MAX: Duration = Duration::from_secs(1);
 pub const HEADERS_BYTES_MAX: usize = 32 * KIB;
 /// Requests in flight on one HTTP/2 connection.
 pub const STREAMS_MAX: u32 = 64;
+/// Bytes that one HTTP/2 connection may send before somebody reads them.
+pub const WINDOW_BYTES_MAX: u32 = 256 * KIB as u32;
 /// Resets that one HTTP/2 connection may leave pending (rapid reset, CVE-2023-44487).
 pub const PENDING_RESETS_MAX: usize = 16;
 

@@ -6,7 +6,7 @@ use std::io;
 use std::num::NonZero;
 use std::path::Path;
 
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Memory that this process may count on, in bytes: the machine's, less where a control group or a resource limit
@@ -50,6 +50,24 @@ pub fn open_files() -> Option<u64> {
     let entries = fs::read_dir("/proc/self/fd").ok()?.count() as u64;
     // The listing itself holds one.
     Some(entries.saturating_sub(1))
+}
+
+/// File descriptors that this process may hold; `None` where there is no limit.
+pub fn open_files_max() -> Option<usize> {
+    let limit = getrlimit(Resource::Nofile).current?;
+    usize::try_from(limit).ok()
+}
+
+/// Lets this process hold as many file descriptors as it may ask for: shells and systemd grant 1,024 at first, so that
+/// old programs fit, and more on request.
+pub fn raise_open_files_max() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // Where it may not, it goes on with what it has.
+    let _ = setrlimit(Resource::Nofile, raised);
 }
 
 /// Processors that this process may use.

@@ -11,6 +11,7 @@ mod restore;
 mod revival;
 pub mod spec;
 mod table;
+mod turns;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,8 +29,10 @@ use crate::wasm::{Pool, Wasm};
 use record::{Desired, Record};
 use spec::Spec;
 use table::{Deployed, Reservation, Running, Slot, State, Table, Ticket};
+use turns::Turns;
 
 pub use overview::{ActorOverview, ActorState, Overview, Status};
+pub use turns::Turn;
 
 /// All applications of this node.
 #[derive(Clone)]
@@ -38,6 +41,7 @@ pub struct Applications {
     actors: Actors,
     wasm: Wasm,
     table: Table,
+    turns: Turns,
     /// How long a failed application waits before its first new start.
     restart_delay: Duration,
     /// What could not be restored, in words for an operator.
@@ -51,9 +55,21 @@ impl Applications {
             actors,
             wasm,
             table: Table::default(),
+            turns: Turns::new(),
             restart_delay,
             troubles: Arc::default(),
         }
+    }
+
+    /// A deploy's right to be under way, to be asked for before its module is read and held to its end.
+    pub fn turn(&self) -> Result<Turn, Refusal> {
+        self.turns.take()
+    }
+
+    /// The spec overlaid with the text of a configuration. Read on the file worker: a large one takes long to parse.
+    pub async fn configured(&self, spec: Spec, config: String) -> Result<Spec, Refusal> {
+        let files = &self.storage.files;
+        files.run(move || spec.with_config(&config)).await
     }
 
     /// Opens an upload for a module on its way in.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Span;
-use crate::config::in_one_line;
+use crate::config::{abridged, in_one_line};
 use crate::id::{ApplicationId, ApplicationName, Scope, Version};
 use crate::limits::{self, MIB};
 use crate::refusal::{Kind, Refusal};
@@ -214,7 +214,7 @@ fn not_yet(what: &str) -> Refusal {
 fn refused(text: &str) -> Refusal {
     Refusal::new(
         Kind::Unprocessable,
-        format!("the config is refused: {text}"),
+        format!("the config is refused: {}", abridged(text)),
     )
 }
 

@@ -10,7 +10,7 @@ use super::log;
 use crate::clock::Span;
 use crate::config::{Config, ConfigError, ListenAddr, Profile, Written};
 use crate::id::NodeId;
-use crate::node;
+use crate::{machine, node};
 
 /// Run a node until SIGTERM or SIGINT; a second signal ends it at once.
 #[derive(FromArgs)]
@@ -57,6 +57,7 @@ impl Start {
         let format = self.log_format()?;
         let config = self.config()?;
         log::to_stderr(format);
+        machine::raise_open_files_max();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;

@@ -10,7 +10,9 @@ use tokio::time::timeout;
 
 use super::multipart::{Form, Part};
 use super::reply::{self, Body};
+use super::uploads::Streaming;
 use super::{Door, api};
+use crate::application::Turn;
 use crate::application::spec::Spec;
 use crate::audit::Entry;
 use crate::id::Digest;
@@ -33,26 +35,26 @@ pub async fn deploy(
             return reply::refuse_early(refusal, headers, body);
         }
     };
-    let Ok(_permit) = door.uploads.clone().try_acquire_owned() else {
-        let text = format!(
-            "{} uploads are under way, the most at a time; try again soon",
-            limits::UPLOADS_MAX
-        );
-        let refusal = Refusal::new(Kind::Unavailable, text);
-        turn_down(door, entry, rehearsal, &refusal);
-        let refused = reply::refuse_early(refusal, headers, body);
-        return reply::retry_after(refused, limits::UPLOAD_RETRY_AFTER.as_secs());
+    let (turn, streaming) = match admitted(door) {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            turn_down(door, entry, rehearsal, &refusal);
+            return told_to_wait(reply::refuse_early(refusal, headers, body));
+        }
     };
     if body.size_hint().lower() > limits::WASM_FILE_BYTES_MAX + limits::DEPLOY_ENVELOPE_BYTES_MAX {
         let refusal = too_large();
         turn_down(door, entry, rehearsal, &refusal);
         return reply::refuse_early(refusal, headers, body);
     }
-    let (spec, artifact) = match receive_in_time(door, headers, body).await {
+    let (spec, artifact) = match receive_in_time(door, headers, body, streaming).await {
         Ok(received) => received,
         Err(refusal) => {
             turn_down(door, entry, rehearsal, &refusal);
-            return reply::refuse(&refusal);
+            return match refusal.kind {
+                Kind::Unavailable => told_to_wait(reply::refuse(&refusal)),
+                _ => reply::refuse(&refusal),
+            };
         }
     };
     entry.concerns(&spec.name, &spec.version, &artifact.digest);
@@ -61,6 +63,7 @@ pub async fn deploy(
     // From here on a client that leaves changes nothing.
     let deployed = door
         .to_its_end(async move {
+            let _turn = turn;
             let deployed = match rehearsal {
                 true => applications.rehearse(spec, artifact).await,
                 false => applications.deploy(spec, artifact).await,
@@ -78,6 +81,24 @@ pub async fn deploy(
         }),
         Err(refusal) => reply::refuse(&refusal),
     }
+}
+
+/// A deploy's turn, and a place among those that stream. The place is free again once the module is here: who waits for
+/// the compiler keeps nobody from sending.
+fn admitted(door: &Door) -> Result<(Turn, Streaming), Refusal> {
+    let turn = door.applications.turn()?;
+    let streaming = door.uploads.begin().ok_or_else(|| {
+        let text = format!(
+            "{} uploads are under way, the most at a time; try again soon",
+            limits::UPLOADS_MAX
+        );
+        Refusal::new(Kind::Unavailable, text)
+    })?;
+    Ok((turn, streaming))
+}
+
+fn told_to_wait(refused: Response<Body>) -> Response<Body> {
+    reply::retry_after(refused, limits::UPLOAD_RETRY_AFTER.as_secs())
 }
 
 /// Leaves word of a deploy that ends before the applications hear of it; they count the others. Rehearsals are no
@@ -112,13 +133,14 @@ async fn receive_in_time(
     door: &Door,
     headers: &HeaderMap,
     body: Incoming,
+    streaming: Streaming,
 ) -> Result<(Spec, Artifact), Refusal> {
     let body = Arc::new(Mutex::new(body));
-    let received = timeout(
-        limits::UPLOAD_TIME_MAX,
-        receive(door, headers, body.clone()),
-    )
-    .await;
+    let receiving = receive(door, headers, body.clone(), &streaming);
+    let received = tokio::select! {
+        received = timeout(limits::UPLOAD_TIME_MAX, receiving) => received,
+        () = streaming.displaced() => Ok(Err(gave_way())),
+    };
     // The form is dropped by now, so the rest of the body is ours.
     if let Some(body) = Arc::into_inner(body) {
         reply::drain(body.into_inner().unwrap());
@@ -144,6 +166,7 @@ async fn receive(
     door: &Door,
     headers: &HeaderMap,
     body: Arc<Mutex<Incoming>>,
+    streaming: &Streaming,
 ) -> Result<(Spec, Artifact), Refusal> {
     let mut form = Form::new(headers, body)?;
     let mut fields = Fields::default();
@@ -171,7 +194,10 @@ async fn receive(
                 .replace(part.text(limits::FIELD_BYTES_MAX).await?)
                 .is_some(),
             "wasm_file" if fields.artifact.is_some() => true,
-            "wasm_file" => fields.artifact.replace(store(door, part).await?).is_some(),
+            "wasm_file" => fields
+                .artifact
+                .replace(store(door, part, streaming).await?)
+                .is_some(),
             _ => return Err(unknown_field(&name)),
         };
         if repeated {
@@ -181,11 +207,11 @@ async fn receive(
             ));
         }
     }
-    fields.check()
+    fields.check(door).await
 }
 
 /// Streams the module to the disk.
-async fn store(door: &Door, mut part: Part) -> Result<Artifact, Refusal> {
+async fn store(door: &Door, mut part: Part, streaming: &Streaming) -> Result<Artifact, Refusal> {
     let mut upload = door.applications.upload().await?;
     while let Some(chunk) = part.chunk().await? {
         if upload.bytes() + chunk.len() as u64 > limits::WASM_FILE_BYTES_MAX {
@@ -193,13 +219,14 @@ async fn store(door: &Door, mut part: Part) -> Result<Artifact, Refusal> {
         }
         let metrics = door.actors.metrics();
         metrics.upload_bytes.inc_by(chunk.len() as u64);
+        streaming.received(chunk.len());
         upload.write(chunk).await?;
     }
     Ok(upload.finish().await?)
 }
 
 impl Fields {
-    fn check(self) -> Result<(Spec, Artifact), Refusal> {
+    async fn check(self, door: &Door) -> Result<(Spec, Artifact), Refusal> {
         match self {
             Self {
                 application_id: Some(id),
@@ -212,7 +239,7 @@ impl Fields {
                 check_digest(sha256.as_deref(), artifact.digest)?;
                 let spec = Spec::of_form(&id, &name, &version)?;
                 let spec = match config {
-                    Some(config) => spec.with_config(&config)?,
+                    Some(config) => door.applications.configured(spec, config).await?,
                     None => spec,
                 };
                 Ok((spec, artifact))
@@ -260,6 +287,14 @@ fn unknown_field(name: &str) -> Refusal {
         "unknown field {shown:?}; a deploy has application_id, name, version, wasm_file and, if wanted, config and sha256"
     );
     Refusal::new(Kind::Malformed, text)
+}
+
+fn gave_way() -> Refusal {
+    let text = format!(
+        "this upload came at less than {} KiB a second and made room for another; send it again later, or over a faster line",
+        limits::UPLOAD_PACE_CONTESTED / limits::KIB as u64
+    );
+    Refusal::new(Kind::Unavailable, text)
 }
 
 fn too_large() -> Refusal {

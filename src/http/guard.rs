@@ -71,9 +71,9 @@ impl Guard {
             );
             return Err(Refusal::new(Kind::Misdirected, text));
         }
-        if let Some(origin) = request.headers().get(header::ORIGIN)
-            && !same_origin(origin.as_bytes(), &host)
-        {
+        // Of several origins each must pass: no browser sends two, and who puts one before the other is not known.
+        let mut origins = request.headers().get_all(header::ORIGIN).iter();
+        if !origins.all(|origin| same_origin(origin.as_bytes(), &host)) {
             return Err(Refusal::new(
                 Kind::Forbidden,
                 "this node takes no requests from pages of other origins",
@@ -154,17 +154,37 @@ fn unknown_token() -> Refusal {
     Refusal::new(Kind::Unauthenticated, text)
 }
 
-/// The host that the client believes it talks to: HTTP/2's `:authority`, else the one `Host` header.
+/// The host that the client believes it talks to: the target's own (HTTP/2's `:authority`, or the absolute form), else
+/// the one `Host` header. Where both are there they must agree: a proxy in front may have judged by the other one.
 fn asked_for(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Refusal> {
-    let malformed = || Refusal::new(Kind::Malformed, "exactly one valid Host header is needed");
+    let malformed = |text: &str| Refusal::new(Kind::Malformed, text);
     let mut hosts = headers.get_all(header::HOST).iter();
-    let host = match (uri.authority(), hosts.next(), hosts.next()) {
-        (_, _, Some(_)) | (None, None, None) => return Err(malformed()),
-        (Some(authority), _, None) => return Ok(authority.clone()),
-        (None, Some(host), None) => host,
+    let written = match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => return Err(malformed(ONE_HOST)),
+        (None, None) => None,
+        (Some(host), None) => {
+            let parsed = Authority::try_from(host.as_bytes());
+            Some(parsed.map_err(|_| malformed(ONE_HOST))?)
+        }
     };
-    Authority::try_from(host.as_bytes()).map_err(|_| malformed())
+    let host = match (uri.authority().cloned(), written) {
+        (Some(target), Some(written)) if target != written => {
+            return Err(malformed(
+                "the request's target and its Host header name different hosts; send one",
+            ));
+        }
+        (Some(host), _) | (None, Some(host)) => host,
+        (None, None) => return Err(malformed(ONE_HOST)),
+    };
+    match host.as_str().contains('@') {
+        true => Err(malformed(
+            "a host has no user name here; send the host alone, and a token as Authorization",
+        )),
+        false => Ok(host),
+    }
 }
+
+const ONE_HOST: &str = "exactly one valid Host header is needed";
 
 /// Pages of other sites may send GET without an Origin; browsers tell by another header.
 fn check_site(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -270,6 +290,47 @@ mod tests {
         check("http://localhost:8000", 403);
         check("http://evil.example", 403);
         check("null", 403);
+        let ours = ("origin", "http://localhost:8001");
+        for second in ["http://evil.example", "null", ""] {
+            let headers = [("host", "localhost:8001"), ours, ("origin", second)];
+            assert_eq!(admit("127.0.0.1:9", &headers, GUARDED), 403, "{second}");
+        }
+    }
+
+    #[test]
+    fn target_and_host_must_agree_and_carry_no_user() {
+        let check = |target: &str, host: Option<&str>, expected: &str| {
+            let uri: Uri = target.parse().unwrap();
+            let mut headers = HeaderMap::new();
+            if let Some(host) = host {
+                headers.insert(header::HOST, host.parse().unwrap());
+            }
+            let asked = asked_for(&uri, &headers);
+            let shown = asked.map_or_else(|refusal| refusal.message, |host| host.to_string());
+            assert!(shown.contains(expected), "{target} {host:?}: {shown}");
+        };
+        check("/x", Some("localhost"), "localhost");
+        check("http://localhost:1/x", None, "localhost:1");
+        check("http://localhost:1/x", Some("LOCALHOST:1"), "localhost:1");
+        check(
+            "http://localhost/x",
+            Some("evil.example"),
+            "different hosts",
+        );
+        check(
+            "http://evil.example/x",
+            Some("localhost"),
+            "different hosts",
+        );
+        check(
+            "http://localhost:1/x",
+            Some("localhost:2"),
+            "different hosts",
+        );
+        check("/x", Some("localhost@evil.example"), "no user name");
+        check("/x", Some("evil.example@localhost"), "no user name");
+        check("http://me:secret@localhost/x", None, "no user name");
+        check("/x", None, "exactly one");
     }
 
     #[test]

@@ -9,7 +9,6 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use super::Door;
 use super::reply::{self, Body};
 use crate::application::Status;
-use crate::limits;
 use crate::machine;
 use crate::metrics::{Format, Labels, Moment};
 
@@ -54,11 +53,10 @@ fn node(door: &Door, moment: &mut Moment) {
         "Applications on this node, by status",
         by_status.map(|(each, count)| (status(each), count as u64)),
     );
-    let free = door.uploads.available_permits();
     moment.gauge(
         "plexspaces_uploads_in_progress",
         "Modules on their way in",
-        (limits::UPLOADS_MAX - free) as u64,
+        door.uploads.count() as u64,
     );
 }
 

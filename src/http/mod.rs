@@ -5,6 +5,7 @@
 mod api;
 mod applications;
 mod body;
+mod connections;
 mod dashboard;
 mod deploy;
 mod figures;
@@ -18,6 +19,7 @@ mod paging;
 mod reply;
 mod router;
 mod server;
+mod uploads;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -34,6 +36,7 @@ use crate::refusal::{Kind, Refusal};
 use crate::shutdown::Shutdown;
 
 use health::Phase;
+use uploads::Uploads;
 
 pub use guard::Guard;
 pub use server::{BindError, Doors, Listeners};
@@ -48,7 +51,7 @@ pub struct Door {
     started: Instant,
     /// Whether all that must come before the first request is done.
     serving: Arc<AtomicBool>,
-    uploads: Arc<Semaphore>,
+    uploads: Uploads,
     followers: Arc<Semaphore>,
     guard: Arc<Guard>,
     audit: Audit,
@@ -69,7 +72,7 @@ impl Door {
             started_at,
             started,
             serving: Arc::default(),
-            uploads: Arc::new(Semaphore::new(limits::UPLOADS_MAX)),
+            uploads: Uploads::default(),
             followers: Arc::new(Semaphore::new(limits::LOG_FOLLOWERS_MAX)),
             guard: Arc::new(guard),
             audit: Audit::new(),

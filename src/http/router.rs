@@ -148,6 +148,9 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         door.audit.turned_away(&caller, peer, &call, &refusal);
         return reply::retry_after(reply::refuse_early(refusal, &parts.headers, body), 10);
     }
+    if let Some(refusal) = encoded(&parts.headers) {
+        return reply::refuse_early(refusal, &parts.headers, body);
+    }
     let query = parts.uri.query();
     match (endpoint, segments.as_slice()) {
         (Endpoint::Deploy, _) => deploy::deploy(&door, entry(), &parts, body).await,
@@ -208,6 +211,20 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
             unreachable!("health is answered before everything else")
         }
     }
+}
+
+/// Why a body that was compressed on its way is not read: its size says nothing of what comes out of it.
+fn encoded(headers: &hyper::HeaderMap) -> Option<Refusal> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let plain =
+        |value: &hyper::header::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    let odd = encodings.find(|value| !plain(value))?;
+    let shown: String = String::from_utf8_lossy(odd.as_bytes())
+        .chars()
+        .take(64)
+        .collect();
+    let text = format!("this node reads no body with Content-Encoding {shown:?}; send it as it is");
+    Some(Refusal::new(Kind::UnsupportedMedia, text))
 }
 
 /// Asks the guard, and leaves an audit line where it says no.

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -14,15 +13,15 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::connections::{Connections, Seat};
 use super::reply::Body;
 use super::{Door, router};
-use crate::limits;
 use crate::metrics::StatusClass;
 use crate::shutdown::Shutdown;
+use crate::{limits, machine};
 
 /// Both ports, bound and not yet answering.
 pub struct Listeners {
@@ -82,7 +81,7 @@ impl Listeners {
 
     /// Starts to answer on both ports.
     pub fn open(self, door: &Door) -> Doors {
-        let connections = [(); 2].map(|()| Arc::new(Semaphore::new(limits::CONNECTIONS_MAX)));
+        let connections = [(); 2].map(|()| Connections::new(connections_max()));
         let [grpc, gateway] = connections.clone();
         let accepting = vec![
             tokio::spawn(accept(self.grpc, grpc, door.clone(), router::grpc_port)),
@@ -98,8 +97,7 @@ impl Listeners {
 /// Both ports, answering. Dropped, they are closed.
 pub struct Doors {
     accepting: Vec<JoinHandle<()>>,
-    /// Each connection holds a permit of its port's.
-    connections: [Arc<Semaphore>; 2],
+    connections: [Connections; 2],
 }
 
 impl Doors {
@@ -108,10 +106,7 @@ impl Doors {
         self.accepting.iter().for_each(JoinHandle::abort);
         let ended = async {
             for connections in &self.connections {
-                let all = connections
-                    .acquire_many(limits::CONNECTIONS_MAX as u32)
-                    .await;
-                drop(all.expect("the semaphore is never closed"));
+                connections.ended().await;
             }
         };
         if tokio::time::timeout(limits::CLOSING_TIME_MAX, ended)
@@ -146,45 +141,52 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
         .map_err(|error| BindError { address, error })
 }
 
-async fn accept<H, F>(listener: TcpListener, connections: Arc<Semaphore>, door: Door, handler: H)
+/// As many on each port as the limits say, or as the file descriptors allow beside files, pipes and the other port.
+fn connections_max() -> usize {
+    let open_files = machine::open_files_max().unwrap_or(usize::MAX);
+    (open_files / 4).clamp(limits::CONNECTIONS_RESERVED_SHARE, limits::CONNECTIONS_MAX)
+}
+
+async fn accept<H, F>(listener: TcpListener, connections: Connections, door: Door, handler: H)
 where
     H: Fn(Door, SocketAddr, Request<Incoming>) -> F + Copy + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
+    let mut warned: Option<Instant> = None;
     loop {
-        // Beyond the cap, clients wait in the kernel's queue.
-        let permit = connections
-            .clone()
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let door = door.clone();
-                tokio::spawn(async move {
-                    let _permit = permit;
-                    serve(stream, peer, door, handler).await;
-                });
+                // One who finds no room is hung up on: what waits in line here, nobody else can answer either.
+                if let Some(seat) = connections.admit(peer.ip()) {
+                    tokio::spawn(serve(stream, peer, seat, door.clone(), handler));
+                }
             }
             Err(error) => {
                 // Out of file descriptors, or a client that left: neither may end the server (RUSTSEC-2024-0376).
-                log::warn!("cannot accept a connection: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                if warned.is_none_or(|at| at.elapsed() > limits::ACCEPT_WARNING_EVERY) {
+                    warned = Some(Instant::now());
+                    log::warn!(
+                        "cannot accept connections: {error}; idle ones are closed to make room"
+                    );
+                }
+                match connections.dismiss_longest_idle() {
+                    true => tokio::task::yield_now().await,
+                    false => tokio::time::sleep(Duration::from_millis(100)).await,
+                }
             }
         }
     }
 }
 
-async fn serve<H, F>(stream: TcpStream, peer: SocketAddr, door: Door, handler: H)
+async fn serve<H, F>(stream: TcpStream, peer: SocketAddr, seat: Seat, door: Door, handler: H)
 where
     H: Fn(Door, SocketAddr, Request<Incoming>) -> F + Copy + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let _ = stream.set_nodelay(true);
-    let activity = Activity::new();
     let shutdown = door.shutdown.clone();
     let service = service_fn(|request| {
-        let busy = activity.busy();
+        let busy = seat.activity.busy();
         let metrics = door.actors.metrics().clone();
         metrics.loop_lag.stir();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -202,7 +204,7 @@ where
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = activity.idle_for_too_long() => return,
+        () = seat.lost() => return,
         () = drained(&shutdown) => {
             connection.as_mut().graceful_shutdown();
             connection.as_mut().await
@@ -233,105 +235,8 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .max_header_list_size(limits::HEADERS_BYTES_MAX as u32)
         .max_pending_accept_reset_streams(limits::PENDING_RESETS_MAX)
         .max_frame_size(16 * 1024)
+        .initial_connection_window_size(limits::WINDOW_BYTES_MAX)
+        .initial_stream_window_size(limits::WINDOW_BYTES_MAX)
         .max_send_buf_size(limits::CHUNK_BYTES_MAX);
     builder
-}
-
-/// What is going on upon one connection, so that an idle one can be told from a busy one.
-#[derive(Clone)]
-struct Activity(Arc<Mutex<State>>);
-
-struct State {
-    in_flight: usize,
-    quiet_since: Instant,
-    quiet_max: Duration,
-}
-
-/// A request being answered.
-struct Busy(Activity);
-
-impl Activity {
-    fn new() -> Self {
-        let quiet_max = limits::FIRST_REQUEST_TIME_MAX;
-        Self(Arc::new(Mutex::new(State {
-            in_flight: 0,
-            quiet_since: Instant::now(),
-            quiet_max,
-        })))
-    }
-
-    fn busy(&self) -> Busy {
-        let mut state = self.0.lock().unwrap();
-        state.in_flight += 1;
-        state.quiet_max = limits::CONNECTION_IDLE_MAX;
-        Busy(self.clone())
-    }
-
-    async fn idle_for_too_long(&self) {
-        loop {
-            let next_look = {
-                let state = self.0.lock().unwrap();
-                let now = Instant::now();
-                let since = if state.in_flight > 0 {
-                    now
-                } else {
-                    state.quiet_since
-                };
-                if now.duration_since(since) >= state.quiet_max {
-                    return;
-                }
-                since + state.quiet_max
-            };
-            tokio::time::sleep_until(next_look).await;
-        }
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        let mut state = self.0.0.lock().unwrap();
-        state.in_flight -= 1;
-        state.quiet_since = Instant::now();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn idle_after(activity: &Activity) -> Duration {
-        let began = Instant::now();
-        activity.idle_for_too_long().await;
-        began.elapsed()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_that_asks_nothing_is_soon_closed() {
-        assert_eq!(
-            idle_after(&Activity::new()).await,
-            limits::FIRST_REQUEST_TIME_MAX
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_has_asked_may_rest_for_longer() {
-        let activity = Activity::new();
-        drop(activity.busy());
-        assert_eq!(idle_after(&activity).await, limits::CONNECTION_IDLE_MAX);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_is_being_answered_is_never_idle() {
-        let (activity, answered) = (Activity::new(), Duration::from_secs(600));
-        let busy = activity.busy();
-        let answer = async {
-            tokio::time::sleep(answered).await;
-            drop(busy);
-        };
-        let (idle, ()) = tokio::join!(idle_after(&activity), answer);
-        assert!(
-            idle >= answered + limits::CONNECTION_IDLE_MAX
-                && idle < answered + 2 * limits::CONNECTION_IDLE_MAX
-        );
-    }
 }

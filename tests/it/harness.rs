@@ -87,15 +87,25 @@ impl Node {
 
     /// Starts a node with no more address space than this many KiB.
     pub fn start_within(address_space_kib: u64) -> Self {
-        let dir = TempDir::new().unwrap();
+        let limit = format!("ulimit -v {address_space_kib}");
+        Self::start_under(&limit, &["--profile", "standard"])
+    }
+
+    /// Starts a node in a shell that has done this before.
+    pub fn start_under(before: &str, more: &[&str]) -> Self {
+        Self::start_in(TempDir::new().unwrap(), before, more)
+    }
+
+    /// The same in a directory that is there already.
+    pub fn start_in(dir: TempDir, before: &str, more: &[&str]) -> Self {
         let plain = command(dir.path(), "127.0.0.1:0");
         let mut limited = Command::new("sh");
-        let script = format!("ulimit -v {address_space_kib}; exec \"$@\"");
+        let script = format!("{before}; exec \"$@\"");
         limited
             .args(["-c", &script, "sh"])
             .arg(plain.get_program())
-            .args(plain.get_args());
-        limited.args(["--profile", "standard"]);
+            .args(plain.get_args())
+            .args(more);
         limited
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -273,6 +283,12 @@ impl Node {
             );
             std::thread::yield_now();
         }
+    }
+
+    /// File descriptors that the node holds.
+    pub fn open_files(&self) -> usize {
+        let dir = format!("/proc/{}/fd", self.child.id());
+        fs::read_dir(dir).unwrap().count()
     }
 
     /// Bytes of the node's memory that are resident, from the kernel.

@@ -74,6 +74,23 @@ fn deploys(node: &Node) -> Vec<(&'static str, Answer)> {
             post("", "multipart/form-data; boundary=x", b"--x\r\n"),
         ),
         (
+            "deploy with a boundary of 71 characters",
+            post(
+                "",
+                &format!("multipart/form-data; boundary={}", "b".repeat(71)),
+                b"",
+            ),
+        ),
+        (
+            "deploy of a compressed form",
+            node.request(
+                "POST",
+                "/api/v1/applications/deploy",
+                &[("content-encoding", "gzip")],
+                b"",
+            ),
+        ),
+        (
             "deploy with an odd query",
             post("?dry=1", "multipart/form-data; boundary=x", b""),
         ),
