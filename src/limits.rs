@@ -122,6 +122,8 @@ pub const REVIVAL_FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 pub const START_ATTEMPTS_MAX: u32 = 3;
 /// How long the others wait for one application when the node restores them.
 pub const RESTORE_TURN: Duration = Duration::from_secs(2);
+/// All records, or the states of one application, in a backup, as text; what is larger was not made by a node.
+pub const BACKUP_ENTRY_BYTES_MAX: u64 = 1024 * MIB as u64;
 /// Applications on one node: each holds at least one slot of the pool.
 pub const APPLICATIONS_MAX: usize = 1_000;
 

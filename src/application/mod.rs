@@ -5,6 +5,7 @@
 
 mod activation;
 mod backoff;
+mod backup;
 mod overview;
 mod record;
 mod restore;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use log::Level;
+use tokio::sync::Semaphore;
 
 use crate::actor::Actors;
 use crate::id::{ApplicationId, ApplicationName, Digest};
@@ -31,6 +33,7 @@ use spec::Spec;
 use table::{Deployed, Reservation, Running, Slot, State, Table, Ticket};
 use turns::Turns;
 
+pub use backup::{Backup, RestoreError, restore};
 pub use overview::{ActorOverview, ActorState, Overview, Status};
 pub use turns::Turn;
 
@@ -44,6 +47,7 @@ pub struct Applications {
     turns: Turns,
     /// How long a failed application waits before its first new start.
     restart_delay: Duration,
+    backups: Arc<Semaphore>,
     /// What could not be restored, in words for an operator.
     troubles: Arc<Mutex<Vec<String>>>,
 }
@@ -57,6 +61,7 @@ impl Applications {
             table: Table::default(),
             turns: Turns::new(),
             restart_delay,
+            backups: Arc::new(Semaphore::new(1)),
             troubles: Arc::default(),
         }
     }

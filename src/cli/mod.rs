@@ -1,5 +1,7 @@
 //! The command line: one argh tree and its match.
 
+mod backup;
+mod client;
 mod log;
 mod output;
 mod start;
@@ -24,6 +26,8 @@ struct Arguments {
 #[argh(subcommand)]
 enum Command {
     Start(start::Start),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     Token(token::TokenCommand),
 }
 
@@ -37,6 +41,12 @@ pub fn run(arguments: &[&str]) -> u8 {
         Ok(Arguments {
             command: Command::Start(start),
         }) => start.run(),
+        Ok(Arguments {
+            command: Command::Backup(backup),
+        }) => backup.run(),
+        Ok(Arguments {
+            command: Command::Restore(restore),
+        }) => restore.run(),
         Ok(Arguments {
             command: Command::Token(token),
         }) => token.run(),

@@ -4,6 +4,7 @@
 
 mod api;
 mod applications;
+mod backup;
 mod body;
 mod connections;
 mod dashboard;

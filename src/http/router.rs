@@ -9,7 +9,9 @@ use percent_encoding::percent_decode_str;
 use super::guard::TurnedAway;
 use super::invoke::Target;
 use super::reply::{self, Body};
-use super::{Door, applications, dashboard, deploy, figures, health, invoke, logs, metrics};
+use super::{
+    Door, applications, backup, dashboard, deploy, figures, health, invoke, logs, metrics,
+};
 use crate::auth::{Caller, Scope};
 use crate::refusal::{Kind, Refusal};
 use crate::{audit, id};
@@ -22,6 +24,7 @@ enum Endpoint {
     Ready,
     Startup,
     Metrics,
+    Backup,
     Deploy,
     ListApplications,
     Application,
@@ -46,12 +49,13 @@ enum Endpoint {
 
 /// Method, path, endpoint. `{…}` takes one segment; literal paths stand before those with a place to fill.
 #[rustfmt::skip]
-const ROUTES: [(Method, &str, Endpoint); 34] = [
+const ROUTES: [(Method, &str, Endpoint); 35] = [
     (Method::GET,    "/health",                                   Endpoint::Health),
     (Method::GET,    "/health/live",                              Endpoint::Live),
     (Method::GET,    "/health/ready",                             Endpoint::Ready),
     (Method::GET,    "/health/startup",                           Endpoint::Startup),
     (Method::GET,    "/metrics",                                  Endpoint::Metrics),
+    (Method::GET,    "/api/v1/backup",                            Endpoint::Backup),
     (Method::POST,   "/api/v1/applications/deploy",               Endpoint::Deploy),
     (Method::GET,    "/api/v1/applications",                      Endpoint::ListApplications),
     (Method::GET,    "/api/v1/applications/{name}",               Endpoint::Application),
@@ -183,6 +187,7 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         }
         (Endpoint::InvokeById, [id]) => invoke::invoke(&door, Target::Id(id), &parts, body).await,
         (Endpoint::StopActor, [id]) => applications::stop_actor(&door, entry(), id).await,
+        (Endpoint::Backup, _) => backup::backup(&door).await,
         (Endpoint::Metrics, _) => metrics::scrape(&door, &parts.headers).await,
         (Endpoint::Summary, _) => figures::summary(&door),
         (Endpoint::Nodes, _) => figures::nodes(&door, query),
@@ -264,7 +269,7 @@ impl Endpoint {
             Self::Metrics | Self::Summary | Self::Nodes => Access::Needs(Scope::Read),
             Self::DashboardApplications | Self::Actors | Self::SystemInfo => Access::Needs(Scope::Read),
             Self::Invoke | Self::InvokeInTenant | Self::InvokeById => Access::Needs(Scope::Invoke),
-            Self::Deploy | Self::Undeploy | Self::Start | Self::Stop | Self::StopActor => Access::Needs(Scope::Deploy),
+            Self::Backup | Self::Deploy | Self::Undeploy | Self::Start | Self::Stop | Self::StopActor => Access::Needs(Scope::Deploy),
         }
     }
 

@@ -52,6 +52,13 @@ impl Artifacts {
         })
     }
 
+    /// A path among the uploads that nothing else has; what is there is swept away at the next start.
+    pub fn scratch(&self) -> PathBuf {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        self.uploads.join(format!("backup-{number}"))
+    }
+
     /// Where the module of this digest lies once it is kept.
     pub fn path(&self, digest: Digest) -> PathBuf {
         self.modules.join(format!("{digest}.wasm"))
@@ -183,7 +190,7 @@ impl Drop for Temporary {
     }
 }
 
-fn create_private(path: &Path) -> io::Result<File> {
+pub fn create_private(path: &Path) -> io::Result<File> {
     fs::OpenOptions::new()
         .write(true)
         .create_new(true)

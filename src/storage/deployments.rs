@@ -21,6 +21,8 @@ pub struct Deployments {
 
 /// The state that an actor left, by its address.
 pub type Left = (String, Bytes);
+/// An application's name, its record, and what its actors left.
+pub type Whole = (String, Vec<u8>, Vec<Left>);
 
 impl Deployments {
     pub(super) fn new(committer: Committer) -> Self {
@@ -29,18 +31,27 @@ impl Deployments {
 
     /// Every record, by name.
     pub async fn all(&self) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
-        let look = |transaction: &redb::ReadTransaction| match transaction.open_table(RECORDS) {
-            Ok(table) => table
-                .iter()?
-                .map(|entry| {
-                    let (name, record) = entry?;
-                    Ok((name.value().to_owned(), record.value().to_owned()))
-                })
-                .collect(),
-            Err(TableError::TableDoesNotExist(_)) => Ok(Vec::new()),
-            Err(error) => Err(error.into()),
+        let look = |transaction: &redb::ReadTransaction| {
+            let Some(table) = there(transaction.open_table(RECORDS))? else {
+                return Ok(Vec::new());
+            };
+            let records = table.iter()?.map(|entry| {
+                let (name, record) = entry?;
+                Ok((name.value().to_owned(), record.value().to_owned()))
+            });
+            records.collect()
         };
         self.committer.read(look).await
+    }
+
+    /// Writes many applications at once, each as `put` does.
+    pub async fn put_all(&self, applications: Vec<Whole>) -> Result<(), StorageError> {
+        let put = move |transaction: &redb::WriteTransaction| {
+            applications
+                .iter()
+                .try_for_each(|(name, record, left)| insert(transaction, name, record, left))
+        };
+        self.committer.commit(put).await
     }
 
     /// Writes a record, and what its actors left where that is newer than what is there.
@@ -50,10 +61,8 @@ impl Deployments {
         record: Vec<u8>,
         left: Vec<Left>,
     ) -> Result<(), StorageError> {
-        let put = move |transaction: &redb::WriteTransaction| {
-            transaction.open_table(RECORDS)?.insert(&*name, &*record)?;
-            insert_all(transaction, &name, &left)
-        };
+        let put =
+            move |transaction: &redb::WriteTransaction| insert(transaction, &name, &record, &left);
         self.committer.commit(put).await
     }
 
@@ -81,24 +90,40 @@ impl Deployments {
 
     /// What this actor left when it last stopped in order.
     pub async fn left(&self, name: String, actor: String) -> Result<Option<Bytes>, StorageError> {
-        let look =
-            move |transaction: &redb::ReadTransaction| match transaction.open_table(SNAPSHOTS) {
-                Ok(table) => {
-                    let left = table.get((&*name, &*actor))?;
-                    Ok(left.map(|left| Bytes::copy_from_slice(left.value())))
-                }
-                Err(TableError::TableDoesNotExist(_)) => Ok(None),
-                Err(error) => Err(error.into()),
+        let look = move |transaction: &redb::ReadTransaction| {
+            let Some(table) = there(transaction.open_table(SNAPSHOTS))? else {
+                return Ok(None);
             };
+            let left = table.get((&*name, &*actor))?;
+            Ok(left.map(|left| Bytes::copy_from_slice(left.value())))
+        };
+        self.committer.read(look).await
+    }
+
+    /// What all actors of this application left.
+    pub async fn all_left(&self, name: String) -> Result<Vec<Left>, StorageError> {
+        let look = move |transaction: &redb::ReadTransaction| {
+            let Some(table) = there(transaction.open_table(SNAPSHOTS))? else {
+                return Ok(Vec::new());
+            };
+            let mut all = Vec::new();
+            for entry in table.range((&*name, "")..)? {
+                let (key, left) = entry?;
+                let (application, actor) = key.value();
+                if application != name {
+                    break;
+                }
+                all.push((actor.to_owned(), Bytes::copy_from_slice(left.value())));
+            }
+            Ok(all)
+        };
         self.committer.read(look).await
     }
 
     /// How many starts of each application the node did not outlive.
     pub async fn attempts(&self) -> Result<Vec<(String, u32)>, StorageError> {
-        let look = |transaction: &redb::ReadTransaction| match transaction.open_table(ATTEMPTS) {
-            Ok(table) => counted(&table),
-            Err(TableError::TableDoesNotExist(_)) => Ok(Vec::new()),
-            Err(error) => Err(error.into()),
+        let look = |transaction: &redb::ReadTransaction| {
+            there(transaction.open_table(ATTEMPTS))?.map_or(Ok(Vec::new()), |table| counted(&table))
         };
         self.committer.read(look).await
     }
@@ -137,6 +162,24 @@ fn counted(
         Ok((name.value().to_owned(), attempts.value()))
     });
     counted.collect()
+}
+
+/// A table, if anything was ever written to it.
+fn there<T>(opened: Result<T, TableError>) -> Result<Option<T>, TableError> {
+    match opened {
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+fn insert(
+    transaction: &redb::WriteTransaction,
+    name: &str,
+    record: &[u8],
+    left: &[Left],
+) -> Result<(), redb::Error> {
+    transaction.open_table(RECORDS)?.insert(name, record)?;
+    insert_all(transaction, name, left)
 }
 
 fn insert_all(

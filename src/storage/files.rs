@@ -43,7 +43,15 @@ impl Files {
 
     /// Removes a file some time soon; for guards, which cannot wait.
     pub fn discard(&self, path: PathBuf) {
-        let job: Job = Box::new(move || drop(std::fs::remove_file(path)));
+        self.some_time(Box::new(move || drop(std::fs::remove_file(path))));
+    }
+
+    /// The same for a folder and what is in it.
+    pub fn discard_dir(&self, path: PathBuf) {
+        self.some_time(Box::new(move || drop(std::fs::remove_dir_all(path))));
+    }
+
+    fn some_time(&self, job: Job) {
         if let Err(mpsc::error::TrySendError::Full(job)) = self.jobs.try_send(job) {
             let jobs = self.jobs.clone();
             tokio::spawn(async move { jobs.send(job).await });

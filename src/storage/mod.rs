@@ -2,6 +2,7 @@
 //! tokens, and a store of records that one thread writes.
 
 mod artifacts;
+mod backup;
 mod committer;
 mod deployments;
 mod directory;
@@ -23,8 +24,9 @@ use crate::machine;
 use crate::refusal::{Kind, Refusal};
 
 pub use artifacts::{Artifact, Artifacts, Upload};
+pub use backup::{Moment, Pieces, restore_tokens};
 pub use committer::Committer;
-pub use deployments::{Deployments, Left};
+pub use deployments::{Deployments, Left, Whole};
 pub use files::Files;
 pub use logs::{Line, Logs};
 pub use quarantine::Quarantine;

@@ -30,14 +30,14 @@ fn token(data_dir: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn token_json(data_dir: &Path, arguments: &[&str]) -> Value {
+pub fn token_json(data_dir: &Path, arguments: &[&str]) -> Value {
     let output = token(data_dir, &[arguments, &["--output", "json"]].concat());
     assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// The id and the text of a new token.
-fn create(data_dir: &Path, scope: &str) -> (String, String) {
+pub fn create(data_dir: &Path, scope: &str) -> (String, String) {
     let created = token_json(data_dir, &["create", "--scope", scope]);
     let text = |key: &str| created[key].as_str().unwrap().to_owned();
     (text("id"), text("token"))

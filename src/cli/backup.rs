@@ -1,0 +1,117 @@
+//! `plexspaces backup` and `plexspaces restore`: a node's applications in a file, and back.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use argh::FromArgs;
+
+use super::client::{self, Client};
+use super::output;
+use crate::application;
+use crate::config;
+use crate::storage::Storage;
+
+/// Write all that a running node needs to come back into FILE: applications, what their actors left, tokens.
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "backup",
+    example = "plexspaces backup node-7.tar
+plexspaces backup node-7.tar --node 192.0.2.7:8000 --token TOKEN",
+    note = "FILE is replaced only once the backup is whole. It holds env values and states: keep it as you keep secrets."
+)]
+pub struct Backup {
+    #[argh(positional)]
+    file: PathBuf,
+    /// gRPC address of the node; HTTP is on the next port (default: localhost:8000; env PLEXSPACES_NODE)
+    #[argh(option)]
+    node: Option<client::NodeAddr>,
+    /// a token of scope deploy, for a node on another machine (env PLEXSPACES_TOKEN)
+    #[argh(option)]
+    token: Option<String>,
+}
+
+/// Put a backup into an empty data directory, while no node runs on it.
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "restore",
+    example = "plexspaces restore node-7.tar
+plexspaces restore node-7.tar --data-dir /var/lib/plexspaces"
+)]
+pub struct Restore {
+    #[argh(positional)]
+    file: PathBuf,
+    /// where the node keeps its data (default: the state directory; env PLEXSPACES_DATA_DIR)
+    #[argh(option)]
+    data_dir: Option<PathBuf>,
+}
+
+impl Backup {
+    pub fn run(self) -> anyhow::Result<()> {
+        let client = Client::new(self.node, self.token)?;
+        let mut name = self.file.clone().into_os_string();
+        name.push(".part");
+        let part = PathBuf::from(name);
+        let written = client::block_on(async {
+            let mut file =
+                create(&part).with_context(|| format!("cannot write {}", part.display()))?;
+            client.download("/api/v1/backup", &mut file).await?;
+            ensure!(ends_well(&mut file)?, "the backup broke off; try again");
+            file.sync_all()?;
+            Ok(())
+        });
+        if let Err(error) = written {
+            let _ = fs::remove_file(&part);
+            return Err(error);
+        }
+        fs::rename(&part, &self.file)?;
+        output::text(&format!("{} is written\n", self.file.display()))
+    }
+}
+
+impl Restore {
+    pub fn run(self) -> anyhow::Result<()> {
+        let shown = self.file.display().to_string();
+        let mut file = File::open(&self.file).with_context(|| format!("cannot read {shown}"))?;
+        if !ends_well(&mut file)? {
+            bail!("cannot restore {shown}: it is no whole backup; make a new one");
+        }
+        let data_dir = config::data_dir(self.data_dir)?;
+        let applications = client::block_on(async {
+            let storage = Storage::open(&data_dir)?;
+            let restored = application::restore(&storage, &file).await;
+            storage.close().await;
+            restored.with_context(|| format!("cannot restore {shown}"))
+        })?;
+        output::text(&format!(
+            "{applications} applications are restored into {}; start the node to run them\n",
+            data_dir.display()
+        ))
+    }
+}
+
+/// A file for secrets, which is read again when it is whole.
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(true);
+    options.mode(0o600).open(path)
+}
+
+/// Whether an archive has its end mark; leaves the file at its beginning.
+fn ends_well(file: &mut File) -> anyhow::Result<bool> {
+    const END: usize = 1024;
+    let length = file.metadata()?.len();
+    if length < END as u64 || length % 512 != 0 {
+        return Ok(false);
+    }
+    let mut end = [1; END];
+    file.flush()?;
+    file.seek(SeekFrom::End(-(END as i64)))?;
+    file.read_exact(&mut end)?;
+    file.rewind()?;
+    Ok(end.iter().all(|&byte| byte == 0))
+}

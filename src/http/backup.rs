@@ -1,0 +1,28 @@
+//! A backup of the whole node, streamed as a tar archive.
+
+use hyper::Response;
+use hyper::header::{self, HeaderValue};
+use tokio::sync::mpsc;
+
+use super::body::Body;
+use super::{Door, reply};
+
+/// GET /api/v1/backup
+pub async fn backup(door: &Door) -> Response<Body> {
+    let backup = match door.applications.backup().await {
+        Ok(backup) => backup,
+        Err(refusal) => return reply::refuse(&refusal),
+    };
+    let (pieces, body) = mpsc::channel(4);
+    tokio::spawn(async move {
+        if let Err(error) = backup.send(pieces).await {
+            log::error!("a backup broke off: {error}");
+        }
+    });
+    let mut response = Response::new(Body::Stream(body));
+    let headers = response.headers_mut();
+    let archive = HeaderValue::from_static("application/x-tar");
+    headers.insert(header::CONTENT_TYPE, archive);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,174 @@
+//! A backup: taken while the node runs, put into an empty directory, refused when it is anything but whole.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use plexspaces_node::wasm::Kind;
+use tempfile::TempDir;
+
+use crate::guests::{COUNTER, guest};
+use crate::harness::{Node, node};
+use crate::restore::keeper;
+use crate::tokens;
+
+fn run(arguments: &[&str], file: &Path, flag: &str, value: &str) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_plexspaces"));
+    let program = program.args(arguments).arg(file).args([flag, value]);
+    program.env_remove("PLEXSPACES_TOKEN").output().unwrap()
+}
+
+fn backup(node: &Node, file: &Path) -> Output {
+    run(&["backup"], file, "--node", &node.grpc.to_string())
+}
+
+fn restore(file: &Path, dir: &Path) -> Output {
+    run(&["restore"], file, "--data-dir", dir.to_str().unwrap())
+}
+
+fn succeeds(output: &Output) {
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// One line on stderr with these words, exit code 1.
+fn fails(output: &Output, words: &[&str]) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in {text}");
+    }
+}
+
+/// A backup of a node with one application that left a state, one that is stopped, and one that runs.
+fn made(elsewhere: &TempDir) -> PathBuf {
+    let node = node();
+    node.deploy("keeper", &keeper()).is_deployed();
+    node.deploy("still", &keeper()).is_deployed();
+    node.deploy("counter", &guest(Kind::Component, COUNTER))
+        .is_deployed();
+    node.ask("keeper", b"5");
+    node.wish("keeper", "stop");
+    node.wish("keeper", "start");
+    node.wish("still", "stop");
+    let file = elsewhere.path().join("node.tar");
+    succeeds(&backup(&node, &file));
+    file
+}
+
+#[test]
+fn a_backup_of_a_running_node_comes_back_in_another_directory() {
+    let elsewhere = TempDir::new().unwrap();
+    let file = made(&elsewhere);
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1, "drafts");
+    let dir = TempDir::new().unwrap();
+    let restored = restore(&file, dir.path());
+    succeeds(&restored);
+    assert!(String::from_utf8_lossy(&restored.stdout).starts_with("3 applications"));
+    let node = Node::again(dir);
+    assert_eq!(node.ask("keeper", b"").body_payload(), "6");
+    assert_eq!(node.ask("counter", b"").body_payload(), "1");
+    assert_eq!(node.status_of("still"), "STOPPED");
+}
+
+#[test]
+fn tokens_come_back_with_a_backup() {
+    let elsewhere = TempDir::new().unwrap();
+    let file = elsewhere.path().join("node.tar");
+    let node = node();
+    let (id, _) = tokens::create(node.data_dir(), "read");
+    succeeds(&backup(&node, &file));
+    let dir = TempDir::new().unwrap();
+    succeeds(&restore(&file, dir.path()));
+    let tokens = tokens::token_json(dir.path(), &["list"]);
+    assert!(tokens.to_string().contains(&id), "{tokens}");
+}
+
+#[test]
+fn what_is_undeployed_while_a_backup_is_read_is_whole_in_it() {
+    let node = node();
+    node.deploy("large", &large_module()).is_deployed();
+    let mut slow = TcpStream::connect(node.http).unwrap();
+    slow.write_all(b"GET /api/v1/backup HTTP/1.0\r\nhost: localhost\r\n\r\n")
+        .unwrap();
+    let mut archive = vec![0; 1024];
+    slow.read_exact(&mut archive).unwrap();
+    let busy = node.get("/api/v1/backup");
+    busy.is_refused(503, "UNAVAILABLE", &["a backup is under way"]);
+    assert_eq!(node.undeploy("large").status, 200);
+    slow.read_to_end(&mut archive).unwrap();
+    let head = archive.windows(4).position(|four| four == b"\r\n\r\n");
+    let elsewhere = TempDir::new().unwrap();
+    let file = elsewhere.path().join("node.tar");
+    fs::write(&file, &archive[head.unwrap() + 4..]).unwrap();
+    let dir = TempDir::new().unwrap();
+    succeeds(&restore(&file, dir.path()));
+    assert_eq!(Node::again(dir).status_of("large"), "RUNNING");
+    node.uploads_end();
+}
+
+/// More bytes than a connection takes before somebody reads them.
+fn large_module() -> Vec<u8> {
+    const BYTES: u32 = 32 << 20;
+    let mut module = guest(Kind::Core, COUNTER);
+    let mut length = [0; 5];
+    for (index, byte) in length.iter_mut().enumerate() {
+        let more = if index < 4 { 0x80 } else { 0 };
+        *byte = ((BYTES >> (7 * index)) & 0x7f) as u8 | more;
+    }
+    module.push(0);
+    module.extend(length);
+    module.extend([1, b'x']);
+    module.resize(module.len() + BYTES as usize - 2, 7);
+    module
+}
+
+#[test]
+fn a_backup_that_is_not_whole_is_refused_and_leaves_nothing() {
+    let elsewhere = TempDir::new().unwrap();
+    let file = made(&elsewhere);
+    let whole = fs::read(&file).unwrap();
+    let refused = |bytes: &[u8], words: &[&str]| {
+        fs::write(&file, bytes).unwrap();
+        let dir = TempDir::new().unwrap();
+        fails(&restore(&file, dir.path()), words);
+        assert_eq!(Node::again(dir).total_applications(), 0);
+    };
+    refused(&whole[..whole.len() - 1], &["node.tar", "no whole backup"]);
+    refused(b"not a backup", &["node.tar", "no whole backup"]);
+    refused(&[0; 4096], &["node.tar", "it has no applications.json"]);
+    let mut bent = whole.clone();
+    // The last module's last bytes; what follows are two empty blocks.
+    let end = bent.iter().rposition(|&byte| byte != 0).unwrap();
+    bent[end] ^= 1;
+    refused(&bent, &["node.tar", "damaged", "has other bytes"]);
+}
+
+#[test]
+fn a_backup_goes_into_an_empty_directory_that_no_node_holds() {
+    let elsewhere = TempDir::new().unwrap();
+    let file = made(&elsewhere);
+    let node = node();
+    fails(&restore(&file, node.data_dir()), &["in use by process"]);
+    node.deploy("keeper", &keeper()).is_deployed();
+    let dir = node.kill();
+    let words = ["node.tar", "has 1 applications already", "--data-dir"];
+    fails(&restore(&file, dir.path()), &words);
+    assert_eq!(Node::again(dir).total_applications(), 1);
+}
+
+#[test]
+fn a_backup_that_cannot_be_taken_says_why_and_leaves_the_last_one() {
+    let elsewhere = TempDir::new().unwrap();
+    let file = elsewhere.path().join("node.tar");
+    fs::write(&file, "the last one").unwrap();
+    let node = node();
+    let wrong = run(&["backup"], &file, "--node", &node.http.to_string());
+    fails(&wrong, &["no node answers", "--node"]);
+    let missing = elsewhere.path().join("no/such/node.tar");
+    fails(&backup(&node, &missing), &["cannot write", "no/such"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "the last one");
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1, "drafts");
+}
