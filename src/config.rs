@@ -26,6 +26,8 @@ pub struct Config {
     /// What messages in flight get when the node stops.
     pub drain_time: Duration,
     pub profile: Profile,
+    /// What a failed application waits before it is started again, the first time.
+    pub restart_delay: Duration,
     /// Names besides its own under which browsers and clients may ask for this node.
     pub http_hosts: Vec<String>,
     /// Who has to bring a token.
@@ -57,6 +59,8 @@ pub struct Written {
     pub insecure_allow_remote: Option<bool>,
     #[serde(default)]
     pub http: WrittenHttp,
+    #[serde(default)]
+    pub applications: WrittenApplications,
 }
 
 /// The `[http]` table.
@@ -64,6 +68,13 @@ pub struct Written {
 #[serde(deny_unknown_fields)]
 pub struct WrittenHttp {
     pub hosts: Option<Vec<String>>,
+}
+
+/// The `[applications]` table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenApplications {
+    pub restart_delay: Option<Span>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +123,7 @@ impl Written {
             require_token: parsed("PLEXSPACES_REQUIRE_TOKEN")?.map(|Switch(on)| on),
             insecure_allow_remote: parsed("PLEXSPACES_INSECURE_ALLOW_REMOTE")?.map(|Switch(on)| on),
             http: WrittenHttp::default(),
+            applications: WrittenApplications::default(),
         })
     }
 
@@ -134,6 +146,10 @@ impl Written {
             }),
             http: WrittenHttp {
                 hosts: self.http.hosts.or(below.http.hosts),
+            },
+            applications: WrittenApplications {
+                restart_delay: (self.applications.restart_delay)
+                    .or(below.applications.restart_delay),
             },
         }
     }
@@ -164,6 +180,8 @@ impl Written {
                 .drain_time
                 .map_or(limits::DRAIN_TIME_DEFAULT, |span| span.0),
             profile: self.profile.unwrap_or_else(Profile::of_this_machine),
+            restart_delay: (self.applications.restart_delay)
+                .map_or(limits::REVIVAL_DELAY, |span| span.0),
             http_hosts: self.http.hosts.unwrap_or_default(),
             token_demand,
         })

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, de};
 use sha2::{Digest as _, Sha256};
 
 /// Why a text is not the name it should be; the text tells the rule.
@@ -196,6 +196,32 @@ prints_as_given!(
     ApplicationId,
     Version,
     TokenName
+);
+
+/// What is stored of a name is its text, and what is read back obeys the rules again.
+macro_rules! stored_as_text {
+    ($($name:ident by $parse:expr),*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(from)?;
+                $parse(&text).map_err(de::Error::custom)
+            }
+        }
+    )*};
+}
+
+stored_as_text!(
+    ApplicationName by Self::parse,
+    ApplicationId by Self::parse,
+    Version by Self::parse,
+    Scope by |text: &str| Self::parse("scope", text),
+    Digest by |text: &str| Self::parse(text).ok_or("64 hex digits")
 );
 
 impl fmt::Display for ActorId {

@@ -113,6 +113,15 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 pub const START_TIME_MAX: Duration = Duration::from_secs(60);
 /// What a stopping node gives the messages in flight.
 pub const DRAIN_TIME_DEFAULT: Duration = Duration::from_secs(10);
+/// The wait before a failed application is started again, the first time; it doubles from there.
+pub const REVIVAL_DELAY: Duration = Duration::from_secs(1);
+pub const REVIVAL_DELAY_MAX: Duration = Duration::from_secs(300);
+/// An application that ran this long begins anew with its waits.
+pub const REVIVAL_FORGIVEN_AFTER: Duration = Duration::from_secs(600);
+/// Starts of an application that the node may fail to outlive before it is held back.
+pub const START_ATTEMPTS_MAX: u32 = 3;
+/// How long the others wait for one application when the node restores them.
+pub const RESTORE_TURN: Duration = Duration::from_secs(2);
 /// Applications on one node: each holds at least one slot of the pool.
 pub const APPLICATIONS_MAX: usize = 1_000;
 
@@ -142,6 +151,22 @@ pub const GUEST_LINES_PER_SECOND_MAX: u32 = 200;
 pub const GUEST_RANDOM_BYTES_MAX: u64 = 64 * KIB as u64;
 /// Native stack for one guest call; deeper recursion traps.
 pub const GUEST_STACK_BYTES: usize = MIB;
+
+/// One line of an application's log; the rest is cut off.
+pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;
+/// Lines wait in memory up to this long, or until there are this many bytes: a flash card wears with every write.
+pub const LOG_FLUSH_AFTER: Duration = Duration::from_secs(30);
+pub const LOG_FLUSH_BYTES: usize = 16 * KIB;
+/// What may wait while the disk is slow; lines on top are dropped and counted.
+pub const LOG_UNWRITTEN_BYTES_MAX: usize = 64 * KIB;
+/// Each of the two files in which an application's lines lie.
+pub const LOG_SEGMENT_BYTES: u64 = 128 * KIB as u64;
+/// Lines that one follower may fall behind.
+pub const LOG_FOLLOWER_LINES_MAX: usize = 256;
+/// Followers of logs on one node: each holds a connection.
+pub const LOG_FOLLOWERS_MAX: usize = 32;
+/// How often a follower hears that there is nothing to hear, so that one that is gone is noticed.
+pub const LOG_HEARTBEAT: Duration = Duration::from_secs(30);
 
 // ── compiling ───────────────────────────────────────────────────────────────
 

@@ -31,10 +31,15 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     // Conflicts show before anything is opened or changed.
     let listeners = Listeners::bind(config.listen_addr).await?;
     let storage = Storage::open(&config.data_dir)?;
-    let actors = Actors::new(config.node_id.clone(), Clock::system(), Metrics::new());
+    let actors = Actors::new(
+        config.node_id.clone(),
+        Clock::system(),
+        Metrics::new(),
+        storage.logs.clone(),
+    );
     let guard = Guard::new(&config, storage.tokens.clone());
     let wasm = Wasm::new(&storage, actors.clone(), config.profile)?;
-    let applications = Applications::new(storage, actors.clone(), wasm);
+    let applications = Applications::new(storage, actors.clone(), wasm, config.restart_delay);
     let shutdown = Shutdown::default();
 
     log::info!(
@@ -59,10 +64,15 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
         guard,
     );
     let doors = listeners.open(&door);
-    door.serve();
-
+    let run = async {
+        applications.restore().await;
+        door.serve();
+        log::info!("ready, with {} applications", applications.list().len());
+        std::future::pending().await
+    };
     tokio::select! {
         () = stop => {}
+        () = run => {}
         never = actors.metrics().loop_lag.watch() => match never {},
     }
     log::info!(

@@ -62,6 +62,13 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// The same words for another occasion.
+    pub fn as_kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::future::Future;
 
+use bytes::Bytes;
+
 use crate::message::Envelope;
 
 /// The running half of an actor. Wasm guests are one kind; plain Rust actors, in tests, are the other.
@@ -11,8 +13,8 @@ pub trait Behavior: Send + 'static {
     fn handle(&mut self, envelope: Envelope)
     -> impl Future<Output = Result<Handled, Fault>> + Send;
 
-    /// The last words of an actor that is stopped in order.
-    fn terminate(self) -> impl Future<Output = ()> + Send;
+    /// The last words of an actor that is stopped in order: the state that its next life may begin with, if it has one.
+    fn terminate(self) -> impl Future<Output = Option<Bytes>> + Send;
 }
 
 /// How a message fared with an actor that goes on.

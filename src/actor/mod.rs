@@ -28,6 +28,7 @@ use crate::clock::Clock;
 use crate::id::{ActorId, NodeId, Scope};
 use crate::message::{Envelope, Failure, Message, MessageId, Nature, Reply};
 use crate::metrics::{Ask, Metrics, Undelivered};
+use crate::storage::Logs;
 
 pub use behavior::{Behavior, Fault, Handled, Start};
 pub use deferred::Deferred;
@@ -45,6 +46,7 @@ pub struct Actors {
     node: NodeId,
     clock: Clock,
     metrics: Arc<Metrics>,
+    logs: Logs,
     directory: Directory,
 }
 
@@ -64,11 +66,12 @@ pub enum SendError {
 }
 
 impl Actors {
-    pub fn new(node: NodeId, clock: Clock, metrics: Arc<Metrics>) -> Self {
+    pub fn new(node: NodeId, clock: Clock, metrics: Arc<Metrics>, logs: Logs) -> Self {
         Self {
             node,
             clock,
             metrics,
+            logs,
             directory: Directory::default(),
         }
     }
@@ -83,6 +86,11 @@ impl Actors {
 
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Where what happens to actors is written.
+    pub fn logs(&self) -> &Logs {
+        &self.logs
     }
 
     /// How many actors run, and what waits for them.
@@ -115,13 +123,7 @@ impl Actors {
         let mailbox = Arc::new(Mailbox::new(bounds));
         let listing = self.directory.list(id.clone(), mailbox.clone());
         Ok(supervisor::supervise(
-            id,
-            mailbox,
-            listing,
-            start,
-            behavior,
-            self.clock.clone(),
-            self.metrics.clone(),
+            id, mailbox, listing, start, behavior, self,
         ))
     }
 

@@ -1,13 +1,17 @@
 //! Who watches over an actor: whether to restart is decided purely, then carried out.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use log::Level;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::Actors;
 use super::behavior::{Behavior, Fault, Start};
 use super::cell::{self, Exit};
 use super::directory::Listing;
@@ -17,6 +21,7 @@ use crate::clock::Clock;
 use crate::id::ActorId;
 use crate::limits;
 use crate::metrics::{During, Metrics};
+use crate::storage::Logs;
 
 /// What an onlooker sees of an actor.
 #[derive(Clone, Debug, Default)]
@@ -32,8 +37,8 @@ pub struct Actor {
     id: ActorId,
     mailbox: Arc<Mailbox>,
     stop: watch::Sender<bool>,
-    status: Arc<Mutex<Status>>,
-    task: JoinHandle<()>,
+    status: watch::Receiver<Status>,
+    task: JoinHandle<Option<Bytes>>,
 }
 
 impl Actor {
@@ -42,21 +47,36 @@ impl Actor {
     }
 
     pub fn status(&self) -> Status {
-        self.status.lock().unwrap().clone()
+        self.status.borrow().clone()
     }
 
     pub fn mailbox_depth(&self) -> usize {
         self.mailbox.depth()
     }
 
-    /// Lets the actor finish its message and say its last words within `grace`, then ends it.
-    pub async fn stop(mut self, grace: Duration) {
+    /// Waits until the actor is given up. Owned: the wait may outlive the handle, and then never ends.
+    pub fn given_up(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut status = self.status.clone();
+        async move {
+            if status.wait_for(|status| status.failed).await.is_err() {
+                std::future::pending().await
+            }
+        }
+    }
+
+    /// Lets the actor finish its message and say its last words within `grace`, then ends it. Answers with the
+    /// state that it left, if it left one in time.
+    pub async fn stop(mut self, grace: Duration) -> Option<Bytes> {
         self.stop.send_replace(true);
-        if within(grace, &mut self.task).await.is_none() {
-            log::warn!(
-                "actor {} did not stop within {grace:?}; it is ended",
-                self.id
-            );
+        match within(grace, &mut self.task).await {
+            Some(ended) => ended.ok().flatten(),
+            None => {
+                log::warn!(
+                    "actor {} did not stop within {grace:?}; it is ended",
+                    self.id
+                );
+                None
+            }
         }
     }
 }
@@ -75,29 +95,30 @@ pub(super) fn supervise<S: Start>(
     listing: Listing,
     start: S,
     behavior: S::Behavior,
-    clock: Clock,
-    metrics: Arc<Metrics>,
+    actors: &Actors,
 ) -> Actor {
     let (stop, mut stop_wished) = watch::channel(false);
-    let status = Arc::new(Mutex::new(Status::default()));
+    let (status, seen) = watch::channel(Status::default());
     let watched = Watched {
         id: id.clone(),
         mailbox: mailbox.clone(),
-        status: status.clone(),
-        clock,
-        metrics,
+        status,
+        clock: actors.clock.clone(),
+        metrics: actors.metrics.clone(),
+        logs: actors.logs.clone(),
     };
     let task = tokio::spawn(async move {
         // The actor leaves the directory when its task ends, however that comes about.
         let _listing = listing;
-        watched.keep_alive(start, behavior, &mut stop_wished).await;
+        let left = watched.keep_alive(start, behavior, &mut stop_wished).await;
         watched.mailbox.close();
+        left
     });
     Actor {
         id,
         mailbox,
         stop,
-        status,
+        status: seen,
         task,
     }
 }
@@ -124,9 +145,10 @@ pub(super) async fn start_in_time<S: Start>(
 struct Watched {
     id: ActorId,
     mailbox: Arc<Mailbox>,
-    status: Arc<Mutex<Status>>,
+    status: watch::Sender<Status>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    logs: Logs,
 }
 
 impl Watched {
@@ -135,7 +157,7 @@ impl Watched {
         start: S,
         first: S::Behavior,
         stop: &mut watch::Receiver<bool>,
-    ) {
+    ) -> Option<Bytes> {
         let mut recent = Recent::default();
         let mut next = Ok(first);
         loop {
@@ -153,18 +175,29 @@ impl Watched {
             };
             match recent.decide(self.clock.now()) {
                 Verdict::Restart => self.restarts_after(&fault),
-                Verdict::GiveUp => return self.fails_with(&fault),
+                Verdict::GiveUp => {
+                    self.fails_with(&fault);
+                    return None;
+                }
             }
             next = start_in_time(&start, &self.metrics).await;
         }
     }
 
+    fn says(&self, level: Level, text: &str) {
+        let id = &self.id;
+        self.logs
+            .say(id.application(), level, Some(id.address()), text);
+    }
+
     fn restarts_after(&self, fault: &Fault) {
         log::warn!("actor {} is restarted: {fault}", self.id);
+        self.says(Level::Warn, &format!("restarted: {fault}"));
         self.metrics.restarts.inc();
-        let mut status = self.status.lock().unwrap();
-        status.restarts += 1;
-        status.last_error = Some(fault.to_string());
+        self.status.send_modify(|status| {
+            status.restarts += 1;
+            status.last_error = Some(fault.to_string());
+        });
     }
 
     fn fails_with(&self, fault: &Fault) {
@@ -173,10 +206,13 @@ impl Watched {
             "actor {} has failed: more than {max} restarts within {window:?}, the last one: {fault}",
             self.id
         );
+        let text = format!("given up after more than {max} restarts within {window:?}: {fault}");
+        self.says(Level::Error, &text);
         self.metrics.given_up.inc();
-        let mut status = self.status.lock().unwrap();
-        status.failed = true;
-        status.last_error = Some(fault.to_string());
+        self.status.send_modify(|status| {
+            status.failed = true;
+            status.last_error = Some(fault.to_string());
+        });
     }
 }
 

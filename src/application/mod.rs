@@ -1,33 +1,37 @@
-//! What operators deploy: applications by name, from the upload to the undeploy.
+//! What operators deploy: applications by name, from the upload to the undeploy, over restarts of the node.
 //!
-//! ```text
-//!  (deploy) ── name reserved ──► activating ── actor runs, module kept ──► active ──► stopping ──► gone
-//!                                    │ any refusal                           │ restarts used up
-//!                                    └──► gone, nothing left                 └──► active, status FAILED
-//! ```
-//!
-//! A deploy answers once its actor runs and its module is kept; whatever fails before that undoes all of it.
+//! A deploy activates, then records, then answers: what is acknowledged is on disk, and what fails at any step before
+//! that undoes all of it. A change of what is wanted (`start`, `stop`, `undeploy`) is on disk before it is answered too.
 
 mod activation;
+mod backoff;
+mod overview;
+mod record;
+mod restore;
+mod revival;
 pub mod spec;
+mod table;
 mod turns;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use tokio::time::Instant;
+use bytes::Bytes;
+use log::Level;
 
-use crate::actor::{Actor, Actors, Fault};
+use crate::actor::Actors;
 use crate::id::{ApplicationId, ApplicationName, Digest};
 use crate::limits;
 use crate::metrics::Code;
 use crate::refusal::{Kind, Refusal};
-use crate::storage::{Artifact, Storage, Upload};
-use crate::wasm::{self, Pool, ProgramError, Wasm};
+use crate::storage::{Artifact, Left, Logs, Storage, Upload};
+use crate::wasm::{Pool, Wasm};
+use record::{Desired, Record};
 use spec::Spec;
+use table::{Deployed, Reservation, Running, Slot, State, Table, Ticket};
 use turns::Turns;
 
+pub use overview::{ActorOverview, Overview, Status};
 pub use turns::Turn;
 
 /// All applications of this node.
@@ -37,74 +41,23 @@ pub struct Applications {
     actors: Actors,
     wasm: Wasm,
     turns: Turns,
-    table: Arc<Mutex<BTreeMap<ApplicationName, Slot>>>,
-}
-
-/// A name in use, and how far along its application is.
-enum Slot {
-    /// Reserved by a deploy that has not ended.
-    Activating {
-        id: ApplicationId,
-        digest: Digest,
-    },
-    Active(Box<Application>),
-    /// Its actors are being stopped; the module is still theirs.
-    Stopping {
-        id: ApplicationId,
-        digest: Digest,
-    },
-}
-
-struct Application {
-    spec: Spec,
-    digest: Digest,
-    kind: wasm::Kind,
-    deployed_at: SystemTime,
-    started: Instant,
-    worker: Actor,
-}
-
-/// An application's state by the names of the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// Nothing was started: the deploy was a rehearsal.
-    Unspecified,
-    Starting,
-    Running,
-    Stopping,
-    Failed,
-}
-
-/// What an onlooker sees of one application.
-#[derive(Clone, Debug)]
-pub struct Overview {
-    pub spec: Spec,
-    pub status: Status,
-    pub digest: Digest,
-    pub kind: wasm::Kind,
-    pub deployed_at: SystemTime,
-    pub uptime: Duration,
-    pub actors: Vec<ActorOverview>,
-}
-
-#[derive(Clone, Debug)]
-pub struct ActorOverview {
-    pub id: String,
-    pub actor_type: String,
-    pub running: bool,
-    pub restarts: u32,
-    pub mailbox_depth: usize,
-    pub last_error: Option<String>,
+    table: Table,
+    /// How long a failed application waits before its first new start.
+    restart_delay: Duration,
+    /// What could not be restored, in words for an operator.
+    troubles: Arc<Mutex<Vec<String>>>,
 }
 
 impl Applications {
-    pub fn new(storage: Storage, actors: Actors, wasm: Wasm) -> Self {
+    pub fn new(storage: Storage, actors: Actors, wasm: Wasm, restart_delay: Duration) -> Self {
         Self {
             storage,
             actors,
             wasm,
             turns: Turns::new(),
-            table: Arc::default(),
+            table: Table::default(),
+            restart_delay,
+            troubles: Arc::default(),
         }
     }
 
@@ -126,34 +79,56 @@ impl Applications {
 
     /// Deploys an uploaded module under its spec's name. The same version, module and spec again changes nothing.
     pub async fn deploy(&self, spec: Spec, artifact: Artifact) -> Result<Status, Refusal> {
-        let deployed = self.reserve_and_activate(spec, artifact).await;
+        let deployed = self.reserve_and_deploy(spec, artifact).await;
         let metrics = self.actors.metrics();
         metrics.deploys.count(Code::of(&deployed));
         deployed
     }
 
-    async fn reserve_and_activate(
-        &self,
-        spec: Spec,
-        artifact: Artifact,
-    ) -> Result<Status, Refusal> {
-        let Some(reservation) = self.reserve(&spec, artifact.digest)? else {
+    async fn reserve_and_deploy(&self, spec: Spec, artifact: Artifact) -> Result<Status, Refusal> {
+        let Some(reservation) = self.table.reserve(&spec, artifact.digest)? else {
             return Ok(Status::Running);
         };
         let digest = artifact.digest;
-        match self.activate(spec, artifact).await {
-            Ok(application) => {
-                log::info!(
-                    "application {} {} is running",
-                    application.spec.name,
-                    application.spec.version
-                );
-                reservation.fill(application);
+        match self
+            .activate_and_record(&spec, artifact, &reservation)
+            .await
+        {
+            Ok(deployed) => {
+                let text = format!("version {} is running", spec.version);
+                self.says(&spec.name, Level::Info, &text);
+                reservation.fill(deployed);
                 Ok(Status::Running)
             }
             Err(refusal) => {
-                reservation.release();
+                drop(reservation);
                 self.forget_unused(digest).await;
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn activate_and_record(
+        &self,
+        spec: &Spec,
+        artifact: Artifact,
+        reservation: &Reservation,
+    ) -> Result<Deployed, Refusal> {
+        let activating = self.activate(spec, &artifact);
+        let activated = reservation.ticket.unless_revoked(activating).await;
+        let (kind, worker) = activated.unwrap_or_else(|| Err(called_off(&spec.name)))?;
+        let kept = match reservation.is_final() {
+            true => self.keep(spec, artifact, kind).await,
+            false => Err(called_off(&spec.name)),
+        };
+        match kept {
+            Ok(record) => Ok(Deployed {
+                state: State::Running(self.running(&spec.name, worker)),
+                record,
+                backoff: Default::default(),
+            }),
+            Err(refusal) => {
+                worker.stop(limits::SHUTDOWN_GRACE).await;
                 Err(refusal)
             }
         }
@@ -161,97 +136,136 @@ impl Applications {
 
     /// Does everything that a deploy does but start and keep the application: what it refuses, a deploy would refuse.
     pub async fn rehearse(&self, spec: Spec, artifact: Artifact) -> Result<Status, Refusal> {
-        let Some(reservation) = self.reserve(&spec, artifact.digest)? else {
+        let Some(reservation) = self.table.reserve(&spec, artifact.digest)? else {
             return Ok(Status::Running);
         };
         let digest = artifact.digest;
         let program = self
             .wasm
             .program(digest, artifact.path(), artifact.bytes, &spec.limits);
-        if let Err(error) = program.await {
-            reservation.release();
-            self.forget_unused(digest).await;
-            return Err(error.into());
-        }
-        Ok(Status::Unspecified)
+        let program = reservation.ticket.unless_revoked(program).await;
+        let refusal = match program {
+            Some(Ok(_)) => return Ok(Status::Unspecified),
+            Some(Err(error)) => error.into(),
+            None => called_off(&spec.name),
+        };
+        drop(reservation);
+        self.forget_unused(digest).await;
+        Err(refusal)
     }
 
-    /// Stops an application and removes what it brought. Answers with its id.
-    pub async fn undeploy(&self, name: &str) -> Result<ApplicationId, Refusal> {
-        let undeployed = self.take_and_stop(name).await;
+    /// Removes an application and what it brought, after `grace` for its actors. Answers with its id. One that is
+    /// still being deployed is called off.
+    pub async fn undeploy(&self, name: &str, grace: Duration) -> Result<ApplicationId, Refusal> {
+        let undeployed = self.take_and_remove(name, grace).await;
         let metrics = self.actors.metrics();
         metrics.undeploys.count(Code::of(&undeployed));
         undeployed
     }
 
-    async fn take_and_stop(&self, name: &str) -> Result<ApplicationId, Refusal> {
-        let (name, application) = self.take(name)?;
-        let (id, digest) = (application.spec.application_id.clone(), application.digest);
-        application.worker.stop(limits::SHUTDOWN_GRACE).await;
-        self.table.lock().unwrap().remove(&name);
-        if !self.is_used(digest) {
+    async fn take_and_remove(&self, name: &str, grace: Duration) -> Result<ApplicationId, Refusal> {
+        let (name, taken) = self.take(name)?;
+        let deployed = match taken {
+            Taken::CalledOff(id) => return Ok(id),
+            Taken::Deployed(deployed) => deployed,
+        };
+        let (id, digest) = (
+            deployed.record.spec.application_id.clone(),
+            deployed.record.digest,
+        );
+        // Off the disk first: what was acknowledged must not come back, and what fails here goes on as it was.
+        if let Err(error) = self.storage.deployments.remove(name.to_string()).await {
+            self.put_back(&name, deployed);
+            return Err(error.into());
+        }
+        if let State::Running(Running { worker, .. }) = deployed.state {
+            worker.stop(grace).await;
+        }
+        self.table.lock().remove(&name);
+        if !self.table.is_used(digest) {
             self.storage.artifacts.remove(digest).await;
         }
+        self.storage.logs.remove(&name).await;
         log::info!("application {name} is undeployed");
         Ok(id)
     }
 
-    /// Every application, in the order of their names.
-    pub fn list(&self) -> Vec<Overview> {
-        let table = self.table.lock().unwrap();
-        table
-            .values()
-            .filter_map(Slot::active)
-            .map(|application| self.overview(application))
-            .collect()
-    }
-
-    /// Why the actors of an application do not answer: the error that made it fail, if it has.
-    pub fn failure(&self, namespace: &str, actor_type: &str) -> Option<String> {
-        let meant = |overview: &Overview| {
-            [&*overview.spec.namespace, &*overview.spec.name].contains(&namespace)
-                && overview.status == Status::Failed
-                && overview
-                    .actors
-                    .iter()
-                    .any(|actor| actor.actor_type == actor_type)
+    /// Wants an application running, from now on and after every restart. One that runs already is left alone.
+    pub async fn start(&self, name: &str) -> Result<(), Refusal> {
+        let Some((name, record, ticket)) = self.begin_start(name)? else {
+            return Ok(());
         };
-        let failed = self.list().into_iter().find(meant)?;
-        let error = failed
-            .actors
-            .into_iter()
-            .find_map(|actor| actor.last_error)?;
-        Some(format!(
-            "application {} has failed: {error}; undeploy it, and deploy one that works",
-            failed.spec.name
-        ))
+        let key = name.to_string();
+        self.storage.deployments.forget_attempts(key).await?;
+        self.start_deployed(&record, &ticket, None).await?;
+        if record.desired == Desired::Stopped {
+            self.record_start(&name, &record).await?;
+        }
+        self.says(&name, Level::Info, "started");
+        Ok(())
     }
 
-    pub fn get(&self, name: &str) -> Result<Overview, Refusal> {
-        let table = self.table.lock().unwrap();
-        match table.iter().find(|(known, _)| &***known == name) {
-            Some((_, Slot::Active(application))) => Ok(self.overview(application)),
-            Some((name, busy)) => Err(busy.refuses(name)),
-            None => Err(unknown(&table, name)),
+    async fn record_start(&self, name: &ApplicationName, record: &Record) -> Result<(), Refusal> {
+        let recorded = self.write(&record.desiring(Desired::Running), vec![]).await;
+        let halted = self.table.change(name, |deployed| match &recorded {
+            Ok(()) => {
+                deployed.record.desired = Desired::Running;
+                None
+            }
+            Err(_) => Some(std::mem::replace(&mut deployed.state, State::Stopped)),
+        });
+        drop(halted);
+        recorded
+    }
+
+    /// Wants an application stopped, from now on and after every restart; it stays deployed. Its actors get `grace`
+    /// for their last words, and what they leave is there for the next start.
+    pub async fn stop(&self, name: &str, grace: Duration) -> Result<(), Refusal> {
+        let Some((name, record, running)) = self.begin_stop(name)? else {
+            return Ok(());
+        };
+        let left = match running {
+            Some(running) => stopped(running, grace).await,
+            None => None,
+        };
+        let stopped = record.desiring(Desired::Stopped);
+        let state = left.clone().into_iter().collect();
+        match self.write(&stopped, state).await {
+            Ok(()) => {
+                self.table.change(&name, |deployed| {
+                    deployed.record = stopped;
+                    deployed.state = State::Stopped;
+                });
+                self.says(&name, Level::Info, "stopped");
+                Ok(())
+            }
+            Err(refusal) => {
+                // Nothing was promised, so it goes on with the state that it has just left.
+                let ticket = Ticket::default();
+                let starting = State::Starting(ticket.clone());
+                self.table
+                    .change(&name, |deployed| deployed.state = starting);
+                let left = left.map(|(_, state)| state);
+                let _ = self.start_deployed(&record, &ticket, left).await;
+                Err(refusal)
+            }
         }
     }
 
-    /// How many applications are in each status.
-    pub fn count_by_status(&self) -> [(Status, usize); 4] {
-        let table = self.table.lock().unwrap();
-        Status::ALL.map(|status| {
-            let alike = table.values().filter(|slot| slot.status() == status);
-            (status, alike.count())
+    /// The log of an application that is deployed.
+    pub fn log(&self, name: &str) -> Result<Log, Refusal> {
+        let mut slots = self.table.lock();
+        let (name, _) = Table::find(&mut slots, name)?;
+        Ok(Log {
+            name,
+            logs: self.storage.logs.clone(),
         })
     }
 
-    /// The names of those whose actors were given up.
-    pub fn failed(&self) -> Vec<ApplicationName> {
-        let table = self.table.lock().unwrap();
-        let failed = table
-            .iter()
-            .filter(|(_, slot)| slot.status() == Status::Failed);
-        failed.map(|(name, _)| name.clone()).collect()
+    /// Writes a line about an application into its log and the node's.
+    fn says(&self, name: &ApplicationName, level: Level, text: &str) {
+        log::log!(level, "application {name}: {text}");
+        self.storage.logs.say(name, level, None, text);
     }
 
     /// Where guests lie.
@@ -264,275 +278,182 @@ impl Applications {
         self.storage.free_bytes().await
     }
 
-    /// Stops every application, all at the same time, so that one grace is enough for them all.
+    /// What of the data directory is not as it was left, in words for an operator.
+    pub fn troubles(&self) -> Vec<String> {
+        let mut troubles = self.troubles.lock().unwrap().clone();
+        troubles.extend(self.storage.quarantine.says());
+        troubles
+    }
+
+    /// Stops every application, all at the same time, so that one grace is enough for them all, and keeps what their
+    /// actors leave for the next start of the node.
     pub async fn close(&self) {
-        let mut active: Vec<_> = std::mem::take(&mut *self.table.lock().unwrap())
-            .into_values()
-            .filter_map(|slot| match slot {
-                Slot::Active(application) => Some(application),
+        let slots = std::mem::take(&mut *self.table.lock());
+        let stopping: Vec<_> = slots
+            .into_iter()
+            .filter_map(|(name, slot)| match slot {
+                Slot::Deployed(deployed) => match deployed.state {
+                    State::Running(running) => Some((name, running)),
+                    _ => None,
+                },
                 _ => None,
             })
+            .map(|(name, running)| (name, tokio::spawn(stopped(running, limits::SHUTDOWN_GRACE))))
             .collect();
-        let stop = |application: Box<Application>| application.worker.stop(limits::SHUTDOWN_GRACE);
-        let stopping: Vec<_> = active.drain(..).map(|it| tokio::spawn(stop(it))).collect();
-        for stopped in stopping {
-            let _ = stopped.await;
+        let mut left = Vec::new();
+        for (name, stopping) in stopping {
+            let state = stopping.await.ok().flatten();
+            left.extend(state.map(|state| (name.to_string(), vec![state])));
         }
+        if !left.is_empty()
+            && let Err(error) = self.storage.deployments.keep(left).await
+        {
+            log::error!("what the actors left is lost: {error}");
+        }
+        self.storage.logs.close().await;
+        self.storage.starts.clear().await;
+        self.storage.close().await;
     }
 
-    /// Takes the name, or says why it cannot be had. `None` means that just this is running already.
-    fn reserve(&self, spec: &Spec, digest: Digest) -> Result<Option<Reservation>, Refusal> {
-        let mut table = self.table.lock().unwrap();
-        if let Some(slot) = table.get(&spec.name) {
-            return slot.accepts(spec, digest).map(|()| None);
-        }
-        let same_id = |(_, slot): &(&ApplicationName, &Slot)| *slot.id() == spec.application_id;
-        if let Some((other, _)) = table.iter().find(same_id) {
-            let text = format!(
-                "application_id {:?} belongs to application {other}; choose another id, or undeploy that one",
-                &*spec.application_id
-            );
-            return Err(Refusal::new(Kind::AlreadyExists, text));
-        }
-        if table.len() >= limits::APPLICATIONS_MAX {
-            let text = format!(
-                "this node runs {} applications, its most; undeploy one first",
-                table.len()
-            );
-            return Err(Refusal::new(Kind::Exhausted, text));
-        }
-        table.insert(
-            spec.name.clone(),
-            Slot::Activating {
-                id: spec.application_id.clone(),
-                digest,
-            },
-        );
-        Ok(Some(Reservation {
-            name: spec.name.clone(),
-            table: self.table.clone(),
-        }))
-    }
-
-    /// Takes an active application out of service; its name stays taken until it has stopped.
-    fn take(&self, name: &str) -> Result<(ApplicationName, Box<Application>), Refusal> {
-        let mut table = self.table.lock().unwrap();
-        let Some(name) = table.keys().find(|known| &***known == name).cloned() else {
-            return Err(unknown(&table, name));
-        };
-        let slot = table.get_mut(&name).expect("its key was just found");
-        let stopping = Slot::Stopping {
-            id: slot.id().clone(),
-            digest: slot.digest(),
-        };
-        match std::mem::replace(slot, stopping) {
-            Slot::Active(application) => Ok((name, application)),
-            busy => {
-                let refusal = busy.refuses(&name);
-                *slot = busy;
-                Err(refusal)
+    fn take(&self, name: &str) -> Result<(ApplicationName, Taken), Refusal> {
+        let mut slots = self.table.lock();
+        let (name, slot) = Table::find(&mut slots, name)?;
+        match slot {
+            Slot::Deploying {
+                id,
+                ticket: Some(ticket),
+                ..
+            } => {
+                ticket.revoke();
+                let id = id.clone();
+                slots.remove(&name);
+                Ok((name, Taken::CalledOff(id)))
             }
+            Slot::Deployed(deployed) if !matches!(deployed.state, State::Stopping) => {
+                let leaving = Slot::Leaving {
+                    id: deployed.record.spec.application_id.clone(),
+                    digest: deployed.record.digest,
+                };
+                let Slot::Deployed(deployed) = std::mem::replace(slot, leaving) else {
+                    unreachable!("it was just matched")
+                };
+                if let State::Starting(ticket) = &deployed.state {
+                    ticket.revoke();
+                }
+                Ok((name, Taken::Deployed(deployed)))
+            }
+            busy => Err(busy.refuses(&name)),
         }
     }
 
-    fn is_used(&self, digest: Digest) -> bool {
-        self.table
-            .lock()
-            .unwrap()
-            .values()
-            .any(|slot| slot.digest() == digest)
+    fn put_back(&self, name: &ApplicationName, mut deployed: Box<Deployed>) {
+        if let State::Starting(_) = deployed.state {
+            self.fail(name, &mut deployed, "its start was called off".into());
+        }
+        let slot = Slot::Deployed(deployed);
+        self.table.lock().insert(name.clone(), slot);
+    }
+
+    /// `None` for one that runs already.
+    #[allow(clippy::type_complexity)]
+    fn begin_start(
+        &self,
+        name: &str,
+    ) -> Result<Option<(ApplicationName, Record, Ticket)>, Refusal> {
+        let mut slots = self.table.lock();
+        let (name, slot) = Table::find(&mut slots, name)?;
+        let Slot::Deployed(deployed) = slot else {
+            return Err(slot.refuses(&name));
+        };
+        match &deployed.state {
+            State::Running(running) if !running.worker.status().failed => return Ok(None),
+            State::Running(_) | State::Failed(_) | State::Stopped => {}
+            State::Starting(_) | State::Stopping => return Err(slot.refuses(&name)),
+        }
+        let ticket = Ticket::default();
+        deployed.state = State::Starting(ticket.clone());
+        Ok(Some((name, deployed.record.clone(), ticket)))
+    }
+
+    /// `None` for one that is stopped already.
+    #[allow(clippy::type_complexity)]
+    fn begin_stop(
+        &self,
+        name: &str,
+    ) -> Result<Option<(ApplicationName, Record, Option<Running>)>, Refusal> {
+        let mut slots = self.table.lock();
+        let (name, slot) = Table::find(&mut slots, name)?;
+        let Slot::Deployed(deployed) = slot else {
+            return Err(slot.refuses(&name));
+        };
+        match &deployed.state {
+            State::Stopped => return Ok(None),
+            State::Stopping => return Err(slot.refuses(&name)),
+            State::Starting(ticket) => ticket.revoke(),
+            State::Running(_) | State::Failed(_) => {}
+        }
+        let running = match std::mem::replace(&mut deployed.state, State::Stopping) {
+            State::Running(running) => Some(running),
+            _ => None,
+        };
+        Ok(Some((name, deployed.record.clone(), running)))
+    }
+
+    /// Keeps the module, then the record that refers to it.
+    async fn keep(
+        &self,
+        spec: &Spec,
+        artifact: Artifact,
+        kind: crate::wasm::Kind,
+    ) -> Result<Record, Refusal> {
+        let record = Record {
+            spec: spec.clone(),
+            digest: artifact.digest,
+            bytes: artifact.bytes,
+            kind,
+            deployed_at: self.actors.clock().wall(),
+            order: self.table.next_order(),
+            desired: Desired::Running,
+        };
+        self.storage.artifacts.keep(artifact).await?;
+        self.write(&record, vec![]).await?;
+        Ok(record)
+    }
+
+    async fn write(&self, record: &Record, left: Vec<Left>) -> Result<(), Refusal> {
+        let (name, bytes) = (record.spec.name.to_string(), record.encode());
+        Ok(self.storage.deployments.put(name, bytes, left).await?)
     }
 
     async fn forget_unused(&self, digest: Digest) {
-        if !self.is_used(digest) {
+        if !self.table.is_used(digest) {
             self.wasm.forget(digest);
             self.storage.artifacts.remove(digest).await;
         }
     }
-
-    fn overview(&self, application: &Application) -> Overview {
-        let worker = application.worker.status();
-        let id = application.worker.id();
-        Overview {
-            spec: application.spec.clone(),
-            status: application.status(),
-            digest: application.digest,
-            kind: application.kind,
-            deployed_at: application.deployed_at,
-            uptime: self.actors.clock().now() - application.started,
-            actors: vec![ActorOverview {
-                id: id.to_string(),
-                actor_type: id.actor_type().to_owned(),
-                running: !worker.failed,
-                restarts: worker.restarts,
-                mailbox_depth: application.worker.mailbox_depth(),
-                last_error: worker.last_error,
-            }],
-        }
-    }
 }
 
-impl Application {
-    fn status(&self) -> Status {
-        if self.worker.status().failed {
-            Status::Failed
-        } else {
-            Status::Running
-        }
-    }
+/// One application's log.
+pub struct Log {
+    pub name: ApplicationName,
+    pub logs: Logs,
 }
 
-impl Slot {
-    fn id(&self) -> &ApplicationId {
-        match self {
-            Self::Activating { id, .. } | Self::Stopping { id, .. } => id,
-            Self::Active(application) => &application.spec.application_id,
-        }
-    }
-
-    fn digest(&self) -> Digest {
-        match self {
-            Self::Activating { digest, .. } | Self::Stopping { digest, .. } => *digest,
-            Self::Active(application) => application.digest,
-        }
-    }
-
-    fn active(&self) -> Option<&Application> {
-        match self {
-            Self::Active(application) => Some(application),
-            _ => None,
-        }
-    }
-
-    fn status(&self) -> Status {
-        match self {
-            Self::Activating { .. } => Status::Starting,
-            Self::Active(application) => application.status(),
-            Self::Stopping { .. } => Status::Stopping,
-        }
-    }
-
-    /// The answer to whoever needs the application to be active.
-    fn refuses(&self, name: &ApplicationName) -> Refusal {
-        let text = format!(
-            "application {name} is {}; try again in a moment",
-            self.status().in_words()
-        );
-        Refusal::new(Kind::FailedPrecondition, text)
-    }
-
-    /// Whether a deploy of this name asks for just what is running.
-    fn accepts(&self, spec: &Spec, digest: Digest) -> Result<(), Refusal> {
-        let name = &spec.name;
-        let text = match self {
-            Self::Active(running) if running.spec == *spec && running.digest == digest => {
-                match running.worker.status().last_error {
-                    Some(error) if running.worker.status().failed => {
-                        format!(
-                            "application {name} has failed: {error}; undeploy it first, then deploy again"
-                        )
-                    }
-                    _ => return Ok(()),
-                }
-            }
-            Self::Active(running) => format!(
-                "application {name} is running version {}; undeploy it first, upgrades in place are not provided yet",
-                running.spec.version
-            ),
-            busy => format!(
-                "application {name} is {}; try again in a moment",
-                busy.status().in_words()
-            ),
-        };
-        Err(Refusal::new(Kind::AlreadyExists, text))
-    }
+/// What an undeploy found.
+enum Taken {
+    /// A deploy that had not ended.
+    CalledOff(ApplicationId),
+    Deployed(Box<Deployed>),
 }
 
-impl Status {
-    pub const ALL: [Self; 4] = [Self::Starting, Self::Running, Self::Stopping, Self::Failed];
-
-    /// The name that the protocol gives it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Unspecified => "APPLICATION_STATUS_UNSPECIFIED",
-            Self::Starting => "APPLICATION_STATUS_STARTING",
-            Self::Running => "APPLICATION_STATUS_RUNNING",
-            Self::Stopping => "APPLICATION_STATUS_STOPPING",
-            Self::Failed => "APPLICATION_STATUS_FAILED",
-        }
-    }
-
-    fn in_words(self) -> &'static str {
-        match self {
-            Self::Unspecified => "not there",
-            Self::Starting => "being deployed",
-            Self::Running => "running",
-            Self::Stopping => "being undeployed",
-            Self::Failed => "failed",
-        }
-    }
+/// Stops the actor of an application; what it left comes with its address.
+async fn stopped(running: Running, grace: Duration) -> Option<(String, Bytes)> {
+    let address = running.worker.id().to_string();
+    let state = running.worker.stop(grace).await?;
+    Some((address, state))
 }
 
-/// A name held for a deploy. Dropped unfilled, even by a panic, it is free again.
-struct Reservation {
-    name: ApplicationName,
-    table: Arc<Mutex<BTreeMap<ApplicationName, Slot>>>,
-}
-
-impl Reservation {
-    fn fill(self, application: Application) {
-        self.table
-            .lock()
-            .unwrap()
-            .insert(self.name.clone(), Slot::Active(Box::new(application)));
-    }
-
-    fn release(self) {}
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        let mut table = self.table.lock().unwrap();
-        if matches!(table.get(&self.name), Some(Slot::Activating { .. })) {
-            table.remove(&self.name);
-        }
-    }
-}
-
-fn unknown(table: &BTreeMap<ApplicationName, Slot>, name: &str) -> Refusal {
-    let by_id = table.iter().find(|(_, slot)| &**slot.id() == name);
-    let hint = match by_id {
-        Some((real, _)) => format!("; that is the application_id of {real}: use the name {real}"),
-        None => "; GET /api/v1/applications lists those deployed".into(),
-    };
-    let shown: String = name.chars().take(128).collect();
-    Refusal::new(
-        Kind::NotFound,
-        format!("no application named {shown:?}{hint}"),
-    )
-}
-
-impl From<ProgramError> for Refusal {
-    fn from(error: ProgramError) -> Self {
-        let kind = match error {
-            ProgramError::Refused(_) => Kind::Unprocessable,
-            ProgramError::NoMemory(_) => Kind::Exhausted,
-            ProgramError::Internal(_) => Kind::Internal,
-        };
-        Self::new(kind, error.to_string())
-    }
-}
-
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Broken(text) => Self::new(
-                Kind::Unprocessable,
-                format!("the module does not start: {text}"),
-            ),
-            Fault::NoRoom(text) => {
-                Self::new(Kind::Exhausted, format!("{text}; undeploy something first"))
-            }
-        }
-    }
+fn called_off(name: &ApplicationName) -> Refusal {
+    let text = format!("application {name} was stopped or undeployed while it was starting");
+    Refusal::new(Kind::FailedPrecondition, text)
 }

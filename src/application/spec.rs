@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Span;
 use crate::config::{abridged, in_one_line};
@@ -13,7 +14,7 @@ use crate::refusal::{Kind, Refusal};
 use crate::wasm::GuestLimits;
 
 /// A checked request for an application. Two equal specs of one module are the same deployment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
     pub application_id: ApplicationId,
     pub name: ApplicationName,
@@ -25,6 +26,9 @@ pub struct Spec {
     pub env: BTreeMap<String, String>,
     pub limits: GuestLimits,
     pub mailbox_messages_max: usize,
+    /// What `init` gets in an actor's first life.
+    #[serde(with = "as_base64")]
+    pub initial_state: Bytes,
 }
 
 impl Spec {
@@ -40,6 +44,7 @@ impl Spec {
             env: BTreeMap::new(),
             limits: GuestLimits::default(),
             mailbox_messages_max: limits::MAILBOX_MESSAGES_MAX,
+            initial_state: Bytes::new(),
         })
     }
 
@@ -211,6 +216,24 @@ fn refused(text: &str) -> Refusal {
         Kind::Unprocessable,
         format!("the config is refused: {}", abridged(text)),
     )
+}
+
+/// Bytes within a stored text.
+mod as_base64 {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub fn serialize<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
+        let text = String::deserialize(from)?;
+        let bytes = STANDARD.decode(text).map_err(de::Error::custom)?;
+        Ok(bytes.into())
+    }
 }
 
 #[cfg(test)]

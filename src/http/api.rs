@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::application::{ActorOverview, Overview};
 use crate::clock::rfc3339;
+use crate::storage::Line;
 use crate::wasm::{Kind, Pool};
 
 #[derive(Serialize)]
@@ -20,6 +21,11 @@ pub struct Deployed {
     pub application_id: String,
     pub status: &'static str,
     pub error: Option<String>,
+}
+
+#[derive(Serialize)]
+pub struct Logs {
+    pub lines: Vec<Line>,
 }
 
 #[derive(Serialize)]
@@ -60,6 +66,8 @@ pub struct Detail {
     pub description: String,
     pub tenant: String,
     pub namespace: String,
+    /// Why it has failed.
+    pub error: Option<String>,
     /// Names only: values may be secrets.
     pub env: Vec<String>,
     pub actors: Vec<Actor>,
@@ -234,6 +242,7 @@ impl From<&Overview> for Detail {
             description: overview.spec.description.clone(),
             tenant: overview.spec.tenant.to_string(),
             namespace: overview.spec.namespace.to_string(),
+            error: overview.reason.clone(),
             env: overview.spec.env.keys().cloned().collect(),
             actors: overview.actors.iter().map(Actor::from).collect(),
         }

@@ -1,4 +1,4 @@
-//! List, look at and undeploy applications.
+//! List, look at, start, stop and undeploy applications.
 
 use hyper::Response;
 
@@ -6,6 +6,8 @@ use super::reply::{self, Body};
 use super::{Door, api};
 use crate::application::Overview;
 use crate::audit::Entry;
+use crate::limits;
+use crate::refusal::Refusal;
 
 /// GET /api/v1/applications
 pub fn list(door: &Door) -> Response<Body> {
@@ -34,7 +36,7 @@ pub async fn undeploy(door: &Door, mut entry: Entry, name: &str) -> Response<Bod
     }
     let undeployed = door
         .to_its_end(async move {
-            let undeployed = applications.undeploy(&name).await;
+            let undeployed = applications.undeploy(&name, limits::SHUTDOWN_GRACE).await;
             entry.ended(undeployed.as_ref());
             undeployed
         })
@@ -43,6 +45,49 @@ pub async fn undeploy(door: &Door, mut entry: Entry, name: &str) -> Response<Bod
         Ok(id) => reply::json(&api::Undeployed {
             success: true,
             application_id: id.to_string(),
+        }),
+        Err(refusal) => reply::refuse(&refusal),
+    }
+}
+
+/// POST /api/v1/applications/{name}:start
+pub async fn start(door: &Door, entry: Entry, name: &str) -> Response<Body> {
+    let (applications, key) = (door.applications.clone(), name.to_owned());
+    let work = async move { applications.start(&key).await };
+    wish(door, entry, name, work).await
+}
+
+/// POST /api/v1/applications/{name}:stop
+pub async fn stop(door: &Door, entry: Entry, name: &str) -> Response<Body> {
+    let (applications, key) = (door.applications.clone(), name.to_owned());
+    let work = async move { applications.stop(&key, limits::SHUTDOWN_GRACE).await };
+    wish(door, entry, name, work).await
+}
+
+/// Carries out what an operator wants of an application, and answers with what has become of it.
+async fn wish(
+    door: &Door,
+    mut entry: Entry,
+    name: &str,
+    work: impl Future<Output = Result<(), Refusal>> + Send + 'static,
+) -> Response<Body> {
+    if let Ok(Overview { spec, digest, .. }) = door.applications.get(name) {
+        entry.concerns(&spec.name, &spec.version, &digest);
+    }
+    let (applications, name) = (door.applications.clone(), name.to_owned());
+    let done = door
+        .to_its_end(async move {
+            let done = work.await;
+            entry.ended(done.as_ref());
+            done.and_then(|()| applications.get(&name))
+        })
+        .await;
+    match done {
+        Ok(overview) => reply::json(&api::Deployed {
+            success: true,
+            application_id: overview.spec.application_id.to_string(),
+            status: overview.status.name(),
+            error: None,
         }),
         Err(refusal) => reply::refuse(&refusal),
     }

@@ -108,6 +108,11 @@ fn code(passed: Result<(), &'static str>) -> StatusCode {
 /// Strangers read this too: it holds no word of a guest's.
 fn degraded(door: &Door) -> Vec<api::Degraded> {
     let mut degraded = failed_applications(door);
+    let storage = door.applications.troubles().into_iter();
+    degraded.extend(storage.map(|reason| api::Degraded {
+        component: "storage".into(),
+        reason,
+    }));
     for pool in door.applications.pools() {
         if pool.slots.is_none() {
             degraded.push(api::Degraded {

@@ -4,6 +4,7 @@
 
 mod api;
 mod applications;
+mod body;
 mod connections;
 mod dashboard;
 mod deploy;
@@ -11,6 +12,7 @@ mod figures;
 mod guard;
 mod health;
 mod invoke;
+mod logs;
 mod metrics;
 mod multipart;
 mod paging;
@@ -23,11 +25,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::actor::Actors;
 use crate::application::Applications;
 use crate::audit::Audit;
+use crate::limits;
 use crate::refusal::{Kind, Refusal};
 use crate::shutdown::Shutdown;
 
@@ -48,6 +52,7 @@ pub struct Door {
     /// Whether all that must come before the first request is done.
     serving: Arc<AtomicBool>,
     uploads: Uploads,
+    followers: Arc<Semaphore>,
     guard: Arc<Guard>,
     audit: Audit,
 }
@@ -68,6 +73,7 @@ impl Door {
             started,
             serving: Arc::default(),
             uploads: Uploads::default(),
+            followers: Arc::new(Semaphore::new(limits::LOG_FOLLOWERS_MAX)),
             guard: Arc::new(guard),
             audit: Audit::new(),
         }

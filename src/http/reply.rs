@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -11,10 +11,9 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::api;
+pub use super::body::Body;
 use crate::limits;
 use crate::refusal::{Kind, Refusal};
-
-pub type Body = Full<Bytes>;
 
 /// 200 with a JSON body.
 pub fn json(value: &impl Serialize) -> Response<Body> {
@@ -33,7 +32,7 @@ pub fn json_with(status: StatusCode, value: &impl Serialize) -> Response<Body> {
 
 /// 200 with a body of this type.
 pub fn content(media_type: &'static str, bytes: Bytes) -> Response<Body> {
-    let mut response = Response::new(Full::new(bytes));
+    let mut response = Response::new(bytes.into());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(
@@ -100,7 +99,7 @@ pub fn without_body(mut response: Response<Body>) -> Response<Body> {
     response
         .headers_mut()
         .insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
-    *response.body_mut() = Full::default();
+    *response.body_mut() = Body::empty();
     response
 }
 

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use super::guard::TurnedAway;
 use super::invoke::Target;
 use super::reply::{self, Body};
-use super::{Door, applications, dashboard, deploy, figures, health, invoke, metrics};
+use super::{Door, applications, dashboard, deploy, figures, health, invoke, logs, metrics};
 use crate::auth::{Caller, Scope};
 use crate::refusal::{Kind, Refusal};
 use crate::{audit, id};
@@ -26,6 +26,9 @@ enum Endpoint {
     ListApplications,
     Application,
     Undeploy,
+    Start,
+    Stop,
+    Logs,
     Invoke,
     InvokeInTenant,
     InvokeById,
@@ -42,7 +45,7 @@ enum Endpoint {
 
 /// Method, path, endpoint. `{…}` takes one segment; literal paths stand before those with a place to fill.
 #[rustfmt::skip]
-const ROUTES: [(Method, &str, Endpoint); 29] = [
+const ROUTES: [(Method, &str, Endpoint); 33] = [
     (Method::GET,    "/health",                                   Endpoint::Health),
     (Method::GET,    "/health/live",                              Endpoint::Live),
     (Method::GET,    "/health/ready",                             Endpoint::Ready),
@@ -51,7 +54,11 @@ const ROUTES: [(Method, &str, Endpoint); 29] = [
     (Method::POST,   "/api/v1/applications/deploy",               Endpoint::Deploy),
     (Method::GET,    "/api/v1/applications",                      Endpoint::ListApplications),
     (Method::GET,    "/api/v1/applications/{name}",               Endpoint::Application),
+    (Method::GET,    "/api/v1/applications/{name}/status",        Endpoint::Application),
+    (Method::GET,    "/api/v1/applications/{name}/logs",          Endpoint::Logs),
     (Method::DELETE, "/api/v1/applications/{name}",               Endpoint::Undeploy),
+    (Method::POST,   "/api/v1/applications/{name}:start",         Endpoint::Start),
+    (Method::POST,   "/api/v1/applications/{name}:stop",          Endpoint::Stop),
     (Method::POST,   "/api/v1/actors/by-id/{actor_id}",           Endpoint::InvokeById),
     (Method::GET,    "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
     (Method::POST,   "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
@@ -148,6 +155,9 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         (Endpoint::ListApplications, _) => applications::list(&door),
         (Endpoint::Application, [name]) => applications::one(&door, name),
         (Endpoint::Undeploy, [name]) => applications::undeploy(&door, entry(), name).await,
+        (Endpoint::Logs, [name]) => logs::logs(&door, name, query).await,
+        (Endpoint::Start, [name]) => applications::start(&door, entry(), name).await,
+        (Endpoint::Stop, [name]) => applications::stop(&door, entry(), name).await,
         (Endpoint::Invoke, [namespace, actor_type]) => {
             let target = Target::Type {
                 tenant: id::Scope::default(),
@@ -183,6 +193,9 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         (
             Endpoint::Application
             | Endpoint::Undeploy
+            | Endpoint::Logs
+            | Endpoint::Start
+            | Endpoint::Stop
             | Endpoint::Invoke
             | Endpoint::InvokeInTenant
             | Endpoint::InvokeById,
@@ -243,11 +256,11 @@ impl Endpoint {
         match self {
             Self::Health | Self::Live | Self::Ready | Self::Startup => Access::Open,
             Self::Page | Self::Script | Self::Style | Self::Icon => Access::Open,
-            Self::ListApplications | Self::Application => Access::Needs(Scope::Read),
+            Self::ListApplications | Self::Application | Self::Logs => Access::Needs(Scope::Read),
             Self::Metrics | Self::Summary | Self::Nodes => Access::Needs(Scope::Read),
             Self::DashboardApplications | Self::Actors | Self::SystemInfo => Access::Needs(Scope::Read),
             Self::Invoke | Self::InvokeInTenant | Self::InvokeById => Access::Needs(Scope::Invoke),
-            Self::Deploy | Self::Undeploy => Access::Needs(Scope::Deploy),
+            Self::Deploy | Self::Undeploy | Self::Start | Self::Stop => Access::Needs(Scope::Deploy),
         }
     }
 
@@ -318,8 +331,11 @@ fn fill<'a>(pattern: &str, path: &'a str) -> Option<Vec<&'a str>> {
             (None, None) => return Some(filled),
             // There, actors are named by their id: it is no namespace.
             (Some("{namespace}" | "{tenant}"), Some("by-id")) => return None,
-            (Some(place), Some(segment)) if place.starts_with('{') && !segment.is_empty() => {
-                filled.push(segment)
+            (Some(place), Some(segment)) if place.starts_with('{') => {
+                // `{name}:verb` takes what stands before the verb.
+                let (_, verb) = place.split_once('}')?;
+                let taken = segment.strip_suffix(verb)?;
+                filled.push((!taken.is_empty()).then_some(taken)?);
             }
             (Some(literal), Some(segment)) if literal == segment => {}
             _ => return None,
@@ -381,6 +397,13 @@ mod tests {
             "/api/v1/actors/default/calc",
             Some((Endpoint::Invoke, &["default", "calc"])),
         );
+        check(
+            Method::POST,
+            "/api/v1/applications/calc:start",
+            Some((Endpoint::Start, &["calc"])),
+        );
+        check(Method::POST, "/api/v1/applications/:start", None);
+        check(Method::POST, "/api/v1/applications/calc:pause", None);
         check(Method::GET, "/api/v1/applications/", None);
         check(Method::GET, "/api/v1/applications/a/b/c", None);
         check(Method::GET, "/api/v1/applications/%ff", None);

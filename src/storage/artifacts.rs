@@ -1,5 +1,6 @@
 //! Modules by the digest of their bytes: streamed in, hashed on the way, kept by a rename once somebody wants them.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -65,6 +66,28 @@ impl Artifacts {
             .run(job)
             .await
             .map_err(StorageError::io("keeping a module"))
+    }
+
+    /// Forgets every module but these.
+    pub async fn collect(&self, used: HashSet<Digest>) {
+        let dir = self.modules.clone();
+        let job = move || {
+            for entry in fs::read_dir(dir)? {
+                let path = entry?.path();
+                let stem = path.file_stem().and_then(|stem| stem.to_str());
+                if !stem
+                    .and_then(Digest::parse)
+                    .is_some_and(|it| used.contains(&it))
+                {
+                    log::info!("nothing refers to {}; it is removed", path.display());
+                    fs::remove_file(path)?;
+                }
+            }
+            io::Result::Ok(())
+        };
+        if let Err(error) = self.files.run(job).await {
+            log::warn!("cannot look for modules that nothing refers to: {error}");
+        }
     }
 
     /// Forgets a module. One that is not there is not an error.

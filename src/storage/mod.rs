@@ -1,38 +1,56 @@
 //! What survives: one private directory, locked by one node, with uploads under way, modules by digest, compiled code,
-//! and tokens.
+//! tokens, and a store of records that one thread writes.
 
 mod artifacts;
+mod committer;
+mod deployments;
+mod directory;
+#[cfg(test)]
+mod faults;
 mod files;
+mod logs;
+mod quarantine;
+mod starts;
+mod store;
 mod tokens;
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use rustix::fs::FlockOperation;
 
 use crate::machine;
 use crate::refusal::{Kind, Refusal};
 
 pub use artifacts::{Artifact, Artifacts, Upload};
+pub use committer::Committer;
+pub use deployments::{Deployments, Left};
 pub use files::Files;
+pub use logs::{Line, Logs};
+pub use quarantine::Quarantine;
+pub use starts::Starts;
 pub use tokens::{Tokens, TokensError};
 
-/// The layout of the data directory that this binary reads and writes.
-const FORMAT: u32 = 1;
+use directory::{Found, private_dir};
+use store::Store;
 
 /// The data directory, held for as long as any clone lives.
 #[derive(Clone)]
 pub struct Storage {
     pub artifacts: Artifacts,
+    pub deployments: Deployments,
     pub files: Files,
+    pub logs: Logs,
+    pub quarantine: Quarantine,
+    pub starts: Starts,
     pub tokens: Tokens,
+    /// Applications whose start the process before this one did not outlive.
+    pub unfinished_starts: Vec<String>,
     /// Where compiled code lies; everything in it may be deleted at any time.
     pub compiled: PathBuf,
     /// Keys the seal on compiled code. It never leaves the directory.
     pub seal_key: Arc<[u8; 32]>,
+    committer: Committer,
     _lock: Arc<File>,
 }
 
@@ -41,28 +59,43 @@ impl Storage {
     pub fn open(path: &Path) -> Result<Self, StorageError> {
         let context = |doing| move |error| StorageError::directory(path, doing, error);
         private_dir(path).map_err(context("create"))?;
-        let lock = lock(path)?;
-        check_format(path)?;
-        let (uploads, modules, compiled) = (
+        let lock = directory::lock(path)?;
+        let found = directory::format(path)?;
+        let (uploads, modules, compiled, logs) = (
             path.join("uploads"),
             path.join("artifacts"),
             path.join("compiled"),
+            path.join("logs"),
         );
-        // Deployments are not recorded yet, so a module from an earlier life belongs to nobody either.
-        for dir in [&uploads, &modules] {
-            let _ = fs::remove_dir_all(dir);
+        let _ = fs::remove_dir_all(&uploads);
+        if found == Found::Older {
+            // Format 1 recorded no deployments, so its modules belong to nobody.
+            let _ = fs::remove_dir_all(&modules);
         }
-        for dir in [&uploads, &modules, &compiled] {
+        for dir in [&uploads, &modules, &compiled, &logs] {
             private_dir(dir).map_err(context("create a folder in"))?;
         }
         sweep_drafts(&compiled).map_err(context("sweep"))?;
+        let quarantine = Quarantine::in_dir(path);
+        let store = open_store(path, found, &quarantine)?;
+        if found != Found::Current {
+            directory::write_format(path).map_err(context("write the format of"))?;
+        }
         let files = Files::start().map_err(context("start the file worker for"))?;
+        let committer = Committer::start(store).map_err(context("start the committer for"))?;
+        let (starts, unfinished_starts) = Starts::open(path, files.clone());
         Ok(Self {
             artifacts: Artifacts::new(uploads, modules, files.clone()),
+            deployments: Deployments::new(committer.clone()),
+            logs: Logs::in_dir(logs, files.clone()),
             files,
+            quarantine,
+            starts,
             tokens: Tokens::in_dir(path),
+            unfinished_starts,
             compiled,
-            seal_key: Arc::new(seal_key(path).map_err(context("read the seal key of"))?),
+            seal_key: Arc::new(directory::seal_key(path).map_err(context("read the seal key of"))?),
+            committer,
             _lock: Arc::new(lock),
         })
     }
@@ -72,6 +105,24 @@ impl Storage {
         let path = self.compiled.clone();
         self.files.run(move || machine::disk_free(&path).ok()).await
     }
+
+    /// Commits what waits and closes the store. Nothing is written after that.
+    pub async fn close(&self) {
+        self.committer.close().await;
+    }
+}
+
+/// A store that is gone from a directory that had one is damage too: the node must not start empty in silence.
+fn open_store(dir: &Path, found: Found, quarantine: &Quarantine) -> Result<Store, StorageError> {
+    let path = dir.join(store::FILE);
+    let empty = fs::metadata(&path).map_or(true, |it| it.len() == 0);
+    if found == Found::Current && empty {
+        log::error!("the store {} is missing or empty", path.display());
+        quarantine
+            .take(&path, "the store was missing or empty")
+            .map_err(StorageError::io("noting that the store is missing"))?;
+    }
+    Store::open(path, quarantine)
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -85,14 +136,26 @@ pub enum StorageError {
     #[error("data directory {} is in use by {holder}; stop that node or choose another --data-dir", .dir.display())]
     Locked { dir: PathBuf, holder: String },
     #[error(
-        "data directory {} has format {found:?}, this node knows up to {FORMAT}; \
+        "data directory {} has format {found:?}, this node knows up to {known}; \
          run the newer node or choose another --data-dir", .dir.display()
     )]
-    NewerFormat { dir: PathBuf, found: String },
+    NewerFormat {
+        dir: PathBuf,
+        found: String,
+        known: u32,
+    },
     #[error("no space left in the data directory while {0}; free some and send it again")]
     NoSpace(&'static str),
-    #[error("{0} failed: {1}")]
+    #[error(
+        "the data directory became read-only while {0}; look at the disk, then start the node again"
+    )]
+    ReadOnly(&'static str),
+    #[error("{0} failed: {1}; look at the disk")]
     Io(&'static str, io::Error),
+    #[error("too many changes wait for the disk; try again in a moment")]
+    Busy,
+    #[error("the store is closed: the node is stopping")]
+    Closed,
 }
 
 impl StorageError {
@@ -107,7 +170,19 @@ impl StorageError {
     fn io(doing: &'static str) -> impl Fn(io::Error) -> Self {
         move |error| match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace(doing),
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly(doing),
             _ => Self::Io(doing, error),
+        }
+    }
+
+    /// The same once more, for all who shared what failed.
+    fn to_everyone(&self) -> Self {
+        match self {
+            Self::NoSpace(doing) => Self::NoSpace(doing),
+            Self::ReadOnly(doing) => Self::ReadOnly(doing),
+            Self::Io(doing, error) => Self::Io(doing, io::Error::other(error.to_string())),
+            Self::Busy => Self::Busy,
+            other => Self::Io("writing to the store", io::Error::other(other.to_string())),
         }
     }
 }
@@ -116,80 +191,11 @@ impl From<StorageError> for Refusal {
     fn from(error: StorageError) -> Self {
         let kind = match error {
             StorageError::NoSpace(_) => Kind::NoSpace,
+            StorageError::Busy | StorageError::Closed => Kind::Unavailable,
             _ => Kind::Internal,
         };
         Self::new(kind, error.to_string())
     }
-}
-
-fn private_dir(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-}
-
-/// The kernel drops the lock with the process, however that ends; the file's text only says who holds it.
-fn lock(dir: &Path) -> Result<File, StorageError> {
-    let path = dir.join("lock");
-    let open = || {
-        fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-    };
-    let mut file = open().map_err(|error| StorageError::directory(dir, "lock", error))?;
-    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        let mut holder = String::new();
-        let _ = file.read_to_string(&mut holder);
-        let holder = if holder.is_empty() {
-            "another node".into()
-        } else {
-            holder
-        };
-        return Err(StorageError::Locked {
-            dir: dir.into(),
-            holder,
-        });
-    }
-    let note = format!("process {}", std::process::id());
-    let written = file
-        .set_len(0)
-        .and_then(|()| file.write_all(note.as_bytes()));
-    written.map_err(|error| StorageError::directory(dir, "lock", error))?;
-    Ok(file)
-}
-
-fn check_format(dir: &Path) -> Result<(), StorageError> {
-    let path = dir.join("format");
-    let found = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return write_format(dir, &path)
-                .map_err(|error| StorageError::directory(dir, "write the format of", error));
-        }
-        Err(error) => return Err(StorageError::directory(dir, "read the format of", error)),
-    };
-    match found.trim().parse::<u32>() {
-        Ok(1..=FORMAT) => Ok(()),
-        _ => Err(StorageError::NewerFormat {
-            dir: dir.into(),
-            found: found.trim().into(),
-        }),
-    }
-}
-
-/// Whole or not at all, whenever the power goes.
-fn write_format(dir: &Path, path: &Path) -> io::Result<()> {
-    let draft = dir.join("format.draft");
-    fs::write(&draft, FORMAT.to_string())?;
-    File::open(&draft)?.sync_all()?;
-    fs::rename(draft, path)?;
-    File::open(dir)?.sync_all()
 }
 
 /// Compiled code that nobody lived to seal.
@@ -201,25 +207,4 @@ fn sweep_drafts(compiled: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn seal_key(dir: &Path) -> io::Result<[u8; 32]> {
-    let path = dir.join("seal.key");
-    if let Ok(bytes) = fs::read(&path)
-        && let Ok(key) = <[u8; 32]>::try_from(bytes)
-    {
-        return Ok(key);
-    }
-    // Missing or damaged: a new key only means that compiled code is made again.
-    let mut key = [0; 32];
-    getrandom::fill(&mut key).map_err(io::Error::other)?;
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(&key)?;
-    file.sync_all()?;
-    Ok(key)
 }

@@ -74,7 +74,7 @@ pub struct Command {
 impl Command {
     pub fn new(starter: Starter) -> Self {
         Self {
-            log: GuestLog::new(starter.actor.clone()),
+            log: GuestLog::new(starter.actor.clone(), starter.program.actors.logs().clone()),
             commitments: Some(starter.commitments()),
             meter: Arc::default(),
             starter,

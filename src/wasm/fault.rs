@@ -1,5 +1,6 @@
 //! What a trap means, in words for the guest's author: one clear text to whoever waits, the backtrace to the log.
 
+use log::Level;
 use wasmtime::{PoolConcurrencyLimitError, Store};
 use wasmtime_wasi::I32Exit;
 
@@ -21,6 +22,8 @@ pub fn fault(doing: &str, store: &Store<Guest>, error: &wasmtime::Error) -> Faul
         ));
     }
     log::error!("{} trapped while {doing}: {error:#}", guest.actor);
+    let text = format!("trapped while {doing}: {error:#}");
+    guest.log.keep(Level::Error, &text);
     Fault::Broken(with_last_words(guest, cause(error)))
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use log::Level;
 use wasmtime::Store;
 
 use super::called::{Arguments, Called, GuestError};
@@ -12,7 +13,8 @@ use super::host::Guest;
 use super::host::logging::GuestLog;
 use super::program::Form;
 use super::slices::{Meter, Slices};
-use super::starter::Starter;
+use super::snapshot::Snapshot;
+use super::starter::{Birth, Starter};
 use super::wasi::World;
 use super::{component, core_abi};
 use crate::actor::{Fault, Handled};
@@ -29,18 +31,10 @@ pub struct Instance {
     slices: Slices,
 }
 
-/// What a guest leaves behind when it stops in order.
-struct Snapshot {
-    /// The answer of `snapshot-state`, where it has one.
-    own: Option<Bytes>,
-    /// The state that the node kept for it.
-    kept: Option<Arc<str>>,
-}
-
 impl Instance {
     /// Instantiates, then calls `init` and `post-init`; an error of either is a fault.
     pub async fn start(starter: &Starter) -> Result<Self, Fault> {
-        let log = GuestLog::new(starter.actor.clone());
+        let log = GuestLog::new(starter.actor.clone(), starter.program.actors.logs().clone());
         let world = World::of_actor(&starter.env, &log);
         let meter = Arc::new(Meter::default());
         let mut store = starter.store(log, world, starter.commitments(), &meter);
@@ -96,6 +90,8 @@ impl Instance {
             (None, Err(failure)) if fault.is_none() => {
                 let actor = self.actor();
                 log::warn!("{actor} failed a message from {}: {failure}", message.from);
+                let text = format!("failed a message from {}: {failure}", message.from);
+                self.store.data().log.keep(Level::Warn, &text);
             }
             (None, _) => {}
         }
@@ -103,10 +99,13 @@ impl Instance {
     }
 
     /// Asks for the state while there is still someone to ask, then says goodbye.
-    pub async fn terminate(mut self) {
+    pub async fn terminate(mut self) -> Snapshot {
         let allowed = self.store.data().limits.execution_time_max;
         let (slices, meter) = (self.slices.clone(), self.meter.clone());
-        let ended = slices.run(&meter, allowed, self.last_words()).await;
+        let mut left = Snapshot::default();
+        let ended = slices
+            .run(&meter, allowed, self.last_words(&mut left))
+            .await;
         self.store.data().world.flush();
         let actor = self.actor();
         match ended {
@@ -114,6 +113,7 @@ impl Instance {
             Ok(Err(error)) => log::warn!("{actor} ended with an error: {}", error.into_text()),
             Err(error) => drop(fault("stopping", &self.store, &error)),
         }
+        left
     }
 
     /// Tries the handlers in their order until one does not pass the message over. `None` where there is none.
@@ -146,7 +146,8 @@ impl Instance {
         called
     }
 
-    async fn last_words(&mut self) -> Called<()> {
+    /// Fills `left` as soon as there is something: what comes after may fail.
+    async fn last_words(&mut self, left: &mut Snapshot) -> Called<()> {
         let (store, functions) = (&mut self.store, &self.functions);
         let actor = store.data().actor.clone();
         if let Some(Err(error)) = functions.hook(store, Hook::PreSuspend).await.transpose()? {
@@ -161,7 +162,7 @@ impl Instance {
         {
             Ok(own) => {
                 let kept = functions.is_state_machine().then(|| self.state.clone());
-                Snapshot { own, kept }.is_left_by(&actor);
+                *left = Snapshot { own, kept };
             }
             Err(error) => log::warn!("{actor} has no snapshot: {}", error.into_text()),
         }
@@ -205,15 +206,25 @@ async fn begin(
     };
     let failed =
         |name: &str, error: GuestError| Ok(Err(format!("{name} failed: {}", error.into_text())));
-    let state = starter.initial_state.clone();
+    let (state, kept) = match &starter.birth {
+        Birth::New(state) => (state.clone(), None),
+        Birth::Resumed(left) => (left.own.clone().unwrap_or_default(), left.kept.clone()),
+    };
     if let Err(error) = functions.init(store, state).await? {
         return failed("init", error);
     }
     if let Some(Err(error)) = functions.hook(store, Hook::PostInit).await.transpose()? {
         return failed("post-init", error);
     }
-    if !functions.is_state_machine() {
-        return Ok(Ok((functions, Arc::default())));
+    if matches!(starter.birth, Birth::Resumed(_))
+        && let Some(Err(error)) = functions.hook(store, Hook::PostResume).await.transpose()?
+    {
+        return failed("post-resume", error);
+    }
+    match kept {
+        Some(kept) if functions.is_state_machine() => return Ok(Ok((functions, kept))),
+        _ if !functions.is_state_machine() => return Ok(Ok((functions, Arc::default()))),
+        _ => {}
     }
     match functions.hook(store, Hook::GetState).await.transpose()? {
         Some(Ok(state)) => Ok(Ok((functions, String::from_utf8_lossy(&state).into()))),
@@ -228,18 +239,6 @@ fn intent_of(envelope: &Envelope) -> Intent {
         (Nature::Sent, None) => Intent::Tell,
         (Nature::Notice, _) => Intent::Notice,
         (Nature::Event, _) => Intent::Event,
-    }
-}
-
-impl Snapshot {
-    fn is_left_by(&self, actor: &ActorId) {
-        if let Some(own) = &self.own {
-            log::info!("{actor} left a snapshot of {} bytes", own.len());
-        }
-        if let Some(kept) = &self.kept {
-            let bytes = kept.len();
-            log::info!("{actor} left the state that the node kept for it, {bytes} bytes");
-        }
     }
 }
 

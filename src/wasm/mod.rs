@@ -14,6 +14,7 @@ mod instance;
 mod program;
 mod scan;
 mod slices;
+mod snapshot;
 mod starter;
 mod ticker;
 mod wasi;
@@ -40,10 +41,11 @@ use slices::Slices;
 use ticker::Ticker;
 
 pub use program::Program;
-pub use starter::{Life, Starter};
+pub use snapshot::Snapshot;
+pub use starter::{Birth, Life, Starter};
 
 /// What a module is to the node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Component,
@@ -53,7 +55,7 @@ pub enum Kind {
 }
 
 /// What one guest may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct GuestLimits {
     pub memory_bytes_max: u64,
     pub execution_time_max: Duration,

@@ -11,6 +11,7 @@ use super::host::{Commitments, Guest};
 use super::instance::Instance;
 use super::program::{Form, Program};
 use super::slices::Meter;
+use super::snapshot::Snapshot;
 use super::wasi::World;
 use super::{GuestLimits, core_abi};
 use crate::actor::{Behavior, Fault, Handled, Start, Timers};
@@ -26,8 +27,16 @@ pub struct Starter {
     pub limits: GuestLimits,
     /// The guest's environment, by name.
     pub env: Vec<(String, String)>,
-    /// What `init` gets.
-    pub initial_state: Bytes,
+    pub birth: Birth,
+}
+
+/// What `init` gets, after a fault again.
+#[derive(Clone)]
+pub enum Birth {
+    /// The deploy's initial state; empty where it brought none.
+    New(Bytes),
+    /// What an earlier life of the actor left.
+    Resumed(Snapshot),
 }
 
 /// A running guest, of either way of living.
@@ -59,10 +68,10 @@ impl Behavior for Life {
         }
     }
 
-    async fn terminate(self) {
+    async fn terminate(self) -> Option<Bytes> {
         match self {
-            Self::Instance(instance) => instance.terminate().await,
-            Self::Command(_) => {}
+            Self::Instance(instance) => instance.terminate().await.encode(),
+            Self::Command(_) => None,
         }
     }
 }

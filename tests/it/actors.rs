@@ -15,6 +15,7 @@ use plexspaces_node::id::{ActorId, ApplicationName, NodeId, Scope};
 use plexspaces_node::limits;
 use plexspaces_node::message::{Envelope, Failure, Reply};
 use plexspaces_node::metrics::Metrics;
+use plexspaces_node::storage::Logs;
 
 /// What a scripted actor does with its next message.
 #[derive(Clone, Copy)]
@@ -83,14 +84,20 @@ impl Behavior for Script {
         result
     }
 
-    async fn terminate(self) {
+    async fn terminate(self) -> Option<Bytes> {
         *self.ended.lock().unwrap() = true;
+        None
     }
 }
 
 async fn spawn(script: &Script, bounds: Bounds) -> (Actors, Actor) {
     let node = NodeId::parse("n").unwrap();
-    let actors = Actors::new(node.clone(), Clock::system(), Metrics::new());
+    let actors = Actors::new(
+        node.clone(),
+        Clock::system(),
+        Metrics::new(),
+        Logs::nowhere(),
+    );
     let name = ApplicationName::parse("script").unwrap();
     let id = ActorId::worker(&Scope::default(), &Scope::default(), &name, &node);
     let actor = actors.spawn(id, bounds, script.clone()).await.unwrap();
@@ -397,7 +404,12 @@ impl Start for NeverStarts {
 #[tokio::test(start_paused = true)]
 async fn a_start_that_never_ends_is_ended() {
     let node = NodeId::parse("n").unwrap();
-    let actors = Actors::new(node.clone(), Clock::system(), Metrics::new());
+    let actors = Actors::new(
+        node.clone(),
+        Clock::system(),
+        Metrics::new(),
+        Logs::nowhere(),
+    );
     let name = ApplicationName::parse("script").unwrap();
     let id = ActorId::worker(&Scope::default(), &Scope::default(), &name, &node);
     let spawned = actors.spawn(id, Bounds::default(), NeverStarts).await;

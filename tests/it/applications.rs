@@ -203,7 +203,7 @@ fn a_config_that_is_wrong_is_refused_with_its_line() {
 
 #[test]
 fn a_guest_that_keeps_breaking_fails_its_application() {
-    let node = node();
+    let node = Node::unforgiving();
     node.deploy("rascal", &guest(Kind::Core, RASCAL))
         .is_deployed();
     for _ in 0..3 {
@@ -323,19 +323,6 @@ fn a_module_that_does_not_fit_the_pool_is_refused_with_the_cause() {
     node.deploy("many", &wasm.unwrap())
         .is_refused(422, "INVALID_ARGUMENT", &["memories"]);
     leaves_nothing(&node);
-}
-
-#[test]
-fn a_node_that_starts_anew_keeps_no_module_that_nobody_owns() {
-    let node = node();
-    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
-    let node = Node::start(node.kill(), &[]);
-    assert_eq!(node.total_applications(), 0);
-    let modules = node
-        .files()
-        .into_iter()
-        .filter(|file| file.extension().is_some_and(|it| it == "wasm"));
-    assert_eq!(modules.count(), 0);
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn fail(node: &Node, name: &str) {
 
 #[test]
 fn a_failed_application_degrades_the_nodes_health() {
-    let node = node();
+    let node = Node::unforgiving();
     node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
     let health = node.get("/health").json();
     assert_eq!(
@@ -126,7 +126,7 @@ fn lists_come_in_pages() {
 
 #[test]
 fn an_actors_troubles_are_listed() {
-    let node = node();
+    let node = Node::unforgiving();
     fail(&node, "rascal");
     let actor = &node.get("/api/v1/dashboard/actors").json()["actors"][0];
     assert_eq!(actor["actor_id"], "rascal@test-node");

@@ -58,6 +58,33 @@ impl Node {
         Self::spawn(command, dir)
     }
 
+    /// Starts a node on the directory of one that ended, with its node.toml if it had one.
+    pub fn again(dir: TempDir) -> Self {
+        let file = dir.path().join("node.toml");
+        match file.exists() {
+            true => Self::start(dir, &["--config", file.to_str().unwrap()]),
+            false => Self::start(dir, &[]),
+        }
+    }
+
+    /// Starts a node that leaves a failed application failed for longer than any test.
+    pub fn unforgiving() -> Self {
+        Self::configured("[applications]\nrestart_delay = '1h'")
+    }
+
+    /// Starts a node and does not wait until it has restored what was deployed.
+    pub fn hurried(dir: TempDir) -> Self {
+        Self::answering(command(dir.path(), "127.0.0.1:0"), dir)
+    }
+
+    /// Starts a node with this node.toml.
+    pub fn configured(toml: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        let file = dir.path().join("node.toml");
+        fs::write(&file, toml).unwrap();
+        Self::again(dir)
+    }
+
     /// Starts a node with no more address space than this many KiB.
     pub fn start_within(address_space_kib: u64) -> Self {
         let limit = format!("ulimit -v {address_space_kib}");
@@ -86,7 +113,13 @@ impl Node {
         Self::spawn(limited, dir)
     }
 
-    fn spawn(mut command: Command, dir: TempDir) -> Self {
+    fn spawn(command: Command, dir: TempDir) -> Self {
+        let node = Self::answering(command, dir);
+        node.log.wait_for("ready, with");
+        node
+    }
+
+    fn answering(mut command: Command, dir: TempDir) -> Self {
         let mut child = command.spawn().unwrap();
         let log = Log::follow(child.stderr.take().unwrap());
         let address = |line: String| line.rsplit([' ', '/']).next().unwrap().parse().unwrap();
@@ -196,6 +229,27 @@ impl Node {
     /// Waits for the process to end.
     pub fn ended(mut self) -> ExitStatus {
         self.child.wait().unwrap()
+    }
+
+    /// Stops the node in order, and gives its directory back.
+    pub fn stop(mut self) -> TempDir {
+        self.signal(Signal::TERM);
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        self.dir.take().unwrap()
+    }
+
+    /// The status of an application, without its prefix.
+    pub fn status_of(&self, name: &str) -> String {
+        let answer = self.get(&format!("/api/v1/applications/{name}"));
+        let status = answer.json()["status"].to_string();
+        let status = status.trim_matches('"');
+        status.trim_start_matches("APPLICATION_STATUS_").to_owned()
+    }
+
+    /// `start` or `stop` of an application.
+    pub fn wish(&self, name: &str, verb: &str) -> Answer {
+        let path = format!("/api/v1/applications/{name}:{verb}");
+        self.request("POST", &path, &[], b"")
     }
 
     /// Ends the node without warning, and gives its directory back.

@@ -78,7 +78,7 @@ impl Scrape {
 
 #[test]
 fn what_happens_is_counted() {
-    let node = node();
+    let node = Node::unforgiving();
     let config = "[limits]\nmax_execution_time = '200ms'";
     let rascal = guest(Kind::Core, RASCAL);
     node.form("rascal", &rascal)

@@ -76,9 +76,9 @@ fn a_data_directory_serves_one_node_at_a_time() {
 #[test]
 fn data_of_a_newer_format_is_refused() {
     let dir = TempDir::new().unwrap();
-    fs::write(dir.path().join("format"), "2").unwrap();
+    fs::write(dir.path().join("format"), "9999").unwrap();
     let said = fails_to_start(&dir, "127.0.0.1:0");
-    assert!(said.contains("has format \"2\""), "{said}");
+    assert!(said.contains("has format \"9999\""), "{said}");
 }
 
 #[test]
@@ -139,7 +139,6 @@ fn a_stopping_node_says_goodbye_to_its_guests() {
     );
     node.deploy("polite", &wasm.unwrap()).is_deployed();
     node.signal(Signal::INT);
-    node.log_says("polite@test-node left a snapshot of 5 bytes");
     node.log_says("polite@test-node: goodbye");
     assert_eq!(node.ended().code(), Some(0));
 }

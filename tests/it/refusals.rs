@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::fs;
 
 use crate::guests::{ECHO, RASCAL, guest};
-use crate::harness::{Answer, Node, node};
+use crate::harness::{Answer, Node};
 use plexspaces_node::wasm::Kind;
 
 const HEAD: &str = "# Refusals
@@ -22,7 +22,7 @@ const NAME_PART: &[u8] = b"--x\r\nContent-Disposition: form-data; name=\"name\"\
 
 #[test]
 fn the_table_of_refusals_is_what_the_node_answers() {
-    let node = node();
+    let node = Node::unforgiving();
     let mut table = HEAD.to_owned();
     for (request, answer) in deploys(&node).into_iter().chain(calls(&node)) {
         let json = answer.json();

@@ -184,6 +184,7 @@ mod tests {
     use crate::actor::Actors;
     use crate::clock::Clock;
     use crate::id::NodeId;
+    use crate::storage::Logs;
     use tokio::sync::oneshot::Receiver;
 
     type Asked = Receiver<Result<Bytes, Failure>>;
@@ -193,6 +194,7 @@ mod tests {
             NodeId::parse("n").unwrap(),
             Clock::system(),
             crate::metrics::Metrics::new(),
+            Logs::nowhere(),
         );
         let (reply, answer) = Reply::channel();
         let message = actors.message("asker".into(), "call", Bytes::new());

@@ -10,6 +10,7 @@ use super::Guest;
 use super::bindings::logging::{Host, LogLevel};
 use crate::id::ActorId;
 use crate::limits;
+use crate::storage::Logs;
 use crate::wasm::core_abi::{self, Slice};
 
 /// The interface's functions, by name.
@@ -33,6 +34,7 @@ pub const CORE_FUNCTIONS: &[&str] = &["log"];
 #[derive(Clone)]
 pub struct GuestLog {
     actor: ActorId,
+    logs: Logs,
     allowance: Arc<Mutex<Allowance>>,
     /// What the guest last wrote to standard error during the current message.
     stderr_tail: Arc<Mutex<String>>,
@@ -45,7 +47,7 @@ struct Allowance {
 }
 
 impl GuestLog {
-    pub fn new(actor: ActorId) -> Self {
+    pub fn new(actor: ActorId, logs: Logs) -> Self {
         let allowance = Allowance {
             since: Instant::now(),
             lines: 0,
@@ -53,6 +55,7 @@ impl GuestLog {
         };
         Self {
             actor,
+            logs,
             allowance: Arc::new(Mutex::new(allowance)),
             stderr_tail: Arc::default(),
         }
@@ -70,6 +73,14 @@ impl GuestLog {
             .map(|c| if c.is_control() && c != '\t' { '·' } else { c })
             .collect();
         log::log!(target: "guest", level, "{}: {shown}{cut}", self.actor);
+        self.keep(level, &(shown + cut));
+    }
+
+    /// Writes a line to the application's own log.
+    pub fn keep(&self, level: Level, text: &str) {
+        let actor = &self.actor;
+        self.logs
+            .say(actor.application(), level, Some(actor.address()), text);
     }
 
     pub fn stderr_line(&self, text: &str) {
@@ -92,6 +103,8 @@ impl GuestLog {
         if allowance.since.elapsed() >= Duration::from_secs(1) {
             if allowance.dropped > 0 {
                 log::warn!(target: "guest", "{}: {} lines in one second were dropped", self.actor, allowance.dropped);
+                let text = format!("{} lines in one second were dropped", allowance.dropped);
+                self.keep(Level::Warn, &text);
             }
             *allowance = Allowance {
                 since: Instant::now(),

@@ -1,0 +1,145 @@
+//! After a restart of the node: what was deployed is there again, and what was wanted running is started.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use log::Level;
+
+use super::Applications;
+use super::record::{Desired, Record};
+use super::table::{Deployed, Failed, Slot, State, Ticket};
+use crate::id::Digest;
+use crate::limits;
+use crate::storage::StorageError;
+
+impl Applications {
+    /// Starts everything in the order in which it was deployed. One that is slow, fails or cannot be read holds up
+    /// and stops nobody else.
+    pub async fn restore(&self) {
+        let (records, attempts) = match self.recorded().await {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                log::error!("nothing can be restored: {error}");
+                let trouble = format!("nothing was restored: {error}");
+                return self.troubles.lock().unwrap().push(trouble);
+            }
+        };
+        for record in records {
+            self.admit(record, &attempts);
+        }
+        let mut wanted = self.wanted();
+        wanted.sort_by(|(one, _), (other, _)| {
+            (one.order, &one.spec.name).cmp(&(other.order, &other.spec.name))
+        });
+        for (record, ticket) in wanted {
+            self.start_in_turn(record, ticket, &attempts).await;
+        }
+        self.collect_unused().await;
+    }
+
+    /// The records that can be read, and how many starts of each the node did not outlive.
+    async fn recorded(&self) -> Result<(Vec<Record>, HashMap<String, u32>), StorageError> {
+        let deployments = &self.storage.deployments;
+        let unfinished = self.storage.unfinished_starts.clone();
+        for name in &unfinished {
+            log::warn!("the node ended while application {name} was starting");
+        }
+        let attempts = match unfinished.is_empty() {
+            true => deployments.attempts().await?,
+            false => deployments.count_attempts(unfinished).await?,
+        };
+        let mut records = Vec::new();
+        for (name, bytes) in deployments.all().await? {
+            match Record::decode(&bytes) {
+                Ok(record) => records.push(record),
+                Err(error) => {
+                    let trouble = format!(
+                        "the record of application {name} cannot be read ({error}); deploy it again"
+                    );
+                    log::error!("{trouble}");
+                    self.troubles.lock().unwrap().push(trouble);
+                }
+            }
+        }
+        Ok((records, attempts.into_iter().collect()))
+    }
+
+    /// Puts a record into the table, and decides what becomes of it.
+    fn admit(&self, record: Record, attempts: &HashMap<String, u32>) {
+        let name = record.spec.name.clone();
+        let tried = attempts.get(&*name).copied().unwrap_or(0);
+        let state = match record.desired {
+            Desired::Stopped => State::Stopped,
+            Desired::Running if tried >= limits::START_ATTEMPTS_MAX => {
+                let reason = format!(
+                    "it is held back: the node ended {tried} times while it was starting; \
+                     POST /api/v1/applications/{name}:start tries once more"
+                );
+                self.says(&name, Level::Error, &reason);
+                State::Failed(Failed {
+                    reason,
+                    actors: vec![],
+                    retry: None,
+                })
+            }
+            Desired::Running => State::Starting(Ticket::default()),
+        };
+        let deployed = Deployed {
+            record,
+            state,
+            backoff: Default::default(),
+        };
+        let slot = Slot::Deployed(Box::new(deployed));
+        self.table.lock().insert(name, slot);
+    }
+
+    fn wanted(&self) -> Vec<(Record, Ticket)> {
+        let slots = self.table.lock();
+        let deployed = slots.values().filter_map(Slot::deployed);
+        let wanted = deployed.filter_map(|it| match &it.state {
+            State::Starting(ticket) => Some((it.record.clone(), ticket.clone())),
+            _ => None,
+        });
+        wanted.collect()
+    }
+
+    /// Waits for the start to end, but not for one that takes its time: that goes on by itself.
+    async fn start_in_turn(&self, record: Record, ticket: Ticket, attempts: &HashMap<String, u32>) {
+        let (applications, tried) = (self.clone(), attempts.get(&*record.spec.name).copied());
+        let start = tokio::spawn(async move {
+            let (application, name) = (&record.spec.name, record.spec.name.to_string());
+            let (starts, deployments) = (
+                &applications.storage.starts,
+                &applications.storage.deployments,
+            );
+            starts.begin(&name).await;
+            if let Some(tried) = tried {
+                let text = format!("started for the {}. time", tried + 1);
+                applications.says(application, Level::Warn, &text);
+            }
+            let started = applications.start_deployed(&record, &ticket, None).await;
+            starts.end(&name).await;
+            if started.is_ok() {
+                let text = format!("version {} is running", record.spec.version);
+                applications.says(application, Level::Info, &text);
+                if tried.is_some()
+                    && let Err(error) = deployments.forget_attempts(name).await
+                {
+                    log::warn!("{error}");
+                }
+            }
+        });
+        const TURN: Duration = limits::RESTORE_TURN;
+        let _ = tokio::time::timeout(TURN, start).await;
+    }
+
+    /// Modules that no record refers to: what a crash left between keeping a module and recording it. Not while
+    /// something is amiss with the records: then a module may be all that is left of an application.
+    async fn collect_unused(&self) {
+        if !self.troubles().is_empty() {
+            return;
+        }
+        let used: HashSet<Digest> = self.table.lock().values().map(Slot::digest).collect();
+        self.storage.artifacts.collect(used).await;
+    }
+}

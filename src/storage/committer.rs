@@ -1,0 +1,195 @@
+//! The one thread that commits: it takes all that waits, applies it in one transaction, and answers once that is on disk.
+//!
+//! A commit costs milliseconds whatever it holds, so those who wait share one. The thread sleeps while nobody waits.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use redb::{ReadTransaction, WriteTransaction};
+use tokio::sync::oneshot;
+
+use super::StorageError;
+use super::store::Store;
+
+/// Changes that may wait; one more is refused.
+const WAITING_MAX: usize = 4_096;
+/// Changes in one transaction, so that nobody waits behind a transaction without end.
+const BATCH_MAX: usize = 1_000;
+/// How long after the last of many commits the store may be compacted, and what counts as many.
+const IDLE: Duration = Duration::from_secs(60);
+const COMMITS_WORTH_COMPACTING: usize = 1_000;
+
+/// A handle on the thread.
+#[derive(Clone)]
+pub struct Committer {
+    orders: SyncSender<Order>,
+}
+
+enum Order {
+    Change(Box<dyn Change>),
+    Look(Box<dyn FnOnce(&mut Store) + Send>),
+    Close(oneshot::Sender<()>),
+}
+
+impl Committer {
+    pub fn start(store: Store) -> io::Result<Self> {
+        let (orders, waiting) = sync_channel(WAITING_MAX);
+        let work = move || Worker::new(store, waiting).run();
+        thread::Builder::new()
+            .name("committer".into())
+            .spawn(work)?;
+        Ok(Self { orders })
+    }
+
+    /// Applies `change` and answers once it is on disk. A caller that leaves does not undo it. After an error nothing
+    /// of it, and of what it shared its transaction with, is in the store.
+    pub async fn commit<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let (answer, answered) = oneshot::channel();
+        self.order(Order::Change(Box::new(Waiting {
+            change: Some(change),
+            done: None,
+            answer,
+        })))?;
+        answered.await.unwrap_or(Err(StorageError::Closed))
+    }
+
+    /// Looks at what is committed.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let (answer, answered) = oneshot::channel();
+        let look = move |store: &mut Store| drop(answer.send(store.read(look)));
+        self.order(Order::Look(Box::new(look)))?;
+        answered.await.unwrap_or(Err(StorageError::Closed))
+    }
+
+    /// Commits what waits, closes the file and ends the thread; what comes later is refused.
+    pub async fn close(&self) {
+        let (closed, wait) = oneshot::channel();
+        if self.order(Order::Close(closed)).is_ok() {
+            let _ = wait.await;
+        }
+    }
+
+    fn order(&self, order: Order) -> Result<(), StorageError> {
+        self.orders.try_send(order).map_err(|error| match error {
+            TrySendError::Full(_) => StorageError::Busy,
+            TrySendError::Disconnected(_) => StorageError::Closed,
+        })
+    }
+}
+
+/// Something to write, and somebody who waits for it.
+trait Change: Send {
+    fn apply(&mut self, transaction: &WriteTransaction) -> Result<(), redb::Error>;
+    fn answer(self: Box<Self>, committed: Result<(), StorageError>);
+}
+
+struct Waiting<F, T> {
+    change: Option<F>,
+    done: Option<T>,
+    answer: oneshot::Sender<Result<T, StorageError>>,
+}
+
+impl<F, T> Change for Waiting<F, T>
+where
+    F: FnOnce(&WriteTransaction) -> Result<T, redb::Error> + Send,
+    T: Send,
+{
+    fn apply(&mut self, transaction: &WriteTransaction) -> Result<(), redb::Error> {
+        let change = self.change.take().expect("a change is applied once");
+        self.done = Some(change(transaction)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StorageError>) {
+        let Self { done, answer, .. } = *self;
+        let done = committed.map(|()| done.expect("what is committed was applied"));
+        let _ = answer.send(done);
+    }
+}
+
+struct Worker {
+    store: Store,
+    waiting: Receiver<Order>,
+    /// Since the store was last looked at for compacting.
+    commits: usize,
+}
+
+impl Worker {
+    fn new(store: Store, waiting: Receiver<Order>) -> Self {
+        Self {
+            store,
+            waiting,
+            commits: 0,
+        }
+    }
+
+    fn run(mut self) {
+        while let Some(order) = self.next() {
+            let mut batch = Vec::new();
+            let mut order = Some(order);
+            while let Some(Order::Change(change)) = order {
+                batch.push(change);
+                order = match batch.len() {
+                    BATCH_MAX => None,
+                    _ => self.waiting.try_recv().ok(),
+                };
+            }
+            self.commit(batch);
+            match order {
+                Some(Order::Look(look)) => look(&mut self.store),
+                Some(Order::Close(closed)) => {
+                    drop(self);
+                    let _ = closed.send(());
+                    return;
+                }
+                Some(Order::Change(_)) | None => {}
+            }
+        }
+    }
+
+    /// Waits for what is next. Without a timer, unless there is something to tidy up after many commits.
+    fn next(&mut self) -> Option<Order> {
+        if self.commits < COMMITS_WORTH_COMPACTING {
+            return self.waiting.recv().ok();
+        }
+        match self.waiting.recv_timeout(IDLE) {
+            Ok(order) => Some(order),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => {
+                self.commits = 0;
+                if let Err(error) = self.store.compact() {
+                    log::warn!("{error}");
+                }
+                self.waiting.recv().ok()
+            }
+        }
+    }
+
+    fn commit(&mut self, mut batch: Vec<Box<dyn Change>>) {
+        if batch.is_empty() {
+            return;
+        }
+        self.commits += batch.len();
+        let committed = self.store.write(|transaction| {
+            let apply = |change: &mut Box<dyn Change>| change.apply(transaction);
+            batch.iter_mut().try_for_each(apply)
+        });
+        if let Err(error) = &committed {
+            log::error!("{error}");
+        }
+        for change in batch {
+            change.answer(match &committed {
+                Ok(()) => Ok(()),
+                Err(error) => Err(error.to_everyone()),
+            });
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What is deployed: one record for each application, and the state that its actors left when they last stopped in order.
+
+use bytes::Bytes;
+use redb::{ReadableTable, TableDefinition, TableError};
+
+use super::StorageError;
+use super::committer::Committer;
+
+/// Name to record. What a record says is its owner's business.
+const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("applications");
+/// Application and actor to the state that the actor left.
+const SNAPSHOTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("snapshots");
+/// Name to the number of starts that the node did not outlive.
+const ATTEMPTS: TableDefinition<&str, u32> = TableDefinition::new("attempts");
+
+/// The records of all applications.
+#[derive(Clone)]
+pub struct Deployments {
+    committer: Committer,
+}
+
+/// The state that an actor left, by its address.
+pub type Left = (String, Bytes);
+
+impl Deployments {
+    pub(super) fn new(committer: Committer) -> Self {
+        Self { committer }
+    }
+
+    /// Every record, by name.
+    pub async fn all(&self) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
+        let look = |transaction: &redb::ReadTransaction| match transaction.open_table(RECORDS) {
+            Ok(table) => table
+                .iter()?
+                .map(|entry| {
+                    let (name, record) = entry?;
+                    Ok((name.value().to_owned(), record.value().to_owned()))
+                })
+                .collect(),
+            Err(TableError::TableDoesNotExist(_)) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        };
+        self.committer.read(look).await
+    }
+
+    /// Writes a record, and what its actors left where that is newer than what is there.
+    pub async fn put(
+        &self,
+        name: String,
+        record: Vec<u8>,
+        left: Vec<Left>,
+    ) -> Result<(), StorageError> {
+        let put = move |transaction: &redb::WriteTransaction| {
+            transaction.open_table(RECORDS)?.insert(&*name, &*record)?;
+            insert_all(transaction, &name, &left)
+        };
+        self.committer.commit(put).await
+    }
+
+    /// Keeps what actors of several applications left; the record of each stays as it is.
+    pub async fn keep(&self, left: Vec<(String, Vec<Left>)>) -> Result<(), StorageError> {
+        let keep = move |transaction: &redb::WriteTransaction| {
+            left.iter()
+                .try_for_each(|(name, left)| insert_all(transaction, name, left))
+        };
+        self.committer.commit(keep).await
+    }
+
+    /// Forgets an application and all that its actors left.
+    pub async fn remove(&self, name: String) -> Result<(), StorageError> {
+        let remove = move |transaction: &redb::WriteTransaction| {
+            transaction.open_table(RECORDS)?.remove(&*name)?;
+            transaction.open_table(ATTEMPTS)?.remove(&*name)?;
+            transaction
+                .open_table(SNAPSHOTS)?
+                .retain(|(application, _), _| application != name)?;
+            Ok(())
+        };
+        self.committer.commit(remove).await
+    }
+
+    /// What this actor left when it last stopped in order.
+    pub async fn left(&self, name: String, actor: String) -> Result<Option<Bytes>, StorageError> {
+        let look =
+            move |transaction: &redb::ReadTransaction| match transaction.open_table(SNAPSHOTS) {
+                Ok(table) => {
+                    let left = table.get((&*name, &*actor))?;
+                    Ok(left.map(|left| Bytes::copy_from_slice(left.value())))
+                }
+                Err(TableError::TableDoesNotExist(_)) => Ok(None),
+                Err(error) => Err(error.into()),
+            };
+        self.committer.read(look).await
+    }
+
+    /// How many starts of each application the node did not outlive.
+    pub async fn attempts(&self) -> Result<Vec<(String, u32)>, StorageError> {
+        let look = |transaction: &redb::ReadTransaction| match transaction.open_table(ATTEMPTS) {
+            Ok(table) => counted(&table),
+            Err(TableError::TableDoesNotExist(_)) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        };
+        self.committer.read(look).await
+    }
+
+    /// Counts one more start for each of these, which the node did not outlive, and answers with all that are counted.
+    pub async fn count_attempts(
+        &self,
+        names: Vec<String>,
+    ) -> Result<Vec<(String, u32)>, StorageError> {
+        let count = move |transaction: &redb::WriteTransaction| {
+            let mut table = transaction.open_table(ATTEMPTS)?;
+            for name in &names {
+                let before = table.get(&**name)?.map_or(0, |attempts| attempts.value());
+                table.insert(&**name, before.saturating_add(1))?;
+            }
+            counted(&table)
+        };
+        self.committer.commit(count).await
+    }
+
+    /// This application starts well after all, or is to be tried again.
+    pub async fn forget_attempts(&self, name: String) -> Result<(), StorageError> {
+        let forget = move |transaction: &redb::WriteTransaction| {
+            transaction.open_table(ATTEMPTS)?.remove(&*name)?;
+            Ok(())
+        };
+        self.committer.commit(forget).await
+    }
+}
+
+fn counted(
+    table: &impl ReadableTable<&'static str, u32>,
+) -> Result<Vec<(String, u32)>, redb::Error> {
+    let counted = table.iter()?.map(|entry| {
+        let (name, attempts) = entry?;
+        Ok((name.value().to_owned(), attempts.value()))
+    });
+    counted.collect()
+}
+
+fn insert_all(
+    transaction: &redb::WriteTransaction,
+    name: &str,
+    left: &[Left],
+) -> Result<(), redb::Error> {
+    let mut table = transaction.open_table(SNAPSHOTS)?;
+    for (actor, state) in left {
+        table.insert((name, &**actor), &**state)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! The data directory itself: private, locked by one node, of a format that this node knows.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::fs::FlockOperation;
+
+use super::StorageError;
+
+/// The layout of the data directory that this binary reads and writes.
+///
+/// 1: modules and compiled code; deployments ended with the process.
+/// 2: deployments, snapshots and counters in `node.redb`.
+const FORMAT: u32 = 2;
+
+/// How old the layout is that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing: the directory is new, or has not got as far as its format.
+    Nothing,
+    /// Format 1, which held nothing that outlives a process.
+    Older,
+    Current,
+}
+
+pub fn private_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
+
+/// The kernel drops the lock with the process, however that ends; the file's text only says who holds it.
+pub fn lock(dir: &Path) -> Result<File, StorageError> {
+    let path = dir.join("lock");
+    let open = || {
+        fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+    };
+    let mut file = open().map_err(|error| StorageError::directory(dir, "lock", error))?;
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut holder = String::new();
+        let _ = file.read_to_string(&mut holder);
+        let holder = if holder.is_empty() {
+            "another node".into()
+        } else {
+            holder
+        };
+        return Err(StorageError::Locked {
+            dir: dir.into(),
+            holder,
+        });
+    }
+    let note = format!("process {}", std::process::id());
+    let written = file
+        .set_len(0)
+        .and_then(|()| file.write_all(note.as_bytes()));
+    written.map_err(|error| StorageError::directory(dir, "lock", error))?;
+    Ok(file)
+}
+
+/// Looks at the format before anything is read or changed by it.
+pub fn format(dir: &Path) -> Result<Found, StorageError> {
+    let found = match fs::read_to_string(dir.join("format")) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(StorageError::directory(dir, "read the format of", error)),
+    };
+    match found.trim().parse::<u32>() {
+        Ok(FORMAT) => Ok(Found::Current),
+        Ok(1..FORMAT) => Ok(Found::Older),
+        _ => Err(StorageError::NewerFormat {
+            dir: dir.into(),
+            found: found.trim().into(),
+            known: FORMAT,
+        }),
+    }
+}
+
+/// Says that the layout is complete; whole or not at all, whenever the power goes.
+pub fn write_format(dir: &Path) -> io::Result<()> {
+    let draft = dir.join("format.draft");
+    fs::write(&draft, FORMAT.to_string())?;
+    File::open(&draft)?.sync_all()?;
+    fs::rename(draft, dir.join("format"))?;
+    File::open(dir)?.sync_all()
+}
+
+/// The key of the seals on compiled code: made once, never shown.
+pub fn seal_key(dir: &Path) -> io::Result<[u8; 32]> {
+    let path = dir.join("seal.key");
+    if let Ok(bytes) = fs::read(&path)
+        && let Ok(key) = <[u8; 32]>::try_from(bytes)
+    {
+        return Ok(key);
+    }
+    // Missing or damaged: a new key only means that compiled code is made again.
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(io::Error::other)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(&key)?;
+    file.sync_all()?;
+    Ok(key)
+}

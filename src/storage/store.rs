@@ -1,0 +1,197 @@
+//! The one redb file: opened with a check of every page, opened again after an error, and set aside when it is damaged.
+
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
+
+use redb::{
+    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, TableDefinition,
+    TableError, WriteTransaction,
+};
+
+use super::StorageError;
+use super::quarantine::Quarantine;
+
+/// Pages that redb may keep in memory; its own default is 1 GiB.
+const CACHE_BYTES_MAX: usize = 1024 * 1024;
+
+/// The file's name in the data directory.
+pub const FILE: &str = "node.redb";
+
+/// How many transactions were committed: after an error it tells whether the last one was.
+const COMMITS: TableDefinition<(), u64> = TableDefinition::new("commits");
+
+/// Opens the database; called again after each error.
+type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send>;
+
+/// The database, closed between an error and the next use: redb answers nothing more once a write has failed.
+pub struct Store {
+    open: Opener,
+    database: Option<Database>,
+}
+
+impl Store {
+    /// Opens the store at `path`. One that is damaged is set aside in the quarantine, and an empty one takes its place.
+    pub fn open(path: PathBuf, quarantine: &Quarantine) -> Result<Self, StorageError> {
+        let shown = path.display().to_string();
+        let aside = path.clone();
+        let opener = Box::new(move || checked().create(&path));
+        match Self::of(opener) {
+            Ok(store) => Ok(store),
+            Err((Trouble::Io(error), _)) => Err(StorageError::io("opening the store")(error)),
+            Err((Trouble::Damaged(what), opener)) => {
+                log::error!("the store {shown} is damaged: {what}");
+                let set_aside = StorageError::io("setting the damaged store aside");
+                quarantine.take(&aside, &what).map_err(&set_aside)?;
+                Self::of(opener).map_err(|(trouble, _)| set_aside(trouble.into_io()))
+            }
+        }
+    }
+
+    fn of(open: Opener) -> Result<Self, (Trouble, Opener)> {
+        match attempt(&open) {
+            Ok(database) => Ok(Self {
+                open,
+                database: Some(database),
+            }),
+            Err(trouble) => Err((trouble, open)),
+        }
+    }
+
+    /// Applies changes in one transaction that is on disk when this returns. After an error nothing of it is there,
+    /// unless the disk failed in the very last step and was still failing when the store asked what it holds: then
+    /// nobody can tell until it is well again.
+    pub fn write<T>(
+        &mut self,
+        change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StorageError> {
+        const DOING: &str = "writing to the store";
+        let number = self.number()? + 1;
+        let (done, transaction) = self.guarded(DOING, |database| {
+            let mut transaction = database.begin_write()?;
+            // With one phase, recovery takes a last commit that rotted on the disk for one that was never finished,
+            // and forgets it in silence. The second fsync is what tells the two apart.
+            transaction.set_two_phase_commit(true);
+            let done = change(&transaction)?;
+            transaction.open_table(COMMITS)?.insert((), number)?;
+            Ok((done, transaction))
+        })?;
+        let committed = self.guarded(DOING, |_| Ok(transaction.commit()?));
+        match committed {
+            Err(error) if self.number().ok() != Some(number) => Err(error),
+            // The disk has it, whatever failed after that.
+            _ => Ok(done),
+        }
+    }
+
+    /// How many transactions were ever committed.
+    fn number(&mut self) -> Result<u64, StorageError> {
+        self.read(|transaction| match transaction.open_table(COMMITS) {
+            Ok(table) => Ok(table.get(())?.map_or(0, |number| number.value())),
+            Err(TableError::TableDoesNotExist(_)) => Ok(0),
+            Err(error) => Err(error.into()),
+        })
+    }
+
+    pub fn read<T>(
+        &mut self,
+        look: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StorageError> {
+        self.guarded("reading the store", |database| {
+            look(&database.begin_read()?)
+        })
+    }
+
+    /// Gives back what deleted and rewritten values took, if that is more than what is left.
+    pub fn compact(&mut self) -> Result<(), StorageError> {
+        const WORTH_IT_BYTES: u64 = 1024 * 1024;
+        self.guarded("compacting the store", |database| {
+            let transaction = database.begin_write()?;
+            let stats = transaction.stats()?;
+            transaction.abort()?;
+            if stats.fragmented_bytes() > stats.stored_bytes().max(WORTH_IT_BYTES) {
+                database.compact()?;
+            }
+            Ok(())
+        })
+    }
+
+    /// redb panics where it meets what it never wrote; that must not end the thread. Whatever fails closes the file.
+    fn guarded<T>(
+        &mut self,
+        doing: &'static str,
+        work: impl FnOnce(&mut Database) -> Result<T, redb::Error>,
+    ) -> Result<T, StorageError> {
+        let mut database = match self.database.take() {
+            Some(database) => database,
+            None => {
+                attempt(&self.open).map_err(|trouble| StorageError::io(doing)(trouble.into_io()))?
+            }
+        };
+        match panic::catch_unwind(AssertUnwindSafe(|| work(&mut database))) {
+            Ok(Ok(done)) => {
+                self.database = Some(database);
+                Ok(done)
+            }
+            Ok(Err(redb::Error::Io(error))) => Err(StorageError::io(doing)(error)),
+            Ok(Err(error)) => Err(StorageError::io(doing)(io::Error::other(error))),
+            Err(_) => Err(StorageError::io(doing)(io::Error::other(
+                "the store is damaged; start the node again to have it set aside",
+            ))),
+        }
+    }
+}
+
+/// Why a store does not open.
+enum Trouble {
+    /// What it holds is not what was written.
+    Damaged(String),
+    /// It cannot be read, or not be written.
+    Io(io::Error),
+}
+
+impl Trouble {
+    fn into_io(self) -> io::Error {
+        match self {
+            Self::Damaged(what) => io::Error::other(what),
+            Self::Io(error) => error,
+        }
+    }
+}
+
+fn attempt(open: &Opener) -> Result<Database, Trouble> {
+    match panic::catch_unwind(AssertUnwindSafe(open)) {
+        Ok(Ok(database)) => Ok(database),
+        Ok(Err(DatabaseError::Storage(redb::StorageError::Io(error))))
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+            ) =>
+        {
+            Err(Trouble::Io(error))
+        }
+        Ok(Err(error)) => Err(Trouble::Damaged(error.to_string())),
+        Err(_) => Err(Trouble::Damaged("redb does not understand it".into())),
+    }
+}
+
+fn checked() -> Builder {
+    let mut builder = Database::builder();
+    builder
+        .set_cache_size(CACHE_BYTES_MAX)
+        .set_check_integrity_on_open(true);
+    builder
+}
+
+#[cfg(test)]
+pub mod tests {
+    use redb::StorageBackend;
+
+    use super::*;
+
+    /// A store on any disk.
+    pub fn on<B: StorageBackend>(disk: impl Fn() -> B + Send + 'static) -> Result<Store, String> {
+        let opener = Box::new(move || checked().create_with_backend(disk()));
+        Store::of(opener).map_err(|(trouble, _)| trouble.into_io().to_string())
+    }
+}
