@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
@@ -32,9 +32,10 @@ impl Clock {
         Instant::now()
     }
 
-    /// For people and records. It may jump in either direction.
+    /// For people and records. It may jump in either direction; nothing waits or expires by it. What it says lies
+    /// between 1970 and 9999: a board without a battery says odd things until somebody sets its clock.
     pub fn wall(&self) -> SystemTime {
-        (self.wall)()
+        (self.wall)().clamp(UNIX_EPOCH, *YEAR_9999)
     }
 
     /// The wall clock in milliseconds since 1970; 0 before that.
@@ -47,8 +48,14 @@ impl Clock {
     }
 }
 
-/// A moment as RFC 3339 in UTC with milliseconds, such as `2026-11-23T05:38:00.000Z`.
+/// The last moment that RFC 3339 can write, but for a day.
+static YEAR_9999: LazyLock<SystemTime> =
+    LazyLock::new(|| UNIX_EPOCH + Duration::from_secs(253_402_214_400));
+
+/// A moment as RFC 3339 in UTC with milliseconds, such as `2026-11-23T05:38:00.000Z`. One that cannot be written so is
+/// shown as the nearest that can.
 pub fn rfc3339(moment: SystemTime) -> String {
+    let moment = moment.clamp(UNIX_EPOCH, *YEAR_9999);
     humantime::format_rfc3339_millis(moment).to_string()
 }
 
@@ -91,5 +98,30 @@ impl Visitor<'_> for SpanVisitor {
     fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<Span, E> {
         let span = Duration::try_from_secs_f64(seconds).map(Span);
         span.map_err(|_| E::custom(format!("{seconds} is no number of seconds")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_clock_is_so_wrong_that_it_cannot_be_written_down() {
+        let check = |wall: SystemTime, ms: u64, text: &str| {
+            let clock = Clock::with_wall(move || wall);
+            assert_eq!((clock.wall_ms(), &*rfc3339(clock.wall())), (ms, text));
+            // What is stored is read back.
+            let stored = serde_json::to_string(&clock.wall()).unwrap();
+            let read: SystemTime = serde_json::from_str(&stored).unwrap();
+            assert_eq!(read, clock.wall());
+        };
+        let year = Duration::from_secs(365 * 24 * 3600);
+        check(UNIX_EPOCH, 0, "1970-01-01T00:00:00.000Z");
+        check(UNIX_EPOCH - year, 0, "1970-01-01T00:00:00.000Z");
+        check(
+            UNIX_EPOCH + 9_000 * year,
+            253_402_214_400_000,
+            "9999-12-31T00:00:00.000Z",
+        );
     }
 }

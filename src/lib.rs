@@ -13,6 +13,7 @@ pub mod machine;
 pub mod message;
 pub mod metrics;
 pub mod refusal;
+pub mod service;
 pub mod shutdown;
 
 // floor 1: what survives

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{BindError, Door, Guard, Listeners};
 use crate::metrics::Metrics;
+use crate::service;
 use crate::shutdown::Shutdown;
 use crate::storage::{Storage, StorageError};
 use crate::wasm::{EngineError, Wasm};
@@ -69,6 +70,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     let run = async {
         applications.restore().await;
         door.serve();
+        service::ready();
         log::info!("ready, with {} applications", applications.list().len());
         std::future::pending().await
     };
@@ -76,7 +78,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
         () = stop => {}
         () = run => {}
         never = actors.metrics().loop_lag.watch() => match never {},
+        never = service::feed_watchdog() => match never {},
     }
+    service::stopping();
     log::info!(
         "stopping: finishing what is in flight within {:?}",
         config.drain_time

@@ -30,6 +30,8 @@ pub struct Status {
     pub last_error: Option<String>,
     /// Given up: it broke more often than its supervisor allows.
     pub failed: bool,
+    /// The state that it left when it was stopped in order.
+    pub left: Option<Bytes>,
 }
 
 /// The owner's handle on a running actor. Dropped, it ends the actor at once.
@@ -38,7 +40,7 @@ pub struct Actor {
     mailbox: Arc<Mailbox>,
     stop: watch::Sender<bool>,
     status: watch::Receiver<Status>,
-    task: JoinHandle<Option<Bytes>>,
+    task: JoinHandle<()>,
 }
 
 impl Actor {
@@ -48,6 +50,11 @@ impl Actor {
 
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
+    }
+
+    /// Whether its life is over, by whatever end.
+    pub fn has_ended(&self) -> bool {
+        self.task.is_finished()
     }
 
     pub fn mailbox_depth(&self) -> usize {
@@ -66,17 +73,27 @@ impl Actor {
 
     /// Lets the actor finish its message and say its last words within `grace`, then ends it. Answers with the
     /// state that it left, if it left one in time.
-    pub async fn stop(mut self, grace: Duration) -> Option<Bytes> {
+    pub async fn stop(self, grace: Duration) -> Option<Bytes> {
+        self.stopping(grace).await
+    }
+
+    /// The same for one whose handle stays where it is.
+    pub fn stopping(&self, grace: Duration) -> impl Future<Output = Option<Bytes>> + Send + use<> {
         self.stop.send_replace(true);
-        match within(grace, &mut self.task).await {
-            Some(ended) => ended.ok().flatten(),
-            None => {
-                log::warn!(
-                    "actor {} did not stop within {grace:?}; it is ended",
-                    self.id
-                );
-                None
+        let (id, mut status, task) = (
+            self.id.clone(),
+            self.status.clone(),
+            self.task.abort_handle(),
+        );
+        async move {
+            // The task owns the other end, and drops it when it ends.
+            let ended = async { while status.changed().await.is_ok() {} };
+            if within(grace, ended).await.is_none() {
+                log::warn!("actor {id} did not stop within {grace:?}; it is ended");
+                task.abort();
+                return None;
             }
+            status.borrow().left.clone()
         }
     }
 }
@@ -112,7 +129,7 @@ pub(super) fn supervise<S: Start>(
         let _listing = listing;
         let left = watched.keep_alive(start, behavior, &mut stop_wished).await;
         watched.mailbox.close();
-        left
+        watched.status.send_modify(|status| status.left = left);
     });
     Actor {
         id,

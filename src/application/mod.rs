@@ -31,7 +31,7 @@ use spec::Spec;
 use table::{Deployed, Reservation, Running, Slot, State, Table, Ticket};
 use turns::Turns;
 
-pub use overview::{ActorOverview, Overview, Status};
+pub use overview::{ActorOverview, ActorState, Overview, Status};
 pub use turns::Turn;
 
 /// All applications of this node.
@@ -40,8 +40,8 @@ pub struct Applications {
     storage: Storage,
     actors: Actors,
     wasm: Wasm,
-    turns: Turns,
     table: Table,
+    turns: Turns,
     /// How long a failed application waits before its first new start.
     restart_delay: Duration,
     /// What could not be restored, in words for an operator.
@@ -54,8 +54,8 @@ impl Applications {
             storage,
             actors,
             wasm,
-            turns: Turns::new(),
             table: Table::default(),
+            turns: Turns::new(),
             restart_delay,
             troubles: Arc::default(),
         }
@@ -252,6 +252,29 @@ impl Applications {
         }
     }
 
+    /// Stops one actor in order, by its address; its application goes on without it until it is started again.
+    pub async fn stop_actor(&self, address: &str, grace: Duration) -> Result<(), Refusal> {
+        let stopping = {
+            let slots = self.table.lock();
+            let deployed = slots.values().filter_map(Slot::deployed);
+            let mut running = deployed.filter_map(|it| match &it.state {
+                State::Running(running) => Some((&it.record.spec.name, &running.worker)),
+                _ => None,
+            });
+            let found = running
+                .find(|(_, it)| &**it.id().address() == address && !it.has_ended())
+                .map(|(name, worker)| (name.clone(), worker.stopping(grace)));
+            found.ok_or_else(|| unknown_actor(address))?
+        };
+        let (name, stopping) = stopping;
+        if let Some(state) = stopping.await {
+            let left = vec![(name.to_string(), vec![(address.to_owned(), state)])];
+            self.storage.deployments.keep(left).await?;
+        }
+        self.says(&name, Level::Info, &format!("actor {address} is stopped"));
+        Ok(())
+    }
+
     /// The log of an application that is deployed.
     pub fn log(&self, name: &str) -> Result<Log, Refusal> {
         let mut slots = self.table.lock();
@@ -366,7 +389,7 @@ impl Applications {
             return Err(slot.refuses(&name));
         };
         match &deployed.state {
-            State::Running(running) if !running.worker.status().failed => return Ok(None),
+            State::Running(running) if !running.worker.has_ended() => return Ok(None),
             State::Running(_) | State::Failed(_) | State::Stopped => {}
             State::Starting(_) | State::Stopping => return Err(slot.refuses(&name)),
         }
@@ -451,6 +474,14 @@ async fn stopped(running: Running, grace: Duration) -> Option<(String, Bytes)> {
     let address = running.worker.id().to_string();
     let state = running.worker.stop(grace).await?;
     Some((address, state))
+}
+
+fn unknown_actor(address: &str) -> Refusal {
+    let shown: String = address.chars().take(255).collect();
+    let text = format!(
+        "no actor {shown:?} runs on this node; GET /api/v1/dashboard/actors lists those that do"
+    );
+    Refusal::new(Kind::NotFound, text)
 }
 
 fn called_off(name: &ApplicationName) -> Refusal {

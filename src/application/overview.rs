@@ -41,10 +41,20 @@ pub struct Overview {
 pub struct ActorOverview {
     pub id: String,
     pub actor_type: String,
-    pub running: bool,
+    pub state: ActorState,
     pub restarts: u32,
     pub mailbox_depth: usize,
     pub last_error: Option<String>,
+}
+
+/// How an actor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActorState {
+    Running,
+    /// It was stopped alone; its application goes on without it.
+    Stopped,
+    /// Given up by its supervisor.
+    Failed,
 }
 
 impl Applications {
@@ -97,6 +107,13 @@ impl Applications {
             State::Starting(_) | State::Stopping => {
                 return Some(slot.refuses(name).as_kind(Kind::Unavailable));
             }
+            State::Running(running) if running.worker.has_ended() => (
+                format!(
+                    "actor {} is stopped; POST /api/v1/applications/{name}:start starts it",
+                    running.worker.id()
+                ),
+                Kind::Unavailable,
+            ),
             State::Running(_) => return None,
         };
         Some(Refusal::new(kind, text))
@@ -158,7 +175,11 @@ impl ActorOverview {
         Self {
             id: worker.id().to_string(),
             actor_type: worker.id().actor_type().to_owned(),
-            running: !status.failed,
+            state: match status.failed {
+                true => ActorState::Failed,
+                false if worker.has_ended() => ActorState::Stopped,
+                false => ActorState::Running,
+            },
             restarts: status.restarts,
             mailbox_depth: worker.mailbox_depth(),
             last_error: status.last_error,

@@ -2,6 +2,7 @@
 //! the loop.
 
 use std::io::{self, Write};
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
@@ -9,6 +10,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use log::LevelFilter;
+use serde::Serialize;
 
 use crate::clock::rfc3339;
 
@@ -33,8 +35,38 @@ enum Line {
     Flush(SyncSender<()>),
 }
 
+/// How an event is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Time, level, room and text, for people.
+    Plain,
+    /// One JSON object a line, for collectors.
+    Json,
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "plain" => Ok(Self::Plain),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("{text:?} is no format of a log; use plain or json")),
+        }
+    }
+}
+
+/// One event in JSON.
+#[derive(Serialize)]
+struct Event<'a> {
+    time: &'a str,
+    level: &'a str,
+    room: &'a str,
+    message: &'a str,
+}
+
 /// Logs from the level that PLEXSPACES_LOG names (`warn`, `debug`, or `room=level,...`).
-pub fn to_stderr() {
+pub fn to_stderr(format: Format) {
     let (lines, waiting) = sync_channel(LINES_MAX);
     let queue = Queue {
         lines,
@@ -49,16 +81,24 @@ pub fn to_stderr() {
         .filter_module("audit", LevelFilter::Info)
         .parse_env(levels)
         .target(env_logger::Target::Pipe(Box::new(queue)))
-        .format(|line, record| {
+        .format(move |line, record| {
             let room = record.target();
             let room = room.strip_prefix("plexspaces_node::").unwrap_or(room);
-            let text = in_one_line(&record.args().to_string());
-            writeln!(
-                line,
-                "{} {:5} {room}: {text}",
-                rfc3339(SystemTime::now()),
-                record.level()
-            )
+            let message = in_one_line(&record.args().to_string());
+            let (time, level) = (rfc3339(SystemTime::now()), record.level());
+            let (time, message) = (&*time, &*message);
+            if format == Format::Plain {
+                return writeln!(line, "{time} {level:5} {room}: {message}");
+            }
+            let level = level.as_str();
+            let event = Event {
+                time,
+                level,
+                room,
+                message,
+            };
+            serde_json::to_writer(&mut *line, &event)?;
+            writeln!(line)
         })
         .init();
 }

@@ -47,12 +47,16 @@ pub struct Start {
     /// let anyone who reaches the node do anything, without a token (env PLEXSPACES_INSECURE_ALLOW_REMOTE=true)
     #[argh(switch)]
     insecure_allow_remote: bool,
+    /// how the log on standard error is written: plain or json (default: plain; env PLEXSPACES_LOG_FORMAT)
+    #[argh(option)]
+    log_format: Option<log::Format>,
 }
 
 impl Start {
     pub fn run(self) -> anyhow::Result<()> {
+        let format = self.log_format()?;
         let config = self.config()?;
-        log::to_stderr();
+        log::to_stderr(format);
         machine::raise_open_files_max();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -63,6 +67,15 @@ impl Start {
         });
         log::flush();
         ended
+    }
+
+    fn log_format(&self) -> anyhow::Result<log::Format> {
+        let Some(format) = self.log_format else {
+            let named = std::env::var("PLEXSPACES_LOG_FORMAT").unwrap_or("plain".into());
+            let parsed = named.parse().map_err(anyhow::Error::msg);
+            return parsed.context("environment variable PLEXSPACES_LOG_FORMAT");
+        };
+        Ok(format)
     }
 
     fn config(self) -> Result<Config, ConfigError> {

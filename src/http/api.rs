@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::application::{ActorOverview, Overview};
+use crate::application::{ActorOverview, ActorState, Overview};
 use crate::clock::rfc3339;
 use crate::storage::Line;
 use crate::wasm::{Kind, Pool};
@@ -89,6 +89,12 @@ pub struct Invoked<'a> {
     pub payload: Payload<'a>,
     pub payload_encoding: &'static str,
     pub headers: std::collections::BTreeMap<String, String>,
+    pub actor_id: &'a str,
+}
+
+#[derive(Serialize)]
+pub struct Stopped<'a> {
+    pub success: bool,
     pub actor_id: &'a str,
 }
 
@@ -227,7 +233,11 @@ impl From<&Overview> for Application {
             module_hash: overview.digest.to_string(),
             kind: overview.kind,
             metrics: Metrics {
-                actor_count: overview.actors.iter().filter(|actor| actor.running).count(),
+                actor_count: overview
+                    .actors
+                    .iter()
+                    .filter(|actor| actor.state == ActorState::Running)
+                    .count(),
                 supervisor_count: 0,
                 uptime_seconds: overview.uptime.as_secs(),
             },
@@ -254,7 +264,11 @@ impl From<&ActorOverview> for Actor {
         Self {
             actor_id: actor.id.clone(),
             actor_type: actor.actor_type.clone(),
-            state: if actor.running { "running" } else { "failed" },
+            state: match actor.state {
+                ActorState::Running => "running",
+                ActorState::Stopped => "stopped",
+                ActorState::Failed => "failed",
+            },
             restarts: actor.restarts,
             mailbox_depth: actor.mailbox_depth,
             last_error: actor.last_error.clone(),

@@ -64,6 +64,32 @@ pub async fn stop(door: &Door, entry: Entry, name: &str) -> Response<Body> {
     wish(door, entry, name, work).await
 }
 
+/// DELETE /api/v1/actors/by-id/{actor_id}
+pub async fn stop_actor(door: &Door, entry: Entry, id: &str) -> Response<Body> {
+    // An address may lack `@NODE`.
+    let address = match door.actors.address(id) {
+        Some(address) => address.to_string(),
+        None => id.to_owned(),
+    };
+    let (applications, to_stop) = (door.applications.clone(), address.clone());
+    let stopped = door
+        .to_its_end(async move {
+            let stopped = applications
+                .stop_actor(&to_stop, limits::SHUTDOWN_GRACE)
+                .await;
+            entry.ended(stopped.as_ref());
+            stopped
+        })
+        .await;
+    match stopped {
+        Ok(()) => reply::json(&api::Stopped {
+            success: true,
+            actor_id: &address,
+        }),
+        Err(refusal) => reply::refuse(&refusal),
+    }
+}
+
 /// Carries out what an operator wants of an application, and answers with what has become of it.
 async fn wish(
     door: &Door,

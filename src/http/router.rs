@@ -32,6 +32,7 @@ enum Endpoint {
     Invoke,
     InvokeInTenant,
     InvokeById,
+    StopActor,
     Summary,
     Nodes,
     DashboardApplications,
@@ -45,7 +46,7 @@ enum Endpoint {
 
 /// Method, path, endpoint. `{…}` takes one segment; literal paths stand before those with a place to fill.
 #[rustfmt::skip]
-const ROUTES: [(Method, &str, Endpoint); 33] = [
+const ROUTES: [(Method, &str, Endpoint); 34] = [
     (Method::GET,    "/health",                                   Endpoint::Health),
     (Method::GET,    "/health/live",                              Endpoint::Live),
     (Method::GET,    "/health/ready",                             Endpoint::Ready),
@@ -60,6 +61,7 @@ const ROUTES: [(Method, &str, Endpoint); 33] = [
     (Method::POST,   "/api/v1/applications/{name}:start",         Endpoint::Start),
     (Method::POST,   "/api/v1/applications/{name}:stop",          Endpoint::Stop),
     (Method::POST,   "/api/v1/actors/by-id/{actor_id}",           Endpoint::InvokeById),
+    (Method::DELETE, "/api/v1/actors/by-id/{actor_id}",           Endpoint::StopActor),
     (Method::GET,    "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
     (Method::POST,   "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
     (Method::PUT,    "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
@@ -180,6 +182,7 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
             }
         }
         (Endpoint::InvokeById, [id]) => invoke::invoke(&door, Target::Id(id), &parts, body).await,
+        (Endpoint::StopActor, [id]) => applications::stop_actor(&door, entry(), id).await,
         (Endpoint::Metrics, _) => metrics::scrape(&door, &parts.headers).await,
         (Endpoint::Summary, _) => figures::summary(&door),
         (Endpoint::Nodes, _) => figures::nodes(&door, query),
@@ -198,7 +201,8 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
             | Endpoint::Stop
             | Endpoint::Invoke
             | Endpoint::InvokeInTenant
-            | Endpoint::InvokeById,
+            | Endpoint::InvokeById
+            | Endpoint::StopActor,
             _,
         ) => {
             unreachable!("a route fills each of its places")
@@ -260,7 +264,7 @@ impl Endpoint {
             Self::Metrics | Self::Summary | Self::Nodes => Access::Needs(Scope::Read),
             Self::DashboardApplications | Self::Actors | Self::SystemInfo => Access::Needs(Scope::Read),
             Self::Invoke | Self::InvokeInTenant | Self::InvokeById => Access::Needs(Scope::Invoke),
-            Self::Deploy | Self::Undeploy | Self::Start | Self::Stop => Access::Needs(Scope::Deploy),
+            Self::Deploy | Self::Undeploy | Self::Start | Self::Stop | Self::StopActor => Access::Needs(Scope::Deploy),
         }
     }
 

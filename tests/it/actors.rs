@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -458,4 +458,41 @@ async fn a_start_that_never_ends_is_ended() {
     assert!(
         matches!(spawned, Err(Fault::Broken(text)) if text.contains("did not start within 60s"))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_jump_of_the_wall_clock_moves_a_timer_or_a_deadline() {
+    let wall = Arc::new(Mutex::new(SystemTime::now()));
+    let told = wall.clone();
+    let clock = Clock::with_wall(move || *told.lock().unwrap());
+    let node = NodeId::parse("n").unwrap();
+    let actors = Actors::new(node.clone(), clock, Metrics::new(), Logs::nowhere());
+    let name = ApplicationName::parse("script").unwrap();
+    let id = ActorId::worker(&Scope::default(), &Scope::default(), &name, &node);
+    let script = Script::default();
+    script
+        .steps
+        .lock()
+        .unwrap()
+        .push_back(Step::Work(20 * SECOND));
+    let _actor = actors
+        .spawn(id, Bounds::default(), script.clone())
+        .await
+        .unwrap();
+    let began = Instant::now();
+    let late = ask(&actors, "late", 10 * SECOND);
+    let jump = async {
+        const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+        *wall.lock().unwrap() += 10 * YEAR;
+        tokio::time::sleep(SECOND).await;
+        *wall.lock().unwrap() -= 11 * YEAR;
+        tokio::time::sleep(SECOND).await;
+        *wall.lock().unwrap() = SystemTime::UNIX_EPOCH;
+    };
+    let (late, ()) = tokio::join!(late, jump);
+    assert!(
+        matches!(late, Err(SendError::DeadlineExceeded(_))),
+        "{late:?}"
+    );
+    assert_eq!(began.elapsed(), 10 * SECOND);
 }

@@ -24,6 +24,7 @@ mod process;
 mod refusals;
 mod restore;
 mod routing;
+mod service;
 mod tidy;
 mod tokens;
 mod uploads;

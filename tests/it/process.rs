@@ -144,6 +144,29 @@ fn a_stopping_node_says_goodbye_to_its_guests() {
 }
 
 #[test]
+fn a_log_in_json_is_an_object_a_line() {
+    let dir = TempDir::new().unwrap();
+    let mut command = command(dir.path(), "127.0.0.1:0");
+    let mut child = command.args(["--log-format", "json"]).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut events =
+        lines.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    let ready = events.find(|event| {
+        event["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("ready, with")
+    });
+    let ready = ready.unwrap();
+    assert_eq!(
+        (&ready["level"], &ready["room"]),
+        (&"INFO".into(), &"node".into())
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     let node = node();
     let config = "[limits]\nmax_execution_time = '1h'";
@@ -247,13 +270,21 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
     let dir = TempDir::new().unwrap();
     let mut child = command(dir.path(), "127.0.0.1:0").spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
-    let url = loop {
+    let mut url = String::new();
+    loop {
         let mut line = String::new();
-        log.read_line(&mut line).unwrap();
-        if let Some((_, url)) = line.split_once("HTTP gateway server on ") {
-            break url.trim().to_owned();
+        assert_ne!(
+            log.read_line(&mut line).unwrap(),
+            0,
+            "the node never gets ready"
+        );
+        if let Some((_, found)) = line.split_once("HTTP gateway server on ") {
+            url = found.trim().to_owned();
         }
-    };
+        if line.contains("ready, with") {
+            break;
+        }
+    }
     // From here on the pipe is open, and full after a while: each message is logged once by the guest.
     let wasm = guest(Kind::Core, EARLY);
     let mut body = b"--b\r\nContent-Disposition: form-data; name=\"wasm_file\"\r\n\r\n".to_vec();

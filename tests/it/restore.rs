@@ -131,6 +131,28 @@ fn what_actors_leave_when_the_node_stops_is_there_when_it_starts() {
 }
 
 #[test]
+fn one_actor_is_stopped_by_its_id_and_started_with_its_application() {
+    let node = node();
+    node.deploy("keeper", &keeper()).is_deployed();
+    node.ask("keeper", b"5");
+    let stop = |id: &str| node.request("DELETE", &format!("/api/v1/actors/by-id/{id}"), &[], b"");
+    let stopped = stop("keeper").json();
+    assert_eq!(stopped["actor_id"], "keeper@test-node");
+    stop("keeper%40test-node").is_refused(404, "NOT_FOUND", &["keeper@test-node"]);
+    stop("nobody").is_refused(404, "NOT_FOUND", &["nobody"]);
+    let words = ["keeper@test-node is stopped", ":start"];
+    node.ask("keeper", b"")
+        .is_refused(503, "UNAVAILABLE", &words);
+    let detail = node.get("/api/v1/applications/keeper/status").json();
+    assert_eq!(
+        (&detail["status"], &detail["actors"][0]["state"]),
+        (&"APPLICATION_STATUS_RUNNING".into(), &"stopped".into())
+    );
+    assert_eq!(node.wish("keeper", "start").status, 200);
+    assert_eq!(node.ask("keeper", b"").body_payload(), "6");
+}
+
+#[test]
 fn what_cannot_be_started_or_stopped_says_so() {
     let node = node();
     for verb in ["start", "stop"] {
