@@ -195,6 +195,17 @@ impl Profile {
         Self::of_memory(machine::memory_bytes().unwrap_or(u64::MAX))
     }
 
+    /// Bytes that mailboxes, timers and bodies in flight may take together.
+    pub fn shared_bytes_max(self) -> usize {
+        const SHARE: u64 = 8;
+        let memory = machine::memory_bytes().unwrap_or(u64::MAX) / SHARE;
+        match self {
+            Self::Tiny => 16 * limits::MIB,
+            Self::Small => 64 * limits::MIB,
+            Self::Standard => memory.clamp(64 << 20, 512 << 20) as usize,
+        }
+    }
+
     fn of_memory(bytes: u64) -> Self {
         const MIB: u64 = 1 << 20;
         match bytes {

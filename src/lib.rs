@@ -3,6 +3,7 @@
 // floor 0: words
 pub mod audit;
 pub mod auth;
+pub mod budget;
 pub mod clock;
 pub mod config;
 pub mod id;

@@ -360,6 +360,7 @@ labels! {
     Undelivered "reason" {
         UnknownActor "unknown_actor",
         MailboxFull "mailbox_full",
+        NodeFull "node_full",
         Stopped "stopped",
     }
 

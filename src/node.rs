@@ -6,6 +6,7 @@ use std::io;
 use crate::actor::Actors;
 use crate::application::Applications;
 use crate::auth::Demand;
+use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{BindError, Door, Guard, Listeners};
@@ -37,7 +38,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
         Clock::system(),
         Metrics::new(),
         storage.logs.clone(),
-    );
+    )
+    .sharing(Budget::new(config.profile.shared_bytes_max()));
     let guard = Guard::new(&config, storage.tokens.clone());
     let wasm = Wasm::new(&storage, actors.clone(), config.profile)?;
     let applications = Applications::new(storage, actors.clone(), wasm, config.restart_delay);

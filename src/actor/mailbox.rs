@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use tokio::sync::Notify;
 
+use crate::budget::{Budget, Share};
 use crate::limits;
 use crate::message::Envelope;
 
@@ -27,6 +28,8 @@ impl Default for Bounds {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PushError {
     Full,
+    /// Not this mailbox: all that the node keeps is too much.
+    NodeFull,
     Closed,
 }
 
@@ -40,21 +43,23 @@ pub struct Returned {
 /// Many senders, one receiver. It outlives the restarts of its actor.
 pub struct Mailbox {
     bounds: Bounds,
+    budget: Budget,
     state: Mutex<State>,
     arrived: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Envelope>,
+    waiting: VecDeque<(Envelope, Share)>,
     bytes: usize,
     closed: bool,
 }
 
 impl Mailbox {
-    pub fn new(bounds: Bounds) -> Self {
+    pub fn new(bounds: Bounds, budget: Budget) -> Self {
         Self {
             bounds,
+            budget,
             state: Mutex::default(),
             arrived: Notify::new(),
         }
@@ -63,29 +68,35 @@ impl Mailbox {
     pub fn push(&self, envelope: Envelope) -> Result<(), Returned> {
         let weight = envelope.message.weight();
         let mut state = self.state.lock().unwrap();
-        if let Some(why) = self.refuses(&state, weight) {
-            let envelope = Box::new(envelope);
-            return Err(Returned { why, envelope });
-        }
+        let share = match self.room(&state, weight) {
+            Ok(share) => share,
+            Err(why) => {
+                let envelope = Box::new(envelope);
+                return Err(Returned { why, envelope });
+            }
+        };
         state.bytes += weight;
-        state.waiting.push_back(envelope);
+        state.waiting.push_back((envelope, share));
         drop(state);
         self.arrived.notify_one();
         Ok(())
     }
 
-    fn refuses(&self, state: &State, weight: usize) -> Option<PushError> {
+    fn room(&self, state: &State, weight: usize) -> Result<Share, PushError> {
         if state.closed {
-            return Some(PushError::Closed);
+            return Err(PushError::Closed);
         }
         let full = state.waiting.len() >= self.bounds.messages_max
             || state.bytes + weight > self.bounds.bytes_max;
-        full.then_some(PushError::Full)
+        if full {
+            return Err(PushError::Full);
+        }
+        self.budget.take(weight).ok_or(PushError::NodeFull)
     }
 
     pub fn pop(&self) -> Option<Envelope> {
         let mut state = self.state.lock().unwrap();
-        let envelope = state.waiting.pop_front()?;
+        let (envelope, _share) = state.waiting.pop_front()?;
         state.bytes -= envelope.message.weight();
         Some(envelope)
     }

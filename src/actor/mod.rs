@@ -24,6 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::id::{ActorId, NodeId, Scope};
 use crate::message::{Envelope, Failure, Message, MessageId, Nature, Reply};
@@ -48,6 +49,7 @@ pub struct Actors {
     metrics: Arc<Metrics>,
     logs: Logs,
     directory: Directory,
+    budget: Budget,
 }
 
 /// Why a message was not delivered or not answered.
@@ -57,6 +59,10 @@ pub enum SendError {
     UnknownActor(String),
     #[error("the mailbox of actor {0} is full; send again later")]
     MailboxFull(Arc<str>),
+    #[error(
+        "this node keeps as many bytes in messages as it may, so actor {0} gets none now; send again later"
+    )]
+    NodeFull(Arc<str>),
     #[error("actor {0} stopped before it answered")]
     Stopped(Arc<str>),
     #[error("actor {0} did not answer within its deadline")]
@@ -73,7 +79,18 @@ impl Actors {
             metrics,
             logs,
             directory: Directory::default(),
+            budget: Budget::new(usize::MAX),
         }
+    }
+
+    /// The same, with mailboxes, timers and doors that share so many bytes; without it each has its own bounds only.
+    pub fn sharing(self, budget: Budget) -> Self {
+        Self { budget, ..self }
+    }
+
+    /// What everything that keeps messages shares.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     pub fn node(&self) -> &NodeId {
@@ -120,7 +137,7 @@ impl Actors {
         start: S,
     ) -> Result<Actor, Fault> {
         let behavior = supervisor::start_in_time(&start, &self.metrics).await?;
-        let mailbox = Arc::new(Mailbox::new(bounds));
+        let mailbox = Arc::new(Mailbox::new(bounds, self.budget.clone()));
         let listing = self.directory.list(id.clone(), mailbox.clone());
         Ok(supervisor::supervise(
             id, mailbox, listing, start, behavior, self,
@@ -221,6 +238,7 @@ impl Actors {
         };
         let (reason, error) = match why {
             PushError::Full => (Undelivered::MailboxFull, SendError::MailboxFull(address)),
+            PushError::NodeFull => (Undelivered::NodeFull, SendError::NodeFull(address)),
             PushError::Closed => (Undelivered::Stopped, SendError::Stopped(address)),
         };
         undelivered(reason, error, envelope)
@@ -230,7 +248,9 @@ impl Actors {
 impl From<&SendError> for Ask {
     fn from(error: &SendError) -> Self {
         match error {
-            SendError::UnknownActor(_) | SendError::MailboxFull(_) => Self::Undelivered,
+            SendError::UnknownActor(_) | SendError::MailboxFull(_) | SendError::NodeFull(_) => {
+                Self::Undelivered
+            }
             SendError::Stopped(_) => Self::Stopped,
             SendError::DeadlineExceeded(_) => Self::DeadlineExceeded,
             SendError::Failed(Failure::Refused(_)) => Self::Failed,

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::Actors;
+use crate::budget::Share;
 use crate::limits;
 
 /// The timers of one actor. Dropped, none of them fires any more.
@@ -35,6 +36,8 @@ pub enum TimerError {
         limits::TIMERS_BYTES_MAX
     )]
     TooMany,
+    #[error("this node keeps as many bytes in messages as it may; set the timer later")]
+    NodeFull,
 }
 
 #[derive(Default)]
@@ -53,6 +56,8 @@ struct Table {
 struct Letter {
     message_type: Arc<str>,
     payload: Bytes,
+    /// What it takes of the node's bytes while it waits.
+    share: Share,
 }
 
 impl Timers {
@@ -78,9 +83,15 @@ impl Timers {
         if delay > limits::TIMER_DELAY_MAX {
             return Err(TimerError::TooLong);
         }
+        let weight = message_type.len() + payload.len();
         let letter = Letter {
             message_type: message_type.into(),
             payload,
+            share: self
+                .actors
+                .budget()
+                .take(weight)
+                .ok_or(TimerError::NodeFull)?,
         };
         let at = self.actors.clock().now() + delay;
         let id = self.last_id + 1;
@@ -141,11 +152,14 @@ impl Pending {
     fn send_due(&self, actors: &Actors, address: &str) {
         let now = actors.clock().now();
         let mut table = self.table.lock().unwrap();
-        while let Some((id, letter)) = table.take_due(now) {
+        while let Some((id, mut letter)) = table.take_due(now) {
+            // Its bytes go along to the mailbox, which could not take them as long as they are held here.
+            letter.share = actors.budget().nothing();
             let (kind, payload) = (&letter.message_type, letter.payload.clone());
             let message = actors.message(address.into(), kind, payload);
             if actors.tell(address, message).is_err() {
                 // Full, or not listed yet because the actor is still starting.
+                letter.share = actors.budget().overdraw(letter.weight());
                 table.put((now + limits::TIMER_RETRY, id), letter);
             }
         }

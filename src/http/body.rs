@@ -8,15 +8,67 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
 
+use super::connections::Busy;
+use crate::budget::{Budget, Share};
+
 /// What an answer carries.
 pub enum Body {
     /// `None` once it is sent.
     Whole(Option<Bytes>),
     /// What a task sends until it ends; it ends when the client has left.
-    Stream(mpsc::Receiver<Bytes>),
+    Stream(Stream),
+}
+
+/// An answer that goes on.
+pub struct Stream {
+    pieces: mpsc::Receiver<Bytes>,
+    /// Kept so that its connection is not taken for an idle one.
+    _busy: Option<Busy>,
+}
+
+/// Bytes with the share that they have of the node's.
+struct Counted {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Body {
+    /// What a task sends, until it drops the other end.
+    pub fn stream(pieces: mpsc::Receiver<Bytes>) -> Self {
+        Self::Stream(Stream {
+            pieces,
+            _busy: None,
+        })
+    }
+
+    /// The same, with `busy` held for as long as it goes on.
+    pub fn keeping(self, busy: Busy) -> Self {
+        match self {
+            Self::Whole(bytes) => Self::Whole(bytes),
+            Self::Stream(stream) => Self::Stream(Stream {
+                _busy: Some(busy),
+                ..stream
+            }),
+        }
+    }
+
+    /// The same, counted against the node's bytes until it is sent: a client may be slow to read it.
+    pub fn counted(self, budget: &Budget) -> Self {
+        match self {
+            Self::Whole(Some(bytes)) => {
+                let _share = budget.overdraw(bytes.len());
+                Self::Whole(Some(Bytes::from_owner(Counted { bytes, _share })))
+            }
+            other => other,
+        }
+    }
+
     pub fn empty() -> Self {
         Self::Whole(None)
     }
@@ -38,7 +90,7 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let bytes = match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take()),
-            Self::Stream(pieces) => pieces.poll_recv(context),
+            Self::Stream(stream) => stream.pieces.poll_recv(context),
         };
         bytes.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }

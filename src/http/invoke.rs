@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::reply::{self, Body, heard};
 use super::{Door, api};
 use crate::actor::{Match, SendError};
+use crate::budget::{Budget, Share};
 use crate::id::{ActorId, Scope};
 use crate::limits;
 use crate::message::Failure;
@@ -34,7 +35,7 @@ pub async fn invoke(
     door: &Door,
     target: Target<'_>,
     parts: &Parts,
-    body: Incoming,
+    mut body: Incoming,
 ) -> Response<Body> {
     let prepared = Call::of(parts).and_then(|call| Ok((address(door, target)?, call)));
     let (address, call) = match prepared {
@@ -44,19 +45,24 @@ pub async fn invoke(
     if body.size_hint().lower() > limits::MESSAGE_BYTES_MAX as u64 {
         return reply::refuse_early(too_large(), &parts.headers, body);
     }
-    let payload = match call.payload {
-        Some(payload) => payload,
-        None => match read(body).await {
-            Ok(payload) => payload,
-            Err(refusal) => return reply::refuse(&refusal),
+    let actors = door.actors.clone();
+    let (payload, share) = match call.payload {
+        Some(payload) => (payload, actors.budget().nothing()),
+        None => match read(actors.budget(), &mut body).await {
+            Ok(read) => read,
+            Err(refusal) => {
+                reply::drain(body);
+                return told_to_wait(&refusal);
+            }
         },
     };
-    let actors = door.actors.clone();
     let message = actors.message(
         format!("http@{}", actors.node()).into(),
         &call.message_type,
         payload,
     );
+    // From here on the mailbox counts it, which could not while it is counted here.
+    drop(share);
     match call.manner {
         Manner::Tell => match actors.tell(&address, message) {
             Ok(id) => reply::json_with(
@@ -74,8 +80,8 @@ pub async fn invoke(
             // From here on a client that leaves changes nothing.
             let asking = async move { Ok(actors.ask(&to, message, deadline).await) };
             match door.to_its_end(asking).await {
-                Ok(Ok(answer)) if raw => reply::content(OCTETS, answer),
-                Ok(Ok(answer)) => render(&address, &answer),
+                Ok(Ok(answer)) if raw => counted(door, reply::content(OCTETS, answer)),
+                Ok(Ok(answer)) => counted(door, render(&address, &answer)),
                 Ok(Err(error)) => refused(error),
                 Err(refusal) => reply::refuse(&refusal),
             }
@@ -223,17 +229,45 @@ fn address(door: &Door, target: Target<'_>) -> Result<Arc<str>, Refusal> {
     }
 }
 
-async fn read(body: Incoming) -> Result<Bytes, Refusal> {
-    let limited = Limited::new(body, limits::MESSAGE_BYTES_MAX);
-    match heard(limited.collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => Err(Refusal::new(
-            Kind::Malformed,
-            format!("the request's body broke off: {error}"),
-        )),
-        Err(silent) => Err(Refusal::new(Kind::Malformed, silent.to_string())),
-    }
+/// A payload with the share that it has of the node's bytes.
+async fn read(budget: &Budget, body: &mut Incoming) -> Result<(Bytes, Share), Refusal> {
+    let announced = body.size_hint().exact().unwrap_or(0) as usize;
+    let (mut payload, mut share) = (BytesMut::new(), budget.nothing());
+    let reading = async {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(broken)?;
+            let Ok(piece) = frame.into_data() else {
+                continue;
+            };
+            if payload.len() + piece.len() > limits::MESSAGE_BYTES_MAX {
+                return Err(too_large());
+            }
+            if !share.grow(piece.len()) {
+                return Err(no_room());
+            }
+            // Who has sent much will send the rest; before that, a mere announcement takes no memory.
+            if payload.len() >= limits::CHUNK_BYTES_MAX && payload.capacity() < announced {
+                payload.reserve(announced - payload.len());
+            }
+            payload.extend_from_slice(&piece);
+        }
+        Ok(())
+    };
+    let read = heard(reading).await;
+    read.map_err(|silent| Refusal::new(Kind::Malformed, silent.to_string()))??;
+    Ok((payload.freeze(), share))
+}
+
+fn broken(error: hyper::Error) -> Refusal {
+    Refusal::new(
+        Kind::Malformed,
+        format!("the request's body broke off: {error}"),
+    )
+}
+
+fn no_room() -> Refusal {
+    let text = "this node keeps as many bytes in messages as it may; send again later";
+    Refusal::new(Kind::Exhausted, text)
 }
 
 fn render(address: &str, answer: &[u8]) -> Response<Body> {
@@ -248,9 +282,17 @@ fn render(address: &str, answer: &[u8]) -> Response<Body> {
     })
 }
 
+fn counted(door: &Door, answer: Response<Body>) -> Response<Body> {
+    answer.map(|body| body.counted(door.actors.budget()))
+}
+
 fn refused(error: SendError) -> Response<Body> {
-    let refusal = refusal_of(error);
-    let response = reply::refuse(&refusal);
+    told_to_wait(&refusal_of(error))
+}
+
+/// A refusal, and when to try again where that helps.
+fn told_to_wait(refusal: &Refusal) -> Response<Body> {
+    let response = reply::refuse(refusal);
     match refusal.kind {
         Kind::Exhausted | Kind::Unavailable => reply::retry_after(response, 1),
         _ => response,
@@ -260,7 +302,9 @@ fn refused(error: SendError) -> Response<Body> {
 fn refusal_of(error: SendError) -> Refusal {
     let kind = match &error {
         SendError::UnknownActor(_) => Kind::NotFound,
-        SendError::MailboxFull(_) | SendError::Failed(Failure::NoRoom(_)) => Kind::Exhausted,
+        SendError::MailboxFull(_)
+        | SendError::NodeFull(_)
+        | SendError::Failed(Failure::NoRoom(_)) => Kind::Exhausted,
         SendError::Stopped(_) => Kind::Unavailable,
         SendError::DeadlineExceeded(_) => Kind::DeadlineExceeded,
         SendError::Failed(Failure::Unhandled(_)) => Kind::Unprocessable,

@@ -78,6 +78,17 @@ fn actors(door: &Door, moment: &mut Moment) {
         "Bytes that wait, in all mailboxes together",
         census.waiting_bytes as u64,
     );
+    let budget = door.actors.budget();
+    moment.gauge(
+        "plexspaces_shared_bytes",
+        "Bytes in mailboxes, timers, and bodies in flight",
+        budget.taken() as u64,
+    );
+    moment.gauge(
+        "plexspaces_shared_bytes_max",
+        "The most that these may be before senders are refused",
+        budget.max() as u64,
+    );
 }
 
 fn pools(door: &Door, moment: &mut Moment) {

@@ -196,8 +196,7 @@ where
             log::debug!("{peer} {method} {path} {}", answer.status().as_u16());
             let class = StatusClass::of(answer.status().as_u16());
             metrics.http_requests.count(class);
-            drop(busy);
-            Ok::<_, Infallible>(answer)
+            Ok::<_, Infallible>(answer.map(|body| body.keeping(busy)))
         }
     });
     let builder = builder();

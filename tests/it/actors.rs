@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use plexspaces_node::actor::{
     Actor, Actors, Behavior, Bounds, Fault, Handled, Match, SendError, Start, TimerError, Timers,
 };
+use plexspaces_node::budget::Budget;
 use plexspaces_node::clock::Clock;
 use plexspaces_node::id::{ActorId, ApplicationName, NodeId, Scope};
 use plexspaces_node::limits;
@@ -91,13 +92,18 @@ impl Behavior for Script {
 }
 
 async fn spawn(script: &Script, bounds: Bounds) -> (Actors, Actor) {
+    spawn_within(script, bounds, Budget::new(usize::MAX)).await
+}
+
+async fn spawn_within(script: &Script, bounds: Bounds, budget: Budget) -> (Actors, Actor) {
     let node = NodeId::parse("n").unwrap();
     let actors = Actors::new(
         node.clone(),
         Clock::system(),
         Metrics::new(),
         Logs::nowhere(),
-    );
+    )
+    .sharing(budget);
     let name = ApplicationName::parse("script").unwrap();
     let id = ActorId::worker(&Scope::default(), &Scope::default(), &name, &node);
     let actor = actors.spawn(id, bounds, script.clone()).await.unwrap();
@@ -337,6 +343,42 @@ async fn a_timer_that_finds_the_mailbox_full_comes_later() {
     timers.start(SECOND, "tick", "timer".into()).unwrap();
     tokio::time::sleep(5 * SECOND).await;
     assert_eq!(script.handled(), ["slow", "waiting", "timer"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn mailboxes_and_timers_share_what_the_node_keeps() {
+    let script = Script::of(&[Step::Work(3 * SECOND)]);
+    let budget = Budget::new(400);
+    let (actors, actor) = spawn_within(&script, Bounds::default(), budget.clone()).await;
+    tell(&actors, "slow").unwrap();
+    tokio::time::sleep(SECOND).await;
+    // Two fit beside each other, bookkeeping included.
+    tell(&actors, "one").unwrap();
+    tell(&actors, "two").unwrap();
+    assert!(matches!(
+        tell(&actors, "three"),
+        Err(SendError::NodeFull(_))
+    ));
+    let mut timers = timers(&actors);
+    let full = timers.start(SECOND, "tick", Bytes::from(vec![b'x'; 200]));
+    assert_eq!(full, Err(TimerError::NodeFull));
+    tokio::time::sleep(5 * SECOND).await;
+    assert_eq!((script.handled().len(), budget.taken()), (3, 0));
+    // A timer that takes more than half of all reaches its mailbox all the same.
+    timers
+        .start(SECOND, "tick", Bytes::from(vec![b'x'; 230]))
+        .unwrap();
+    assert!(budget.taken() > 230);
+    tokio::time::sleep(2 * SECOND).await;
+    assert_eq!((script.handled().len(), budget.taken()), (4, 0));
+    timers
+        .start(SECOND, "tick", Bytes::from(vec![b'x'; 230]))
+        .unwrap();
+    drop(timers);
+    tell(&actors, "last").unwrap();
+    actor.stop(SECOND).await;
+    tokio::task::yield_now().await;
+    assert_eq!(budget.taken(), 0, "what is gone holds nothing");
 }
 
 #[tokio::test(start_paused = true)]

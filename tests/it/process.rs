@@ -270,13 +270,21 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
     let dir = TempDir::new().unwrap();
     let mut child = command(dir.path(), "127.0.0.1:0").spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
-    let url = loop {
+    let mut url = String::new();
+    loop {
         let mut line = String::new();
-        log.read_line(&mut line).unwrap();
-        if let Some((_, url)) = line.split_once("HTTP gateway server on ") {
-            break url.trim().to_owned();
+        assert_ne!(
+            log.read_line(&mut line).unwrap(),
+            0,
+            "the node never gets ready"
+        );
+        if let Some((_, found)) = line.split_once("HTTP gateway server on ") {
+            url = found.trim().to_owned();
         }
-    };
+        if line.contains("ready, with") {
+            break;
+        }
+    }
     // From here on the pipe is open, and full after a while: each message is logged once by the guest.
     let wasm = guest(Kind::Core, EARLY);
     let mut body = b"--b\r\nContent-Disposition: form-data; name=\"wasm_file\"\r\n\r\n".to_vec();

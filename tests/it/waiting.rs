@@ -6,8 +6,9 @@ use std::net::TcpStream;
 use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
-use crate::guests::{ECHO, guest};
+use crate::guests::{ECHO, RASCAL, guest};
 use crate::harness::{Node, node};
 use crate::uploads::{FORM, echo_of, post};
 use plexspaces_node::limits::{DEPLOYS_MAX, UPLOADS_MAX};
@@ -39,6 +40,42 @@ fn of_many_uploads_at_once_two_are_taken_and_messages_go_on() {
         (UPLOADS_MAX, 32 - UPLOADS_MAX)
     );
     assert_eq!(node.ask("echo", b"1").body_payload(), "1");
+}
+
+#[test]
+fn what_waits_in_all_mailboxes_together_is_bounded() {
+    let node = Node::start(TempDir::new().unwrap(), &["--profile", "tiny"]);
+    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
+    let later = [("prefer", "respond-async")];
+    let (mut taken, message) = (0, vec![b'x'; 1 << 20]);
+    // Each of five holds three of these, by its own bounds; the tiny profile has 16 MiB for all.
+    for name in ["a", "b", "c", "d", "e"] {
+        let config = "[limits]\nmax_execution_time = '1h'";
+        let rascal = node.form(name, &guest(Kind::Core, RASCAL)).config(config);
+        rascal.send().is_deployed();
+        assert_eq!(node.ask_with(name, &later, b"spin").status, 202);
+        let waits = || node.get(&format!("/api/v1/applications/{name}")).json();
+        while waits()["actors"][0]["mailbox_depth"] != 0 {}
+        while node.ask_with(name, &later, &message).status == 202 {
+            taken += 1;
+        }
+    }
+    assert_eq!(taken, 15);
+    let refused = node.ask("echo", &message);
+    refused.is_refused(
+        429,
+        "RESOURCE_EXHAUSTED",
+        &["this node keeps as many bytes"],
+    );
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(node.ask("echo", b"1").body_payload(), "1");
+    // Whoever goes gives back what waited for it.
+    assert_eq!(node.undeploy("a").status, 200);
+    assert_eq!(
+        node.ask_with("echo", &[("accept", "application/octet-stream")], &message)
+            .status,
+        200
+    );
 }
 
 /// A module over which the compiler sits for a while.

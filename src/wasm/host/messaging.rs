@@ -246,7 +246,7 @@ impl From<TimerError> for ActorError {
     fn from(error: TimerError) -> Self {
         let code = match error {
             TimerError::TooLong => ErrorCode::InvalidMessage,
-            TimerError::TooMany => ErrorCode::ResourceExhausted,
+            TimerError::TooMany | TimerError::NodeFull => ErrorCode::ResourceExhausted,
         };
         actor_error(code, error.to_string())
     }
@@ -256,9 +256,9 @@ impl From<SendError> for ActorError {
     fn from(error: SendError) -> Self {
         let code = match &error {
             SendError::UnknownActor(_) => ErrorCode::ActorNotFound,
-            SendError::MailboxFull(_) | SendError::Failed(Failure::NoRoom(_)) => {
-                ErrorCode::ResourceExhausted
-            }
+            SendError::MailboxFull(_)
+            | SendError::NodeFull(_)
+            | SendError::Failed(Failure::NoRoom(_)) => ErrorCode::ResourceExhausted,
             SendError::Stopped(_) | SendError::Failed(Failure::Trapped(_)) => {
                 ErrorCode::DeliveryFailed
             }

@@ -1,0 +1,100 @@
+//! Bytes that all of the node shares: whoever keeps some takes a share, and gives it back by dropping it.
+//!
+//! Each mailbox, body and timer has a bound of its own, and a thousand of each would still fill any machine. So they
+//! draw on one number: past it, senders are refused until something was handled.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// How much may be kept, and how much is; cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<Counter>);
+
+#[derive(Debug)]
+struct Counter {
+    max: usize,
+    taken: AtomicUsize,
+}
+
+/// Bytes that somebody keeps.
+#[derive(Debug)]
+pub struct Share {
+    bytes: usize,
+    budget: Budget,
+}
+
+impl Budget {
+    /// At most `max` bytes.
+    pub fn new(max: usize) -> Self {
+        let taken = AtomicUsize::new(0);
+        Self(Arc::new(Counter { max, taken }))
+    }
+
+    pub fn max(&self) -> usize {
+        self.0.max
+    }
+
+    pub fn taken(&self) -> usize {
+        self.0.taken.load(Relaxed)
+    }
+
+    /// A share of so many bytes, if they are there.
+    pub fn take(&self, bytes: usize) -> Option<Share> {
+        let mut share = self.nothing();
+        share.grow(bytes).then_some(share)
+    }
+
+    /// A share to begin with, of no bytes.
+    pub fn nothing(&self) -> Share {
+        Share {
+            bytes: 0,
+            budget: self.clone(),
+        }
+    }
+
+    /// A share whether or not the bytes are there, for what exists already and cannot be refused any more: it keeps
+    /// others from taking.
+    pub fn overdraw(&self, bytes: usize) -> Share {
+        self.0.taken.fetch_add(bytes, Relaxed);
+        Share {
+            bytes,
+            budget: self.clone(),
+        }
+    }
+}
+
+impl Share {
+    /// Takes more; `false`, and nothing taken, where so much is not there.
+    pub fn grow(&mut self, bytes: usize) -> bool {
+        let Counter { max, taken } = &*self.budget.0;
+        let fits = |now: usize| now.checked_add(bytes).filter(|then| then <= max);
+        let grown = taken.fetch_update(Relaxed, Relaxed, fits).is_ok();
+        self.bytes += if grown { bytes } else { 0 };
+        grown
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.0.taken.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_comes_back_and_no_more_than_all_is_taken() {
+        let budget = Budget::new(100);
+        let (first, mut second) = (budget.take(60).unwrap(), budget.nothing());
+        assert!(budget.take(41).is_none() && second.grow(30) && !second.grow(11));
+        assert!(second.grow(10) && budget.taken() == 100);
+        let third = budget.overdraw(50);
+        drop(first);
+        assert!(budget.take(11).is_none() && budget.take(10).is_some());
+        drop((second, third));
+        assert_eq!(budget.taken(), 0);
+        assert!(budget.take(usize::MAX).is_none());
+    }
+}
