@@ -14,6 +14,7 @@ mod doors;
 mod examples;
 mod floods;
 mod forms;
+mod fuzz;
 mod guest_limits;
 mod logs;
 mod messaging;
