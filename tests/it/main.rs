@@ -26,6 +26,7 @@ mod refusals;
 mod restore;
 mod routing;
 mod service;
+mod slots;
 mod tidy;
 mod tokens;
 mod uploads;
