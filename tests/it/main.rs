@@ -27,6 +27,7 @@ mod restore;
 mod routing;
 mod service;
 mod slots;
+mod storms;
 mod tidy;
 mod tokens;
 mod uploads;
