@@ -16,6 +16,7 @@ mod floods;
 mod forms;
 mod fuzz;
 mod guest_limits;
+mod lies;
 mod logs;
 mod messaging;
 mod metrics;

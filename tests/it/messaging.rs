@@ -73,6 +73,13 @@ for_both_kinds! {
         });
     }
 
+    fn an_ask_deferred_by_the_message_that_breaks_hears_why(node, kind) {
+        let body = "(func $act (param i32 i32 i32 i32 i32 i32) (result i64)
+            (drop (call $defer (i32.const 1024))) (unreachable))";
+        node.deploy("hasty", &guest(kind, body)).is_deployed();
+        node.ask("hasty", b"x").is_refused(502, "ABORTED", &["unreachable"]);
+    }
+
     fn a_forwarded_ask_is_answered_by_the_new_receiver(node, kind) {
         node.deploy("forwarder", &guest(kind, FORWARDER)).is_deployed();
         node.deploy("witness", &guest(kind, WITNESS)).is_deployed();
