@@ -219,3 +219,66 @@ fn no_pointer_in_a_core_module_s_result_is_believed() {
         ends(&node, &module("snapshot_state", "", result, lie), b"");
     }
 }
+
+/// Passes a list of a hundred thousand entries over one and the same region: on `1` to `log-with-fields`, on `2` to a
+/// function that is only planned.
+const AMPLIFIER: &str = r#"(component
+    (import "plexspaces:actor/logging@0.1.0" (instance $logging
+        (type $level' (enum "trace" "debug" "info" "warn" "error"))
+        (export "log-level" (type $level (eq $level')))
+        (export "log-with-fields" (func (param "level" $level) (param "message" string)
+            (param "fields" (list (tuple string string)))))))
+    (import "plexspaces:actor/process-groups@0.1.0" (instance $groups
+        (type $context' (record (field "tenant-id" string) (field "namespace" string)))
+        (export "context" (type $context (eq $context')))
+        (type $code' (enum "unknown" "actor-not-found" "delivery-failed" "timeout" "invalid-message"
+            "not-permitted" "resource-exhausted" "internal" "not-implemented"))
+        (export "error-code" (type $code (eq $code')))
+        (type $error' (record (field "code" $code) (field "message" string) (field "details" (option string))))
+        (export "actor-error" (type $error (eq $error')))
+        (export "join-group" (func (param "ctx" $context) (param "group-name" string) (param "namespace" string)
+            (param "topics" (list string)) (result (result (error $error)))))))
+    (core module $heap
+        (memory (export "memory") 60)
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
+    (core instance $heap (instantiate $heap))
+    (alias core export $heap "memory" (core memory $memory))
+    (alias core export $heap "realloc" (core func $realloc))
+    (core func $log (canon lower (func $logging "log-with-fields") (memory $memory)))
+    (core func $join (canon lower (func $groups "join-group") (memory $memory) (realloc $realloc)))
+    (core module $guest
+        (import "heap" "memory" (memory 60))
+        (import "host" "log" (func $log (param i32 i32 i32 i32 i32)))
+        (import "host" "join" (func $join (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
+        (func $fill (param $at i32) (param $count i32) (param $len i32)
+            (loop $next
+                (i32.store (local.get $at) (i32.const 4096))
+                (i32.store offset=4 (local.get $at) (local.get $len))
+                (local.set $at (i32.add (local.get $at) (i32.const 8)))
+                (local.set $count (i32.sub (local.get $count) (i32.const 1)))
+                (br_if $next (local.get $count))))
+        (func (export "act") (param $payload i32) (param i32)
+            (if (i32.eq (i32.load8_u (local.get $payload)) (i32.const 49)) (then
+                (call $fill (i32.const 2097152) (i32.const 200000) (i32.const 60000))
+                (call $log (i32.const 2) (i32.const 4096) (i32.const 1) (i32.const 2097152) (i32.const 100000))))
+            (if (i32.eq (i32.load8_u (local.get $payload)) (i32.const 50)) (then
+                (call $fill (i32.const 2097152) (i32.const 100000) (i32.const 60000))
+                (call $join (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+                    (i32.const 0) (i32.const 0) (i32.const 2097152) (i32.const 100000) (i32.const 512))))))
+    (core instance $guest (instantiate $guest
+        (with "heap" (instance $heap))
+        (with "host" (instance (export "log" (func $log)) (export "join" (func $join))))))
+    (func (export "handle-request") (param "payload" (list u8))
+        (canon lift (core func $guest "act") (memory $memory) (realloc $realloc))))"#;
+
+#[test]
+fn a_list_over_one_region_takes_no_more_than_a_message_may() {
+    let node = with_neighbour(node());
+    let wasm = wat::parse_str(AMPLIFIER).unwrap();
+    let before = node.peak_bytes();
+    for payload in [b"1", b"2"] {
+        ends(&node, &wasm, payload).is_refused(502, "ABORTED", &["too much data"]);
+    }
+    let risen = node.peak_bytes() - before;
+    assert!(risen < 32 << 20, "the node took {risen} bytes more");
+}

@@ -177,7 +177,8 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         core_abi::MODULE,
         "fail",
         |mut caller: Caller<'_, Guest>, text: i32, len: i32| {
-            let text = core_abi::text(&mut caller, Slice(text, len))?;
+            let words_max = caller.data().limits.message_bytes_max;
+            let text = core_abi::text(&mut caller, Slice(text, len), words_max)?;
             caller.data_mut().failure = Some(text);
             Ok(())
         },
