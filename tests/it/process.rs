@@ -270,13 +270,17 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
     let dir = TempDir::new().unwrap();
     let mut child = command(dir.path(), "127.0.0.1:0").spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
-    let url = loop {
+    let mut line_with = |text: &str| loop {
         let mut line = String::new();
         log.read_line(&mut line).unwrap();
-        if let Some((_, url)) = line.split_once("HTTP gateway server on ") {
-            break url.trim().to_owned();
+        if line.contains(text) {
+            break line;
         }
     };
+    let line = line_with("HTTP gateway server on ");
+    let url = line.rsplit(' ').next().unwrap().trim();
+    // Before that it would be told to come back.
+    line_with("ready, with");
     // From here on the pipe is open, and full after a while: each message is logged once by the guest.
     let wasm = guest(Kind::Core, EARLY);
     let mut body = b"--b\r\nContent-Disposition: form-data; name=\"wasm_file\"\r\n\r\n".to_vec();
