@@ -104,6 +104,7 @@ impl From<ProgramError> for Refusal {
         let kind = match error {
             ProgramError::Refused(_) => Kind::Unprocessable,
             ProgramError::NoMemory(_) => Kind::Exhausted,
+            ProgramError::Disk(error) => return error.into(),
             ProgramError::Internal(_) => Kind::Internal,
         };
         Self::new(kind, error.to_string())

@@ -19,7 +19,7 @@ pub async fn backup(door: &Door) -> Response<Body> {
             log::error!("a backup broke off: {error}");
         }
     });
-    let mut response = Response::new(Body::Stream(body));
+    let mut response = Response::new(Body::stream(body));
     let headers = response.headers_mut();
     let archive = HeaderValue::from_static("application/x-tar");
     headers.insert(header::CONTENT_TYPE, archive);

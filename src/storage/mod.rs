@@ -169,7 +169,8 @@ impl StorageError {
         }
     }
 
-    fn io(doing: &'static str) -> impl Fn(io::Error) -> Self {
+    /// What an error of the disk means for who was `doing` something there.
+    pub fn io(doing: &'static str) -> impl Fn(io::Error) -> Self {
         move |error| match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace(doing),
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly(doing),

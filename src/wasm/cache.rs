@@ -66,7 +66,10 @@ impl Cache {
             fs::rename(draft, code)?;
             fs::write(&seal_path, seal.finalize().into_bytes())?;
             File::open(seal_path)?.sync_all()?;
-            trim(&dir, &name, limits::COMPILED_BYTES_MAX)
+            if let Err(error) = trim(&dir, &name, limits::COMPILED_BYTES_MAX) {
+                log::warn!("compiled code grows past its bound: {error}; look at the disk");
+            }
+            Ok(())
         };
         self.files.run(job).await
     }
@@ -158,14 +161,17 @@ fn map(engine: &Engine, encoding: Encoding, path: &Path) -> wasmtime::Result<Cod
     }
 }
 
-/// Deletes the oldest code until the folder holds no more than `bytes_max`; `newest` stays whatever its size.
+/// Deletes the oldest code until the folder holds no more than `bytes_max`; `newest` stays whatever its size. Anybody
+/// may delete anything here at any time, so what is gone already is as good as deleted.
 fn trim(dir: &Path, newest: &str, bytes_max: u64) -> io::Result<()> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name != newest && !name.ends_with(".seal") && !name.ends_with(".draft") {
-            let metadata = entry.metadata()?;
+            let Some(metadata) = unless_gone(entry.metadata())? else {
+                continue;
+            };
             files.push((metadata.modified()?, name, metadata.len()));
         }
     }
@@ -176,10 +182,18 @@ fn trim(dir: &Path, newest: &str, bytes_max: u64) -> io::Result<()> {
             break;
         }
         bytes -= file_bytes;
-        fs::remove_file(dir.join(&name))?;
-        fs::remove_file(seal_path(dir, &name))?;
+        unless_gone(fs::remove_file(seal_path(dir, &name)))?;
+        unless_gone(fs::remove_file(dir.join(&name)))?;
     }
     Ok(())
+}
+
+fn unless_gone<T>(done: io::Result<T>) -> io::Result<Option<T>> {
+    match done {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
@@ -202,5 +216,18 @@ mod tests {
         assert!(exists("new") && exists("middle") && !exists("old") && !exists("old.seal"));
         trim(dir.path(), "new", 0).unwrap();
         assert!(exists("new") && !exists("middle"));
+    }
+
+    #[test]
+    fn code_that_lost_its_seal_goes_like_any_other() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["new", "bare", "whole"] {
+            fs::write(dir.path().join(name), [0; 10]).unwrap();
+        }
+        fs::write(seal_path(dir.path(), "whole"), "").unwrap();
+        trim(dir.path(), "new", 0).unwrap();
+        let left = fs::read_dir(dir.path()).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["new"]);
     }
 }

@@ -41,6 +41,39 @@ pub enum CompileError {
     NoMemory { needed: u64, available: u64 },
     #[error("cannot run the compiler: {0}")]
     Spawn(io::Error),
+    /// The module could not be read, or its code not be written.
+    #[error("the compiler's disk failed: {0}")]
+    Disk(io::Error),
+}
+
+/// Why the child made nothing, as it tells the node.
+#[derive(Serialize, Deserialize)]
+enum Trouble {
+    Module(String),
+    /// The system's error number, where it is one.
+    Disk(Option<i32>),
+}
+
+impl From<String> for Trouble {
+    fn from(text: String) -> Self {
+        Self::Module(text)
+    }
+}
+
+impl Trouble {
+    fn disk(error: &io::Error) -> Self {
+        Self::Disk(error.raw_os_error())
+    }
+}
+
+impl From<Trouble> for CompileError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Module(text) => Self::Refused(text),
+            Trouble::Disk(Some(number)) => Self::Disk(io::Error::from_raw_os_error(number)),
+            Trouble::Disk(None) => Self::Disk(io::Error::other("the compiler does not say how")),
+        }
+    }
 }
 
 /// Compiles the module at `wasm` into `code`. Dropping the future kills the child.
@@ -95,8 +128,8 @@ pub async fn compile(
             )));
         }
     };
-    match serde_json::from_slice::<Result<Report, String>>(&out) {
-        Ok(answer) => answer.map_err(CompileError::Refused),
+    match serde_json::from_slice::<Result<Report, Trouble>>(&out) {
+        Ok(answer) => answer.map_err(CompileError::from),
         Err(_) => {
             let words = String::from_utf8_lossy(&err);
             log::error!(
@@ -125,6 +158,7 @@ pub fn child(arguments: &[String]) -> ExitCode {
         return ExitCode::from(2);
     };
     let answer = limit_self(available)
+        .map_err(Trouble::from)
         .and_then(|()| compile_here(Path::new(wasm), &PathBuf::from(code), memory_limit));
     match serde_json::to_writer(io::stdout(), &answer) {
         Ok(()) => ExitCode::SUCCESS,
@@ -132,15 +166,16 @@ pub fn child(arguments: &[String]) -> ExitCode {
     }
 }
 
-fn compile_here(wasm: &Path, code: &Path, memory_limit: u64) -> Result<Report, String> {
-    let bytes = fs::read(wasm).map_err(|error| format!("cannot be read: {error}"))?;
+fn compile_here(wasm: &Path, code: &Path, memory_limit: u64) -> Result<Report, Trouble> {
+    let bytes = fs::read(wasm).map_err(|error| Trouble::disk(&error))?;
     let found = scan(&bytes)?;
     if found.memory_bytes_min > memory_limit {
         return Err(format!(
             "it starts with {} MiB of memory and its limit is {} MiB; raise max_memory_bytes",
             found.memory_bytes_min >> 20,
             memory_limit >> 20
-        ));
+        )
+        .into());
     }
     let class = Class::of(found.memory_bytes_min, memory_limit);
     let engine = Engine::new(&class.tunables())
@@ -150,8 +185,7 @@ fn compile_here(wasm: &Path, code: &Path, memory_limit: u64) -> Result<Report, S
         Encoding::Component => engine.precompile_component(&bytes),
     };
     let compiled = compiled.map_err(|error| format!("it does not compile: {error:#}"))?;
-    fs::write(code, compiled)
-        .map_err(|error| format!("its compiled code cannot be written: {error}"))?;
+    fs::write(code, compiled).map_err(|error| Trouble::disk(&error))?;
     Ok(Report {
         encoding: found.encoding,
         class,

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use wasmtime::{
     AsContext, AsContextMut, Caller, Engine, ExternType, FuncType, ImportType, Instance,
-    InstancePre, Linker, Memory, Module, Store, TypedFunc, ValType, WasmParams,
+    InstancePre, Linker, Memory, Module, Store, StoreContext, TypedFunc, ValType, WasmParams,
 };
 
 use super::called::{Arguments, Called, GuestError};
@@ -23,6 +23,9 @@ const ALLOCATORS: [&str; 2] = ["alloc", "malloc"];
 const REALLOCATOR: &str = "cabi_realloc";
 
 const WASM_PAGE_BYTES: usize = 64 * KIB;
+
+/// The most bytes that an address may have, and it is the longest of names.
+const NAME_BYTES_MAX: usize = 4 * limits::ADDRESS_CHARS_MAX;
 
 /// (from, type, payload), each as pointer and length.
 type Pointers = (i32, i32, i32, i32, i32, i32);
@@ -393,6 +396,11 @@ pub fn passed_bytes_max(limits: &GuestLimits) -> usize {
 
 fn copy(store: impl AsContext<Data = Guest>, slice: Slice) -> wasmtime::Result<Bytes> {
     let store = store.as_context();
+    Ok(Bytes::copy_from_slice(lying_at(&store, slice)?))
+}
+
+/// The bytes themselves, once the guest has turned out to have them.
+fn lying_at<'a>(store: &'a StoreContext<'_, Guest>, slice: Slice) -> wasmtime::Result<&'a [u8]> {
     let guest = store.data();
     let max = passed_bytes_max(&guest.limits);
     if slice.len() > max {
@@ -401,28 +409,50 @@ fn copy(store: impl AsContext<Data = Guest>, slice: Slice) -> wasmtime::Result<B
             slice.len()
         )));
     }
-    let memory = guest.exchange()?.memory.data(&store);
+    let memory = guest.exchange()?.memory.data(store);
     let bytes = slice
         .start()
         .checked_add(slice.len())
         .and_then(|end| memory.get(slice.start()..end));
-    let bytes = bytes.ok_or_else(|| {
+    bytes.ok_or_else(|| {
         let (start, len, size) = (slice.start(), slice.len(), memory.len());
         wasmtime::Error::msg(format!(
             "the guest passed {len} bytes at {start}, outside its memory of {size} bytes"
         ))
-    })?;
-    Ok(Bytes::copy_from_slice(bytes))
+    })
 }
 
-/// The bytes a guest passes to a host function.
-pub fn bytes(caller: &mut Caller<'_, Guest>, slice: Slice) -> wasmtime::Result<Bytes> {
-    copy(caller, slice)
+/// The payload that a guest passes to a host function. Of one above the actor's limit only so much is copied that it
+/// is still above it.
+pub fn payload(caller: &mut Caller<'_, Guest>, slice: Slice) -> wasmtime::Result<Vec<u8>> {
+    let max = caller.data().limits.message_bytes_max;
+    head(caller, slice, max + 1)
 }
 
-/// The same as text; what is not UTF-8 is replaced.
-pub fn text(caller: &mut Caller<'_, Guest>, slice: Slice) -> wasmtime::Result<String> {
-    Ok(String::from_utf8_lossy(&copy(caller, slice)?).into_owned())
+/// An address, a message type or an id, likewise; what is not UTF-8 is replaced.
+pub fn name(caller: &mut Caller<'_, Guest>, slice: Slice) -> wasmtime::Result<String> {
+    text(caller, slice, NAME_BYTES_MAX + 1)
+}
+
+/// The first bytes of a text.
+pub fn text(
+    caller: &mut Caller<'_, Guest>,
+    slice: Slice,
+    bytes_max: usize,
+) -> wasmtime::Result<String> {
+    let bytes = head(caller, slice, bytes_max)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The guest must have all of the bytes, though only the first are copied.
+fn head(
+    caller: &mut Caller<'_, Guest>,
+    slice: Slice,
+    bytes_max: usize,
+) -> wasmtime::Result<Vec<u8>> {
+    let store = caller.as_context();
+    let bytes = lying_at(&store, slice)?;
+    Ok(bytes[..bytes.len().min(bytes_max)].to_vec())
 }
 
 /// At least 0 is done; -1-n is WIT's error code number n.

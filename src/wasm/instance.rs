@@ -85,7 +85,12 @@ impl Instance {
             self.store.data().world.flush();
         }
         let handled = answer.as_ref().map_or(Handled::Badly, |_| Handled::Well);
-        match (self.store.data_mut().conversation.end(), &answer) {
+        let conversation = &mut self.store.data_mut().conversation;
+        let asker = match fault {
+            Some(_) => conversation.broken(),
+            None => conversation.end(),
+        };
+        match (asker, &answer) {
             (Some(asker), _) => asker.send(answer),
             (None, Err(failure)) if fault.is_none() => {
                 let actor = self.actor();

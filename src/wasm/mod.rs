@@ -32,7 +32,7 @@ use crate::config::Profile;
 use crate::id::Digest;
 use crate::limits;
 use crate::metrics::Compile;
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageError};
 use cache::{Cache, Code};
 use compile::CompileError;
 use engine::{Class, Rung};
@@ -81,6 +81,8 @@ pub enum ProgramError {
     Refused(String),
     #[error("{0}")]
     NoMemory(String),
+    #[error(transparent)]
+    Disk(#[from] StorageError),
     #[error("{0}")]
     Internal(String),
 }
@@ -156,7 +158,7 @@ impl Wasm {
             .cache
             .head(wasm)
             .await
-            .map_err(|error| ProgramError::Internal(error.to_string()))?;
+            .map_err(StorageError::io("reading the module"))?;
         let encoding = scan::encoding_of(&head).map_err(ProgramError::Refused)?;
         if let Some(program) = self.ready(digest, encoding, limits).await? {
             return Ok(program);
@@ -265,6 +267,9 @@ impl Wasm {
             match error {
                 CompileError::Refused(text) => ProgramError::Refused(text),
                 CompileError::NoMemory { .. } => ProgramError::NoMemory(error.to_string()),
+                CompileError::Disk(error) => {
+                    StorageError::io("writing compiled code")(error).into()
+                }
                 CompileError::Spawn(_) => ProgramError::Internal(error.to_string()),
             }
         })?;
@@ -272,7 +277,7 @@ impl Wasm {
         cache.seal(&draft_name, &name).await.map_err(|error| {
             cache.discard_draft(&draft_name);
             cache.discard(&name);
-            ProgramError::Internal(format!("compiled code cannot be kept: {error}"))
+            StorageError::io("keeping compiled code")(error)
         })?;
         log::info!(
             "module {digest} compiled in {:?} for {} slots",
@@ -289,7 +294,7 @@ impl Wasm {
             Ok(_) => Compile::Compiled,
             Err(CompileError::Refused(_)) => Compile::Refused,
             Err(CompileError::NoMemory { .. }) => Compile::NoMemory,
-            Err(CompileError::Spawn(_)) => Compile::Internal,
+            Err(CompileError::Spawn(_) | CompileError::Disk(_)) => Compile::Internal,
         });
     }
 }

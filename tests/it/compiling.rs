@@ -1,8 +1,12 @@
 //! Compiling: once per module, in a child, from a cache that trusts nothing it did not write.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
 
-use crate::guests::{ECHO, for_both_kinds, guest};
+use sha2::{Digest, Sha256};
+
+use crate::guests::{COUNTER, ECHO, for_both_kinds, guest};
 use crate::harness::{Node, node};
 use plexspaces_node::wasm::Kind;
 
@@ -22,23 +26,102 @@ for_both_kinds! {
     }
 
     fn compiled_code_that_was_tampered_with_is_never_loaded(node, kind) {
-        let echo = guest(kind, ECHO);
-        type Harm = fn(&mut Vec<u8>);
-        let harms: [Harm; 3] = [|code| code.truncate(code.len() / 2), |code| code[5000] ^= 1, |code| code.clear()];
+        let (echo, other) = (guest(kind, ECHO), guest(kind, COUNTER));
+        node.deploy("other", &other).is_deployed();
+        let others = only_code(&node, &[]);
+        node.deploy("echo", &echo).is_deployed();
+        let code = only_code(&node, &[&others]);
+        assert_eq!(node.undeploy("echo").status, 200);
+        let change = |file: &Path, change: fn(&mut Vec<u8>)| {
+            let mut bytes = fs::read(file).unwrap();
+            change(&mut bytes);
+            fs::write(file, bytes).unwrap();
+        };
+        let harms: [&dyn Fn(); 9] = [
+            &|| change(&code, |code| code.truncate(code.len() / 2)),
+            &|| change(&code, |code| code[5000] ^= 1),
+            &|| change(&code, Vec::clear),
+            &|| change(&code, |code| code.push(0)),
+            &|| change(&seal(&code), |seal| seal[0] ^= 1),
+            &|| change(&seal(&code), |seal| seal.truncate(31)),
+            &|| change(&seal(&code), Vec::clear),
+            &|| replace(&code, &others),
+            // Another module's, with its own good seal.
+            &|| {
+                replace(&code, &others);
+                replace(&seal(&code), &seal(&others));
+            },
+        ];
         for harm in harms {
-            node.deploy("echo", &echo).is_deployed();
-            assert_eq!(node.undeploy("echo").status, 200);
-            let path = node.files().into_iter().find(|file| file.extension().is_some_and(|it| it != "seal")).unwrap();
-            let mut code = fs::read(&path).unwrap();
-            harm(&mut code);
-            fs::write(&path, code).unwrap();
-            node.deploy("echo", &echo).is_deployed();
-            assert_eq!(node.ask("echo", b"1").body_payload(), "1");
-            assert_eq!(node.undeploy("echo").status, 200);
+            harm();
+            node.deploy("twin", &echo).is_deployed();
+            assert_eq!(node.ask("twin", b"hello").body_payload(), "hello");
+            assert_eq!(node.undeploy("twin").status, 200);
         }
-        assert_eq!(node.log_count("its seal is broken"), 3);
-        assert_eq!(node.log_count("compiled in"), 4);
+        was_compiled(&node, 2 + harms.len());
+        assert_eq!(node.log_count("its seal is broken"), harms.len());
     }
+
+    fn compiled_code_of_which_a_part_is_missing_is_made_anew_without_a_word(node, kind) {
+        let echo = guest(kind, ECHO);
+        node.deploy("echo", &echo).is_deployed();
+        let code = only_code(&node, &[]);
+        assert_eq!(node.undeploy("echo").status, 200);
+        let harms: [&dyn Fn(); 2] = [
+            &|| fs::remove_file(seal(&code)).unwrap(),
+            &|| fs::remove_file(&code).unwrap(),
+        ];
+        for harm in harms {
+            harm();
+            node.deploy("twin", &echo).is_deployed();
+            assert_eq!(node.ask("twin", b"hello").body_payload(), "hello");
+            assert_eq!(node.undeploy("twin").status, 200);
+        }
+        was_compiled(&node, 3);
+        assert_eq!(node.log_count("made anew"), 0);
+    }
+}
+
+/// Waits for the log to say it so often, and with it all that was said before.
+fn was_compiled(node: &Node, times: usize) {
+    while node.log_count("compiled in") < times {
+        thread::yield_now();
+    }
+    assert_eq!(node.log_count("compiled in"), times);
+}
+
+/// The one file of compiled code beside these.
+fn only_code(node: &Node, beside: &[&PathBuf]) -> PathBuf {
+    let files = fs::read_dir(node.data_dir().join("compiled")).unwrap();
+    let mut files = files.map(|entry| entry.unwrap().path());
+    let is_code = |file: &PathBuf| file.extension().is_none_or(|it| it != "seal");
+    files
+        .find(|file| is_code(file) && !beside.contains(&file))
+        .unwrap()
+}
+
+fn replace(file: &Path, other: &Path) {
+    fs::copy(other, file).unwrap();
+}
+
+fn seal(code: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.seal", code.display()))
+}
+
+/// A full disk is not the module's fault.
+#[test]
+fn code_that_does_not_fit_on_the_disk_is_a_507_and_leaves_nothing() {
+    let node = node();
+    let echo = guest(Kind::Core, ECHO);
+    let digest = format!("{:x}", Sha256::digest(&echo));
+    let draft = node.data_dir().join(format!("compiled/{digest}.draft"));
+    std::os::unix::fs::symlink("/dev/full", &draft).unwrap();
+    let words = ["no space left", "writing compiled code"];
+    node.deploy("echo", &echo)
+        .is_refused(507, "RESOURCE_EXHAUSTED", &words);
+    // The link went with the draft.
+    node.deploy("echo", &echo).is_deployed();
+    assert_eq!(node.ask("echo", b"1").body_payload(), "1");
 }
 
 #[test]

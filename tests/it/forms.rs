@@ -18,7 +18,7 @@ const TYPES: &str = r#"
 
 /// A component whose `handle-request` has these parameters and result; its core function runs `body`, with the
 /// text "good" at 64 and "bad" at 80.
-fn component(parameters: &str, result: &str, core_type: &str, body: &str) -> Vec<u8> {
+pub fn component(parameters: &str, result: &str, core_type: &str, body: &str) -> Vec<u8> {
     let result = if result.is_empty() {
         String::new()
     } else {

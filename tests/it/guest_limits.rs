@@ -77,6 +77,21 @@ for_both_kinds! {
     }
 }
 
+/// One instruction over all of it runs to its end, whoever waits.
+#[test]
+fn no_guest_is_given_more_memory_than_an_instruction_may_take() {
+    let node = crate::harness::node();
+    let deploy = |bytes: u64| {
+        let limits = format!("[limits]\nmax_memory_bytes = {bytes}");
+        node.form("large", &guest(Kind::Core, ECHO))
+            .config(&limits)
+            .send()
+    };
+    let words = ["max_memory_bytes is 536870913", "65536 and 536870912"];
+    deploy((512 << 20) + 1).is_refused(422, "INVALID_ARGUMENT", &words);
+    deploy(512 << 20).is_deployed();
+}
+
 #[test]
 fn waiting_outside_the_guest_does_not_count_as_its_time() {
     let node = crate::harness::node();

@@ -293,10 +293,19 @@ impl Node {
 
     /// Bytes of the node's memory that are resident, from the kernel.
     pub fn rss_bytes(&self) -> u64 {
+        self.kernel_says("VmRSS:")
+    }
+
+    /// The most of it that ever was.
+    pub fn peak_bytes(&self) -> u64 {
+        self.kernel_says("VmHWM:")
+    }
+
+    fn kernel_says(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .find_map(|line| line.strip_prefix(field))
             .unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }

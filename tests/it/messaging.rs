@@ -73,6 +73,37 @@ for_both_kinds! {
         });
     }
 
+    fn an_ask_deferred_by_the_message_that_breaks_hears_why(node, kind) {
+        let body = "(func $act (param i32 i32 i32 i32 i32 i32) (result i64)
+            (drop (call $defer (i32.const 1024))) (unreachable))";
+        node.deploy("hasty", &guest(kind, body)).is_deployed();
+        node.ask("hasty", b"x").is_refused(502, "ABORTED", &["unreachable"]);
+    }
+
+    fn what_is_too_long_to_send_is_refused_and_no_fault(node, kind) {
+        let body = r#"
+            (data (i32.const 64) "wordy") (data (i32.const 80) "note")
+            (func $digit (param $at i32) (param $status i32)
+                (i32.store8 (local.get $at) (i32.sub (i32.const 48) (local.get $status))))
+            (func $act (param i32 i32 i32 i32 i32 i32) (result i64)
+                (drop (memory.grow (i32.const 40)))
+                (call $digit (i32.const 96) (call $tell (i32.const 64) (i32.const 5) (i32.const 80) (i32.const 4)
+                    (i32.const 65536) (i32.const 1048577)))
+                (call $digit (i32.const 97) (call $tell (i32.const 64) (i32.const 5) (i32.const 65536)
+                    (i32.const 1500000) (i32.const 80) (i32.const 4)))
+                (call $digit (i32.const 98) (call $tell (i32.const 65536) (i32.const 1500000) (i32.const 80)
+                    (i32.const 4) (i32.const 80) (i32.const 4)))
+                (call $digit (i32.const 99) (call $forward (i32.const 64) (i32.const 5) (i32.const 80) (i32.const 4)
+                    (i32.const 80) (i32.const 4) (i32.const 65536) (i32.const 1500000) (i32.const 0) (i32.const 0)))
+                (call $log (i32.const 65536) (i32.const 1500000))
+                (call $packed (i32.const 96) (i32.const 4)))"#;
+        node.deploy("wordy", &guest(kind, body)).is_deployed();
+        let statuses = "7525";
+        let meaning = "resource-exhausted, invalid-message, actor-not-found, invalid-message";
+        assert_eq!(node.ask("wordy", b"x").body_payload(), statuses, "{meaning}");
+        assert!(node.log_says("guest: wordy@test-node: ").ends_with(" [cut]"));
+    }
+
     fn a_forwarded_ask_is_answered_by_the_new_receiver(node, kind) {
         node.deploy("forwarder", &guest(kind, FORWARDER)).is_deployed();
         node.deploy("witness", &guest(kind, WITNESS)).is_deployed();

@@ -270,21 +270,18 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
     let dir = TempDir::new().unwrap();
     let mut child = command(dir.path(), "127.0.0.1:0").spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
-    let mut url = String::new();
-    loop {
+    let mut line_with = |text: &str| loop {
         let mut line = String::new();
-        assert_ne!(
-            log.read_line(&mut line).unwrap(),
-            0,
-            "the node never gets ready"
-        );
-        if let Some((_, found)) = line.split_once("HTTP gateway server on ") {
-            url = found.trim().to_owned();
+        let read = log.read_line(&mut line).unwrap();
+        assert_ne!(read, 0, "the node ends before {text:?}");
+        if line.contains(text) {
+            break line;
         }
-        if line.contains("ready, with") {
-            break;
-        }
-    }
+    };
+    let line = line_with("HTTP gateway server on ");
+    let url = line.rsplit(' ').next().unwrap().trim();
+    // Before that it would be told to come back.
+    line_with("ready, with");
     // From here on the pipe is open, and full after a while: each message is logged once by the guest.
     let wasm = guest(Kind::Core, EARLY);
     let mut body = b"--b\r\nContent-Disposition: form-data; name=\"wasm_file\"\r\n\r\n".to_vec();

@@ -47,6 +47,13 @@ impl Conversation {
         self.asker.take()
     }
 
+    /// It broke the guest. Gives the asker, also one who was to be answered later: there will be no later.
+    pub fn broken(&mut self) -> Option<Reply> {
+        let correlation = self.current.take().and_then(|message| message.correlation);
+        let deferred = correlation.and_then(|id| self.deferred.close(&id));
+        self.asker.take().or(deferred)
+    }
+
     /// Takes the ask of this id; the empty id is the current one's.
     pub fn close(&mut self, correlation: &str) -> Option<(Reply, Place)> {
         if (correlation.is_empty() || self.is_current(correlation))
@@ -170,7 +177,8 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         core_abi::MODULE,
         "fail",
         |mut caller: Caller<'_, Guest>, text: i32, len: i32| {
-            let text = core_abi::text(&mut caller, Slice(text, len))?;
+            let words_max = caller.data().limits.message_bytes_max;
+            let text = core_abi::text(&mut caller, Slice(text, len), words_max)?;
             caller.data_mut().failure = Some(text);
             Ok(())
         },
@@ -212,6 +220,17 @@ mod tests {
         assert!(conversation.end().is_none());
         assert!(conversation.close(&id).is_some());
         assert!(conversation.close(&id).is_none());
+    }
+
+    #[test]
+    fn a_broken_guest_owes_its_asker_the_reason_deferred_or_not() {
+        let mut conversation = Conversation::default();
+        let _deferred = ask(&mut conversation);
+        conversation.defer().unwrap();
+        assert!(conversation.broken().is_some());
+        let _open = ask(&mut conversation);
+        assert!(conversation.broken().is_some());
+        assert!(conversation.end().is_none());
     }
 
     #[test]

@@ -145,11 +145,7 @@ impl Host for Guest {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        let fields: String = fields
-            .iter()
-            .map(|(name, value)| format!(" {name}={value:?}"))
-            .collect();
-        self.log.line(level.into(), &(message + &fields));
+        self.log.line(level.into(), &with_fields(message, &fields));
         Ok(())
     }
 
@@ -195,8 +191,25 @@ impl Host for Guest {
         name: String,
         attributes: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        self.log_with_fields(LogLevel::Debug, format!("event {name:?}"), attributes)
+        let message = format!("event {:?}", head(&name));
+        self.log_with_fields(LogLevel::Debug, message, attributes)
     }
+}
+
+/// A message with its fields behind it, a little more of both than a line holds: the rest would be printed for nobody.
+fn with_fields(mut line: String, fields: &[(String, String)]) -> String {
+    for (name, value) in fields {
+        if line.len() > limits::GUEST_LINE_BYTES_MAX {
+            break;
+        }
+        line += &format!(" {}={:?}", head(name), head(value));
+    }
+    line
+}
+
+/// As much of a text as fills a line.
+fn head(text: &str) -> &str {
+    &text[..text.floor_char_boundary(limits::GUEST_LINE_BYTES_MAX)]
 }
 
 /// The spans a guest has begun; past a hundred the oldest is forgotten.
@@ -232,9 +245,33 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         core_abi::MODULE,
         "log",
         |mut caller: Caller<'_, Guest>, text: i32, len: i32| {
-            let text = core_abi::text(&mut caller, Slice(text, len))?;
+            // One byte more than is shown, so that the line says that it was cut.
+            let shown_max = limits::GUEST_LINE_BYTES_MAX + 1;
+            let text = core_abi::text(&mut caller, Slice(text, len), shown_max)?;
             caller.data_mut().info(text)
         },
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_fields_no_more_is_printed_than_a_line_shows() {
+        let long = "\u{1}".repeat(1_000_000);
+        let field = (long.clone(), long);
+        let line = with_fields("said".into(), &vec![field; 100]);
+        assert!(line.starts_with("said \u{1}"));
+        assert!(
+            line.len() > limits::GUEST_LINE_BYTES_MAX,
+            "it shows that it was cut"
+        );
+        assert!(
+            line.len() < 8 * limits::GUEST_LINE_BYTES_MAX,
+            "{} bytes",
+            line.len()
+        );
+    }
 }

@@ -294,11 +294,9 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         core_abi::MODULE,
         "send_message",
         |mut caller: Caller<'_, Guest>, to: i32, to_len: i32, message: i32, message_len: i32| {
-            let to = core_abi::text(&mut caller, Slice(to, to_len))?;
-            let payload = core_abi::bytes(&mut caller, Slice(message, message_len))?;
-            let sent = caller
-                .data_mut()
-                .tell(to, "message".into(), payload.to_vec())?;
+            let to = core_abi::name(&mut caller, Slice(to, to_len))?;
+            let payload = core_abi::payload(&mut caller, Slice(message, message_len))?;
+            let sent = caller.data_mut().tell(to, "message".into(), payload)?;
             Ok(core_abi::status(sent.map(drop)))
         },
     )?;
@@ -312,10 +310,10 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
          kind_len: i32,
          payload: i32,
          len: i32| {
-            let to = core_abi::text(&mut caller, Slice(to, to_len))?;
-            let kind = core_abi::text(&mut caller, Slice(kind, kind_len))?;
-            let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
-            let sent = caller.data_mut().tell(to, kind, payload.to_vec())?;
+            let to = core_abi::name(&mut caller, Slice(to, to_len))?;
+            let kind = core_abi::name(&mut caller, Slice(kind, kind_len))?;
+            let payload = core_abi::payload(&mut caller, Slice(payload, len))?;
+            let sent = caller.data_mut().tell(to, kind, payload)?;
             Ok(core_abi::status(sent.map(drop)))
         },
     )?;
@@ -326,12 +324,12 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         |mut caller: Caller<'_, Guest>, arguments: AskArguments| {
             let (to, to_len, kind, kind_len, payload, len, timeout_ms, answer_at) = arguments;
             Box::new(async move {
-                let to = core_abi::text(&mut caller, Slice(to, to_len))?;
-                let kind = core_abi::text(&mut caller, Slice(kind, kind_len))?;
-                let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
+                let to = core_abi::name(&mut caller, Slice(to, to_len))?;
+                let kind = core_abi::name(&mut caller, Slice(kind, kind_len))?;
+                let payload = core_abi::payload(&mut caller, Slice(payload, len))?;
                 let answer = caller
                     .data_mut()
-                    .ask(to, kind, payload.to_vec(), timeout_ms.cast_unsigned())
+                    .ask(to, kind, payload, timeout_ms.cast_unsigned())
                     .await?;
                 core_abi::answer(&mut caller, answer.map(Bytes::from), answer_at).await
             })
@@ -341,8 +339,8 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         core_abi::MODULE,
         "reply",
         |mut caller: Caller<'_, Guest>, payload: i32, len: i32| {
-            let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
-            let replied = caller.data_mut().reply(String::new(), payload.to_vec())?;
+            let payload = core_abi::payload(&mut caller, Slice(payload, len))?;
+            let replied = caller.data_mut().reply(String::new(), payload)?;
             Ok(core_abi::status(replied))
         },
     )?;
@@ -350,9 +348,9 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         core_abi::MODULE,
         "reply_to",
         |mut caller: Caller<'_, Guest>, id: i32, id_len: i32, payload: i32, len: i32| {
-            let id = core_abi::text(&mut caller, Slice(id, id_len))?;
-            let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
-            let replied = caller.data_mut().reply(id, payload.to_vec())?;
+            let id = core_abi::name(&mut caller, Slice(id, id_len))?;
+            let payload = core_abi::payload(&mut caller, Slice(payload, len))?;
+            let replied = caller.data_mut().reply(id, payload)?;
             Ok(core_abi::status(replied))
         },
     )?;
@@ -370,14 +368,14 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
          sender_len: i32,
          id: i32,
          id_len: i32| {
-            let to = core_abi::text(&mut caller, Slice(to, to_len))?;
-            let kind = core_abi::text(&mut caller, Slice(kind, kind_len))?;
-            let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
-            let sender = core_abi::text(&mut caller, Slice(sender, sender_len))?;
-            let id = core_abi::text(&mut caller, Slice(id, id_len))?;
+            let to = core_abi::name(&mut caller, Slice(to, to_len))?;
+            let kind = core_abi::name(&mut caller, Slice(kind, kind_len))?;
+            let payload = core_abi::payload(&mut caller, Slice(payload, len))?;
+            let sender = core_abi::name(&mut caller, Slice(sender, sender_len))?;
+            let id = core_abi::name(&mut caller, Slice(id, id_len))?;
             let id = (!id.is_empty()).then_some(id);
             let guest = caller.data_mut();
-            let forwarded = guest.forward(to, kind, payload.to_vec(), sender, id)?;
+            let forwarded = guest.forward(to, kind, payload, sender, id)?;
             Ok(core_abi::status(forwarded.map(drop)))
         },
     )?;
@@ -390,10 +388,10 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
          kind_len: i32,
          payload: i32,
          len: i32| {
-            let kind = core_abi::text(&mut caller, Slice(kind, kind_len))?;
-            let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
+            let kind = core_abi::name(&mut caller, Slice(kind, kind_len))?;
+            let payload = core_abi::payload(&mut caller, Slice(payload, len))?;
             let guest = caller.data_mut();
-            let set = guest.send_after(delay_ms.cast_unsigned(), kind, payload.to_vec())?;
+            let set = guest.send_after(delay_ms.cast_unsigned(), kind, payload)?;
             Ok(match set {
                 Ok(id) => id.cast_signed(),
                 Err(error) => i64::from(core_abi::status(Err(error))),
