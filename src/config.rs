@@ -1,6 +1,7 @@
 //! What the operator asked for, in two stages: as written (file, environment, flags), then as checked and usable.
 
 use std::env;
+use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -213,6 +214,16 @@ impl Profile {
             bytes if bytes <= 1024 * MIB => Self::Small,
             _ => Self::Standard,
         }
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Tiny => "tiny",
+            Self::Small => "small",
+            Self::Standard => "standard",
+        })
     }
 }
 

@@ -174,9 +174,11 @@ pub const LOG_HEARTBEAT: Duration = Duration::from_secs(30);
 
 // ── compiling ───────────────────────────────────────────────────────────────
 
-/// Memory that must be free before compiling starts, whatever the module's size.
-pub const COMPILE_MEMORY_BYTES_MIN: u64 = 96 * MIB as u64;
-/// The same in proportion to the module: a Python component of 18 MB takes 300 MB.
+/// Memory that must be free before a small module is compiled: the compiler itself, and for each byte of the module.
+pub const COMPILE_MEMORY_BYTES_BASE: u64 = 24 * MIB as u64;
+pub const COMPILE_MEMORY_PER_SMALL_MODULE_BYTE: u64 = 32;
+/// From here on large modules need less for their size: a Python component of 18 MB takes 300 MB.
+pub const COMPILE_MEMORY_BYTES_SMALL_MAX: u64 = 96 * MIB as u64;
 pub const COMPILE_MEMORY_PER_MODULE_BYTE: u64 = 16;
 /// CPU seconds of one compilation.
 pub const COMPILE_CPU_SECONDS_MAX: u64 = 300;

@@ -13,14 +13,13 @@ use rustix::time::{ClockId, clock_gettime};
 /// grants less.
 pub fn memory_bytes() -> Option<u64> {
     let limits = [Resource::Data, Resource::As].map(|resource| getrlimit(resource).current);
-    let machine = [meminfo("MemTotal:"), control_group("memory.max")];
+    let machine = [meminfo("MemTotal:"), granted_by_group()];
     limits.into_iter().chain(machine).flatten().min()
 }
 
 /// Memory that can be had now without swapping, in bytes: the machine's, less where a control group grants less.
 pub fn memory_available_bytes() -> Option<u64> {
-    let group = control_group("memory.max")
-        .map(|max| max.saturating_sub(control_group("memory.current").unwrap_or(0)));
+    let group = granted_by_group().map(|max| max.saturating_sub(used_by_group().unwrap_or(0)));
     [meminfo("MemAvailable:"), group]
         .into_iter()
         .flatten()
@@ -93,12 +92,31 @@ fn kib(file: &str, key: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// A figure of this process's control group (version 2), where it has one and it is set.
-fn control_group(file: &str) -> Option<u64> {
+fn granted_by_group() -> Option<u64> {
+    group_figure("memory.max", "memory.limit_in_bytes")
+}
+
+/// What the group holds, pages of files included: some of those could be given back, which is not counted on.
+fn used_by_group() -> Option<u64> {
+    group_figure("memory.current", "memory.usage_in_bytes")
+}
+
+/// A figure of this process's control group, by the file's name in version 2 and in version 1, where there is one and
+/// it is set. Inside a container the group's path may be one of outside; its own root has the figure then.
+fn group_figure(version_2: &str, version_1: &str) -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let text = fs::read_to_string(format!("/sys/fs/cgroup{path}/{file}")).ok()?;
-    text.trim().parse().ok()
+    let path_in = |hierarchy: fn(&str) -> Option<&str>| groups.lines().find_map(hierarchy);
+    let unified = path_in(|line| line.strip_prefix("0::"));
+    let memory = path_in(|line| line.split_once(":memory:").map(|(_, path)| path));
+    [
+        unified.map(|path| format!("/sys/fs/cgroup{path}/{version_2}")),
+        unified.map(|_| format!("/sys/fs/cgroup/{version_2}")),
+        memory.map(|path| format!("/sys/fs/cgroup/memory{path}/{version_1}")),
+        memory.map(|_| format!("/sys/fs/cgroup/memory/{version_1}")),
+    ]
+    .into_iter()
+    .flatten()
+    .find_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{BindError, Door, Guard, Listeners};
+use crate::machine;
 use crate::metrics::Metrics;
 use crate::service;
 use crate::shutdown::Shutdown;
@@ -49,6 +50,11 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
         "node {} keeps its data in {}",
         config.node_id,
         config.data_dir.display()
+    );
+    let memory = machine::memory_bytes().map_or(0, |bytes| bytes >> 20);
+    log::info!(
+        "this process may have {memory} MiB of memory; profile {}",
+        config.profile
     );
     log::info!("gRPC port on {}", listeners.grpc_addr()?);
     log::info!(

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, Signal, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
@@ -76,6 +76,15 @@ impl From<Trouble> for CompileError {
     }
 }
 
+/// What compiling a module of this size may take, in bytes: measured over modules of many and of few functions. Small
+/// modules take most for their size, and are all that a small device gets.
+fn memory_needed(wasm_bytes: u64) -> u64 {
+    let small = limits::COMPILE_MEMORY_BYTES_BASE
+        + limits::COMPILE_MEMORY_PER_SMALL_MODULE_BYTE * wasm_bytes;
+    let large = limits::COMPILE_MEMORY_PER_MODULE_BYTE * wasm_bytes;
+    small.min(limits::COMPILE_MEMORY_BYTES_SMALL_MAX.max(large))
+}
+
 /// Compiles the module at `wasm` into `code`. Dropping the future kills the child.
 pub async fn compile(
     wasm: &Path,
@@ -83,8 +92,7 @@ pub async fn compile(
     memory_limit: u64,
     code: &Path,
 ) -> Result<Report, CompileError> {
-    let needed =
-        limits::COMPILE_MEMORY_BYTES_MIN.max(limits::COMPILE_MEMORY_PER_MODULE_BYTE * wasm_bytes);
+    let needed = memory_needed(wasm_bytes);
     // All the world where the kernel does not say.
     let available = machine::memory_available_bytes().unwrap_or(u64::MAX);
     let share = limits::COMPILE_CHILD_PER_MODULE_BYTE * wasm_bytes;
@@ -194,25 +202,25 @@ fn compile_here(wasm: &Path, code: &Path, memory_limit: u64) -> Result<Report, T
 
 /// A compiler that runs wild ends itself, not the machine.
 fn limit_self(memory_bytes: u64) -> Result<(), String> {
-    let hard = |limit| Rlimit {
-        current: Some(limit),
-        maximum: Some(limit),
-    };
     let grace = Duration::from_secs(5).as_secs();
-    let limited = setrlimit(Resource::Data, hard(memory_bytes)).and_then(|()| {
-        setrlimit(Resource::Core, hard(0))?;
-        setrlimit(
-            Resource::Cpu,
-            Rlimit {
-                current: Some(limits::COMPILE_CPU_SECONDS_MAX),
-                maximum: Some(limits::COMPILE_CPU_SECONDS_MAX + grace),
-            },
-        )
-    });
+    let cpu = limits::COMPILE_CPU_SECONDS_MAX;
+    let limited = limit(Resource::Data, memory_bytes, memory_bytes)
+        .and_then(|()| limit(Resource::Core, 0, 0))
+        .and_then(|()| limit(Resource::Cpu, cpu, cpu + grace));
     // A node that is killed takes its compiler with it.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     // Whatever else the machine does comes first, and where memory runs out the compiler goes first.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
     let _ = rustix::process::nice(10);
     limited.map_err(|error| format!("the compiler cannot limit itself: {error}"))
+}
+
+/// Lowers a limit; what the node itself was granted is not exceeded.
+fn limit(resource: Resource, soft: u64, hard: u64) -> rustix::io::Result<()> {
+    let granted = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+    let lowered = Rlimit {
+        current: Some(soft.min(granted)),
+        maximum: Some(hard.min(granted)),
+    };
+    setrlimit(resource, lowered)
 }

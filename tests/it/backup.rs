@@ -13,6 +13,7 @@ use crate::guests::{COUNTER, guest};
 use crate::harness::{Node, node};
 use crate::restore::keeper;
 use crate::tokens;
+use crate::uploads::echo_of;
 
 fn run(arguments: &[&str], file: &Path, flag: &str, value: &str) -> Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_plexspaces"));
@@ -89,7 +90,8 @@ fn tokens_come_back_with_a_backup() {
 #[test]
 fn what_is_undeployed_while_a_backup_is_read_is_whole_in_it() {
     let node = node();
-    node.deploy("large", &large_module()).is_deployed();
+    // More bytes than a connection takes before somebody reads them.
+    node.deploy("large", &echo_of(32 << 20)).is_deployed();
     let mut slow = TcpStream::connect(node.http).unwrap();
     slow.write_all(b"GET /api/v1/backup HTTP/1.0\r\nhost: localhost\r\n\r\n")
         .unwrap();
@@ -107,22 +109,6 @@ fn what_is_undeployed_while_a_backup_is_read_is_whole_in_it() {
     succeeds(&restore(&file, dir.path()));
     assert_eq!(Node::again(dir).status_of("large"), "RUNNING");
     node.uploads_end();
-}
-
-/// More bytes than a connection takes before somebody reads them.
-fn large_module() -> Vec<u8> {
-    const BYTES: u32 = 32 << 20;
-    let mut module = guest(Kind::Core, COUNTER);
-    let mut length = [0; 5];
-    for (index, byte) in length.iter_mut().enumerate() {
-        let more = if index < 4 { 0x80 } else { 0 };
-        *byte = ((BYTES >> (7 * index)) & 0x7f) as u8 | more;
-    }
-    module.push(0);
-    module.extend(length);
-    module.extend([1, b'x']);
-    module.resize(module.len() + BYTES as usize - 2, 7);
-    module
 }
 
 #[test]

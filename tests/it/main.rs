@@ -29,6 +29,7 @@ mod restore;
 mod routing;
 mod service;
 mod slots;
+mod small_devices;
 mod storms;
 mod tidy;
 mod tokens;
