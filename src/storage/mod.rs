@@ -11,6 +11,7 @@ mod faults;
 mod files;
 mod logs;
 mod quarantine;
+mod room;
 mod starts;
 mod store;
 mod tokens;

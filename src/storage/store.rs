@@ -11,6 +11,7 @@ use redb::{
 
 use super::StorageError;
 use super::quarantine::Quarantine;
+use super::room::Room;
 
 /// Pages that redb may keep in memory; its own default is 1 GiB.
 const CACHE_BYTES_MAX: usize = 1024 * 1024;
@@ -28,24 +29,30 @@ type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send>;
 pub struct Store {
     open: Opener,
     database: Option<Database>,
+    room: Option<Room>,
 }
 
 impl Store {
     /// Opens the store at `path`. One that is damaged is set aside in the quarantine, and an empty one takes its place.
     pub fn open(path: PathBuf, quarantine: &Quarantine) -> Result<Self, StorageError> {
         let shown = path.display().to_string();
-        let aside = path.clone();
+        let (aside, mut room) = (path.clone(), Room::of(path.clone()));
         let opener = Box::new(move || checked().create(&path));
-        match Self::of(opener) {
-            Ok(store) => Ok(store),
-            Err((Trouble::Io(error), _)) => Err(StorageError::io("opening the store")(error)),
+        let mut store = match Self::of(opener) {
+            Ok(store) => store,
+            Err((Trouble::Io(error), _)) => {
+                return Err(StorageError::io("opening the store")(error));
+            }
             Err((Trouble::Damaged(what), opener)) => {
                 log::error!("the store {shown} is damaged: {what}");
                 let set_aside = StorageError::io("setting the damaged store aside");
                 quarantine.take(&aside, &what).map_err(&set_aside)?;
-                Self::of(opener).map_err(|(trouble, _)| set_aside(trouble.into_io()))
+                Self::of(opener).map_err(|(trouble, _)| set_aside(trouble.into_io()))?
             }
-        }
+        };
+        room.take();
+        store.room = Some(room);
+        Ok(store)
     }
 
     fn of(open: Opener) -> Result<Self, (Trouble, Opener)> {
@@ -53,6 +60,7 @@ impl Store {
             Ok(database) => Ok(Self {
                 open,
                 database: Some(database),
+                room: None,
             }),
             Err(trouble) => Err((trouble, open)),
         }
@@ -77,6 +85,9 @@ impl Store {
             Ok((done, transaction))
         })?;
         let committed = self.guarded(DOING, |_| Ok(transaction.commit()?));
+        if let Some(room) = &mut self.room {
+            room.take();
+        }
         match committed {
             Err(error) if self.number().ok() != Some(number) => Err(error),
             // The disk has it, whatever failed after that.

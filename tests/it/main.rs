@@ -15,6 +15,7 @@ mod doors;
 mod examples;
 mod floods;
 mod forms;
+mod full_disk;
 mod fuzz;
 mod guest_limits;
 mod lies;

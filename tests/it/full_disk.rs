@@ -1,0 +1,99 @@
+//! A disk that is full: deploys are refused and leave nothing, what runs goes on, and room made is room used.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use plexspaces_node::wasm::Kind;
+use tempfile::TempDir;
+
+use crate::guests::{COUNTER, guest};
+use crate::harness::Node;
+use crate::restore::keeper;
+use crate::uploads::echo_of;
+
+/// A file system of its own in a temporary directory. Dropped, it is unmounted.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// `None` where this process may mount none.
+    fn of(mib: u32, dir: &TempDir) -> Option<Self> {
+        let path = dir.path().to_owned();
+        let size = format!("size={mib}m");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "none"]).arg(&path);
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        mounted.then_some(Self(path))
+    }
+
+    fn free_bytes(&self) -> u64 {
+        let told = rustix::fs::statvfs(&self.0).unwrap();
+        told.f_bavail * told.f_frsize
+    }
+
+    /// Takes all the room that is left.
+    fn fill(&self) {
+        let ballast = vec![7; self.free_bytes() as usize];
+        fs::write(self.0.join("ballast"), ballast).unwrap();
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.0.join("ballast")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_what_is_new_and_stops_nothing() {
+    let dir = TempDir::new().unwrap();
+    let Some(disk) = Disk::of(8, &dir) else {
+        println!("skipped: this process may not mount");
+        return;
+    };
+    let node = Node::start(dir, &[]);
+    node.deploy("keeper", &keeper()).is_deployed();
+    let before = node.files();
+
+    // Shortly before the upload's end, so that the answer finds its client.
+    let refused = node.deploy("large", &echo_of(disk.free_bytes() + (512 << 10)));
+    refused.is_refused(
+        507,
+        "RESOURCE_EXHAUSTED",
+        &["no space left in the data directory", "free some"],
+    );
+    node.uploads_end();
+    assert_eq!(node.files(), before);
+
+    // From its first byte, and for records too.
+    disk.fill();
+    let refused = node.deploy("counter", &guest(Kind::Core, COUNTER));
+    refused.is_refused(
+        507,
+        "RESOURCE_EXHAUSTED",
+        &["no space left in the data directory", "free some"],
+    );
+    assert_eq!(node.ask("keeper", b"5").body_payload(), "5");
+    assert_eq!(node.total_applications(), 1);
+
+    // What only changes or forgets finds the room that was there before.
+    assert_eq!(node.wish("keeper", "stop").status, 200);
+    assert_eq!(node.wish("keeper", "start").status, 200);
+    assert_eq!(node.ask("keeper", b"").body_payload(), "6");
+    assert_eq!(node.undeploy("keeper").status, 200);
+    let node = Node::again(node.kill());
+    assert_eq!(node.total_applications(), 0);
+
+    disk.make_room();
+    node.deploy("counter", &guest(Kind::Core, COUNTER))
+        .is_deployed();
+    assert_eq!(node.ask("counter", b"").body_payload(), "1");
+    let node = Node::again(node.kill());
+    assert_eq!(node.total_applications(), 1);
+    drop(disk);
+}
