@@ -234,3 +234,26 @@ fn every_dependency_says_what_it_is_for() {
         previous = line;
     }
 }
+
+/// The tests that a page names, as `file::function`.
+fn named_tests(page: &str) -> Vec<(String, String)> {
+    let marked = page.split('`').skip(1).step_by(2);
+    let named = marked.filter_map(|name| name.split_once("::"));
+    named
+        .map(|(file, function)| (file.to_owned(), function.to_owned()))
+        .collect()
+}
+
+#[test]
+fn every_attack_names_a_test_that_is_there() {
+    let page = fs::read_to_string(root().join("docs/attacks.md")).unwrap();
+    let named = named_tests(&page);
+    assert!(named.len() > 50, "the page names {} tests", named.len());
+    let missing = named.iter().filter(|(file, function)| {
+        let files = ["tests/it", "src"].map(|dir| root().join(dir).join(format!("{file}.rs")));
+        let text = files.iter().find_map(|path| fs::read_to_string(path).ok());
+        !text.is_some_and(|text| text.contains(&format!("fn {function}(")))
+    });
+    let missing: Vec<_> = missing.collect();
+    assert!(missing.is_empty(), "no such tests: {missing:?}");
+}
