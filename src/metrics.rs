@@ -359,6 +359,8 @@ labels! {
     /// Why a message reached no mailbox.
     Undelivered "reason" {
         UnknownActor "unknown_actor",
+        /// Longer than its receiver takes.
+        TooLong "too_long",
         MailboxFull "mailbox_full",
         Stopped "stopped",
     }

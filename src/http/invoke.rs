@@ -260,6 +260,7 @@ fn refused(error: SendError) -> Response<Body> {
 fn refusal_of(error: SendError) -> Refusal {
     let kind = match &error {
         SendError::UnknownActor(_) => Kind::NotFound,
+        SendError::TooLong { .. } => Kind::TooLarge,
         SendError::MailboxFull(_) | SendError::Failed(Failure::NoRoom(_)) => Kind::Exhausted,
         SendError::Stopped(_) => Kind::Unavailable,
         SendError::DeadlineExceeded(_) => Kind::DeadlineExceeded,

@@ -10,7 +10,6 @@ use super::called::{Arguments, Called, GuestError};
 use super::exports::{Handler, Hook, Intent};
 use super::fault::fault;
 use super::host::Guest;
-use super::host::logging::GuestLog;
 use super::program::Form;
 use super::slices::{Meter, Slices};
 use super::snapshot::Snapshot;
@@ -34,8 +33,8 @@ pub struct Instance {
 impl Instance {
     /// Instantiates, then calls `init` and `post-init`; an error of either is a fault.
     pub async fn start(starter: &Starter) -> Result<Self, Fault> {
-        let log = GuestLog::new(starter.actor.clone(), starter.program.actors.logs().clone());
-        let world = World::of_actor(&starter.env, &log);
+        let log = starter.log();
+        let world = World::of_actor(&starter.sight(), &log);
         let meter = Arc::new(Meter::default());
         let mut store = starter.store(log, world, starter.commitments(), &meter);
         let slices = starter.program.slices.clone();

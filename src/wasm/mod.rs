@@ -2,6 +2,7 @@
 
 mod cache;
 mod called;
+mod capabilities;
 mod command;
 pub mod compile;
 mod component;
@@ -13,6 +14,7 @@ mod host;
 mod instance;
 mod program;
 mod scan;
+mod sight;
 mod slices;
 mod snapshot;
 mod starter;
@@ -40,6 +42,7 @@ use scan::Encoding;
 use slices::Slices;
 use ticker::Ticker;
 
+pub use capabilities::Capabilities;
 pub use program::Program;
 pub use snapshot::Snapshot;
 pub use starter::{Birth, Life, Starter};

@@ -10,10 +10,11 @@ use super::host::logging::GuestLog;
 use super::host::{Commitments, Guest};
 use super::instance::Instance;
 use super::program::{Form, Program};
+use super::sight::Sight;
 use super::slices::Meter;
 use super::snapshot::Snapshot;
 use super::wasi::World;
-use super::{GuestLimits, core_abi};
+use super::{Capabilities, GuestLimits, core_abi};
 use crate::actor::{Behavior, Fault, Handled, Start, Timers};
 use crate::id::ActorId;
 use crate::limits;
@@ -25,6 +26,7 @@ pub struct Starter {
     pub program: Arc<Program>,
     pub actor: ActorId,
     pub limits: GuestLimits,
+    pub capabilities: Capabilities,
     /// The guest's environment, by name.
     pub env: Vec<(String, String)>,
     pub birth: Birth,
@@ -77,6 +79,21 @@ impl Behavior for Life {
 }
 
 impl Starter {
+    /// Where the guest's lines go.
+    pub(super) fn log(&self) -> GuestLog {
+        let logs = self.program.actors.logs().clone();
+        GuestLog::new(self.actor.clone(), logs, self.capabilities)
+    }
+
+    /// What the guest may see of the world.
+    pub(super) fn sight(&self) -> Sight<'_> {
+        Sight {
+            actor: &self.actor,
+            env: &self.env,
+            capabilities: self.capabilities,
+        }
+    }
+
     /// What an actor begins with.
     pub(super) fn commitments(&self) -> Commitments {
         let address = self.actor.address().clone();
@@ -99,6 +116,7 @@ impl Starter {
             self.program.actors.clone(),
             log,
             self.limits,
+            self.capabilities,
             world,
             commitments,
         );

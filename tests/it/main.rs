@@ -5,6 +5,7 @@ mod harness;
 
 mod actors;
 mod applications;
+mod capabilities;
 mod commands;
 mod compiling;
 mod connections;

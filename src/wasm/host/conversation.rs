@@ -101,7 +101,12 @@ fn refuse(asker: Reply) {
 
 impl Host for Guest {
     fn current_message(&mut self) -> wasmtime::Result<Option<types::Message>> {
-        Ok(self.conversation.current.as_ref().map(Into::into))
+        let sees_clocks = self.capabilities.clocks;
+        Ok(self.conversation.current.as_ref().map(|message| {
+            let seen = types::Message::from(message);
+            let timestamp = if sees_clocks { seen.timestamp } else { 0 };
+            types::Message { timestamp, ..seen }
+        }))
     }
 
     fn defer(&mut self) -> wasmtime::Result<String> {
@@ -153,8 +158,10 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         },
     )?;
     linker.func_wrap(core_abi::MODULE, "sent_at", |caller: Caller<'_, Guest>| {
-        let current = caller.data().conversation.current.as_ref();
-        current.map_or(0, |message| message.sent_at_ms.cast_signed())
+        let guest = caller.data();
+        let current = guest.conversation.current.as_ref();
+        let seen = current.filter(|_| guest.capabilities.clocks);
+        seen.map_or(0, |message| message.sent_at_ms.cast_signed())
     })?;
     linker.func_wrap_async(
         core_abi::MODULE,

@@ -11,6 +11,7 @@ use super::bindings::logging::{Host, LogLevel};
 use crate::id::ActorId;
 use crate::limits;
 use crate::storage::Logs;
+use crate::wasm::Capabilities;
 use crate::wasm::core_abi::{self, Slice};
 
 /// The interface's functions, by name.
@@ -35,6 +36,7 @@ pub const CORE_FUNCTIONS: &[&str] = &["log"];
 pub struct GuestLog {
     actor: ActorId,
     logs: Logs,
+    capabilities: Capabilities,
     allowance: Arc<Mutex<Allowance>>,
     /// What the guest last wrote to standard error during the current message.
     stderr_tail: Arc<Mutex<String>>,
@@ -47,7 +49,7 @@ struct Allowance {
 }
 
 impl GuestLog {
-    pub fn new(actor: ActorId, logs: Logs) -> Self {
+    pub fn new(actor: ActorId, logs: Logs, capabilities: Capabilities) -> Self {
         let allowance = Allowance {
             since: Instant::now(),
             lines: 0,
@@ -56,14 +58,15 @@ impl GuestLog {
         Self {
             actor,
             logs,
+            capabilities,
             allowance: Arc::new(Mutex::new(allowance)),
             stderr_tail: Arc::default(),
         }
     }
 
-    /// Logs one line for the application, escaped so that it stays one.
+    /// Logs one line for the application, escaped so that it stays one; drops it where the guest may not log.
     pub fn line(&self, level: Level, text: &str) {
-        if !self.may_log() {
+        if !self.capabilities.logging || !self.may_log() {
             return;
         }
         let end = text.floor_char_boundary(limits::GUEST_LINE_BYTES_MAX);

@@ -54,7 +54,7 @@ type Answer<T> = wasmtime::Result<Result<T, ActorError>>;
 
 impl Host for Guest {
     fn tell(&mut self, to: String, message_type: String, payload: Vec<u8>) -> Answer<String> {
-        let message = match self.outgoing(&message_type, payload) {
+        let message = match self.outgoing(&to, &message_type, payload) {
             Ok(message) => message,
             Err(error) => return Ok(Err(error)),
         };
@@ -69,7 +69,7 @@ impl Host for Guest {
         payload: Vec<u8>,
         timeout_ms: u64,
     ) -> Answer<Vec<u8>> {
-        let message = match self.outgoing(&message_type, payload) {
+        let message = match self.outgoing(&to, &message_type, payload) {
             Ok(message) => message,
             Err(error) => return Ok(Err(error)),
         };
@@ -100,13 +100,16 @@ impl Host for Guest {
         correlation_id: Option<String>,
     ) -> Answer<String> {
         let forwarded = self
-            .forwarded(&message_type, payload, &original_sender)
+            .forwarded(&to, &message_type, payload, &original_sender)
             .and_then(|message| self.hand_on(&to, message, correlation_id.as_deref()));
         Ok(forwarded.map(|id| id.to_string()))
     }
 
     fn spawn(&mut self, _: String, _: Vec<u8>, _: SpawnOptions) -> Answer<String> {
-        not_yet("spawn")
+        match permitted(self.capabilities.spawn_actors, "allow_spawn_actors") {
+            Ok(()) => not_yet("spawn"),
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     fn stop(&mut self, _: String, _: u64) -> Answer<()> {
@@ -139,7 +142,12 @@ impl Host for Guest {
     }
 
     fn now(&mut self) -> wasmtime::Result<u64> {
-        Ok(self.actors.clock().wall_ms())
+        let sees_clocks = self.capabilities.clocks;
+        Ok(if sees_clocks {
+            self.actors.clock().wall_ms()
+        } else {
+            0
+        })
     }
 
     async fn sleep(&mut self, duration_ms: u64) -> wasmtime::Result<()> {
@@ -148,7 +156,10 @@ impl Host for Guest {
     }
 
     fn send_after(&mut self, delay_ms: u64, message_type: String, payload: Vec<u8>) -> Answer<u64> {
-        let checked = checked_type(&message_type).and_then(|()| self.bounded(payload));
+        let checked = self
+            .may_send()
+            .and_then(|()| checked_type(&message_type))
+            .and_then(|()| self.bounded(payload));
         Ok(checked.and_then(|payload| {
             let delay = Duration::from_millis(delay_ms);
             Ok(self.timers.start(delay, &message_type, payload)?)
@@ -168,16 +179,24 @@ impl Host for Guest {
 impl types::Host for Guest {}
 
 impl Guest {
-    fn outgoing(&self, message_type: &str, payload: Vec<u8>) -> Result<Message, ActorError> {
+    fn outgoing(
+        &self,
+        to: &str,
+        message_type: &str,
+        payload: Vec<u8>,
+    ) -> Result<Message, ActorError> {
+        self.may_reach(to)?;
         self.message_from(Arc::clone(self.actor.address()), message_type, payload)
     }
 
     fn forwarded(
         &self,
+        to: &str,
         message_type: &str,
         payload: Vec<u8>,
         sender: &str,
     ) -> Result<Message, ActorError> {
+        self.may_reach(to)?;
         let chars = sender.chars().count();
         if !(1..=limits::ADDRESS_CHARS_MAX).contains(&chars) {
             let text = format!(
@@ -200,6 +219,22 @@ impl Guest {
         Ok(self.actors.message(from, message_type, payload))
     }
 
+    fn may_send(&self) -> Result<(), ActorError> {
+        permitted(self.capabilities.send_messages, "allow_send_messages")
+    }
+
+    /// Whether it may send at all, and to this address: the actors of other tenants are none of its business.
+    fn may_reach(&self, to: &str) -> Result<(), ActorError> {
+        self.may_send()?;
+        match self.actors.tenant_of(to) {
+            Some(tenant) if tenant != *self.actor.tenant() => {
+                let text = "the actor belongs to another tenant";
+                Err(actor_error(ErrorCode::NotPermitted, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Without a correlation id a tell; with one, whoever asked waits for the new receiver.
     fn hand_on(
         &mut self,
@@ -218,6 +253,14 @@ impl Guest {
             error.into()
         })
     }
+}
+
+fn permitted(capability: bool, key: &str) -> Result<(), ActorError> {
+    if capability {
+        return Ok(());
+    }
+    let text = format!("{key} is off for this application; its config has [capabilities]");
+    Err(actor_error(ErrorCode::NotPermitted, text))
 }
 
 fn checked_type(message_type: &str) -> Result<(), ActorError> {
@@ -256,9 +299,9 @@ impl From<SendError> for ActorError {
     fn from(error: SendError) -> Self {
         let code = match &error {
             SendError::UnknownActor(_) => ErrorCode::ActorNotFound,
-            SendError::MailboxFull(_) | SendError::Failed(Failure::NoRoom(_)) => {
-                ErrorCode::ResourceExhausted
-            }
+            SendError::TooLong { .. }
+            | SendError::MailboxFull(_)
+            | SendError::Failed(Failure::NoRoom(_)) => ErrorCode::ResourceExhausted,
             SendError::Stopped(_) | SendError::Failed(Failure::Trapped(_)) => {
                 ErrorCode::DeliveryFailed
             }

@@ -10,9 +10,9 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{ResourceLimiter, StoreLimits};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
-use super::GuestLimits;
 use super::core_abi::Exchange;
 use super::wasi::World;
+use super::{Capabilities, GuestLimits};
 use crate::actor::{Actors, Timers};
 use crate::id::ActorId;
 use conversation::Conversation;
@@ -48,6 +48,7 @@ pub struct Guest {
     pub log: GuestLog,
     pub spans: logging::Spans,
     pub limits: GuestLimits,
+    pub capabilities: Capabilities,
     /// The message being handled, and who waits for an answer.
     pub conversation: Conversation,
     pub timers: Timers,
@@ -73,6 +74,7 @@ impl Guest {
         actors: Actors,
         log: GuestLog,
         limits: GuestLimits,
+        capabilities: Capabilities,
         world: World,
         commitments: Commitments,
     ) -> Self {
@@ -83,6 +85,7 @@ impl Guest {
             log,
             spans: logging::Spans::default(),
             limits,
+            capabilities,
             conversation: commitments.conversation,
             timers: commitments.timers,
             failure: None,
