@@ -376,6 +376,7 @@ labels! {
         Compiled "compiled",
         Refused "refused",
         NoMemory "no_memory",
+        NoSpace "no_space",
         Internal "internal",
     }
 

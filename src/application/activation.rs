@@ -106,6 +106,7 @@ impl From<ProgramError> for Refusal {
         let kind = match error {
             ProgramError::Refused(_) => Kind::Unprocessable,
             ProgramError::NoMemory(_) => Kind::Exhausted,
+            ProgramError::NoSpace(_) => Kind::NoSpace,
             ProgramError::Internal(_) => Kind::Internal,
         };
         Self::new(kind, error.to_string())

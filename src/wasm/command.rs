@@ -11,7 +11,7 @@ use wasmtime::component::types::{ComponentItem, Type};
 use wasmtime::component::{self, Component, ComponentExportIndex};
 use wasmtime::{Engine, ExternType, Module, Store};
 
-use super::core_abi::Exchange;
+use super::exchange::Exchange;
 use super::fault::{exit_code, fault, with_last_words};
 use super::host::logging::GuestLog;
 use super::host::{Commitments, Guest};

@@ -39,8 +39,33 @@ pub enum CompileError {
          stop something else on this machine, or make the module smaller", .needed >> 20, .available >> 20
     )]
     NoMemory { needed: u64, available: u64 },
+    /// The disk is full; the module may be fine.
+    #[error("the compiled code cannot be written: {0}; make room and send it again")]
+    NoSpace(String),
     #[error("cannot run the compiler: {0}")]
     Spawn(io::Error),
+}
+
+/// Why the child has made nothing, as it tells the node.
+#[derive(Debug, Serialize, Deserialize)]
+enum Complaint {
+    Refused(String),
+    NoSpace(String),
+}
+
+impl From<Complaint> for CompileError {
+    fn from(complaint: Complaint) -> Self {
+        match complaint {
+            Complaint::Refused(text) => Self::Refused(text),
+            Complaint::NoSpace(text) => Self::NoSpace(text),
+        }
+    }
+}
+
+impl From<String> for Complaint {
+    fn from(text: String) -> Self {
+        Self::Refused(text)
+    }
 }
 
 /// Compiles the module at `wasm` into `code`. Dropping the future kills the child.
@@ -95,8 +120,8 @@ pub async fn compile(
             )));
         }
     };
-    match serde_json::from_slice::<Result<Report, String>>(&out) {
-        Ok(answer) => answer.map_err(CompileError::Refused),
+    match serde_json::from_slice::<Result<Report, Complaint>>(&out) {
+        Ok(answer) => answer.map_err(CompileError::from),
         Err(_) => {
             let words = String::from_utf8_lossy(&err);
             log::error!(
@@ -125,6 +150,7 @@ pub fn child(arguments: &[String]) -> ExitCode {
         return ExitCode::from(2);
     };
     let answer = limit_self(available)
+        .map_err(Complaint::from)
         .and_then(|()| compile_here(Path::new(wasm), &PathBuf::from(code), memory_limit));
     match serde_json::to_writer(io::stdout(), &answer) {
         Ok(()) => ExitCode::SUCCESS,
@@ -132,7 +158,7 @@ pub fn child(arguments: &[String]) -> ExitCode {
     }
 }
 
-fn compile_here(wasm: &Path, code: &Path, memory_limit: u64) -> Result<Report, String> {
+fn compile_here(wasm: &Path, code: &Path, memory_limit: u64) -> Result<Report, Complaint> {
     let bytes = fs::read(wasm).map_err(|error| format!("cannot be read: {error}"))?;
     let found = scan(&bytes)?;
     if found.memory_bytes_min > memory_limit {
@@ -140,7 +166,8 @@ fn compile_here(wasm: &Path, code: &Path, memory_limit: u64) -> Result<Report, S
             "it starts with {} MiB of memory and its limit is {} MiB; raise max_memory_bytes",
             found.memory_bytes_min >> 20,
             memory_limit >> 20
-        ));
+        )
+        .into());
     }
     let class = Class::of(found.memory_bytes_min, memory_limit);
     let engine = Engine::new(&class.tunables())
@@ -150,12 +177,24 @@ fn compile_here(wasm: &Path, code: &Path, memory_limit: u64) -> Result<Report, S
         Encoding::Component => engine.precompile_component(&bytes),
     };
     let compiled = compiled.map_err(|error| format!("it does not compile: {error:#}"))?;
-    fs::write(code, compiled)
-        .map_err(|error| format!("its compiled code cannot be written: {error}"))?;
+    fs::write(code, compiled).map_err(unwritten)?;
     Ok(Report {
         encoding: found.encoding,
         class,
     })
+}
+
+fn unwritten(error: io::Error) -> Complaint {
+    if is_no_space(&error) {
+        return Complaint::NoSpace(error.to_string());
+    }
+    Complaint::Refused(format!("its compiled code cannot be written: {error}"))
+}
+
+/// Whether a write failed because of how much there is already.
+pub fn is_no_space(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// A compiler that runs wild ends itself, not the machine.

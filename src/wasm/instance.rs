@@ -71,10 +71,14 @@ impl Instance {
             Some(Ok(Err(GuestError::NotImplemented(text)))) => {
                 (Err(Failure::NotImplemented(text)), None)
             }
-            Some(Err(error)) => {
-                let fault = fault("handling a message", &self.store, &error);
-                (Err(Failure::Trapped(fault.to_string())), Some(fault))
-            }
+            Some(Err(error)) => match fault("handling a message", &self.store, &error) {
+                // The guest was not even entered, so it is as whole as before.
+                Fault::NoRoom(text) => (Err(Failure::NoRoom(text)), None),
+                Fault::Broken(text) => {
+                    let failure = Failure::Trapped(text.clone());
+                    (Err(failure), Some(Fault::Broken(text)))
+                }
+            },
             None => (
                 Err(Failure::Unhandled(self.no_handler(&message.message_type))),
                 None,

@@ -8,6 +8,7 @@ pub mod compile;
 mod component;
 mod core_abi;
 mod engine;
+mod exchange;
 mod exports;
 mod fault;
 mod host;
@@ -84,6 +85,8 @@ pub enum ProgramError {
     Refused(String),
     #[error("{0}")]
     NoMemory(String),
+    #[error("{0}")]
+    NoSpace(String),
     #[error("{0}")]
     Internal(String),
 }
@@ -268,6 +271,7 @@ impl Wasm {
             match error {
                 CompileError::Refused(text) => ProgramError::Refused(text),
                 CompileError::NoMemory { .. } => ProgramError::NoMemory(error.to_string()),
+                CompileError::NoSpace(_) => ProgramError::NoSpace(error.to_string()),
                 CompileError::Spawn(_) => ProgramError::Internal(error.to_string()),
             }
         })?;
@@ -275,7 +279,11 @@ impl Wasm {
         cache.seal(&draft_name, &name).await.map_err(|error| {
             cache.discard_draft(&draft_name);
             cache.discard(&name);
-            ProgramError::Internal(format!("compiled code cannot be kept: {error}"))
+            let text = format!("compiled code cannot be kept: {error}");
+            match compile::is_no_space(&error) {
+                true => ProgramError::NoSpace(text + "; make room and send it again"),
+                false => ProgramError::Internal(text),
+            }
         })?;
         log::info!(
             "module {digest} compiled in {:?} for {} slots",
@@ -292,6 +300,7 @@ impl Wasm {
             Ok(_) => Compile::Compiled,
             Err(CompileError::Refused(_)) => Compile::Refused,
             Err(CompileError::NoMemory { .. }) => Compile::NoMemory,
+            Err(CompileError::NoSpace(_)) => Compile::NoSpace,
             Err(CompileError::Spawn(_)) => Compile::Internal,
         });
     }

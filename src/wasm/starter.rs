@@ -14,7 +14,7 @@ use super::sight::Sight;
 use super::slices::Meter;
 use super::snapshot::Snapshot;
 use super::wasi::World;
-use super::{Capabilities, GuestLimits, core_abi};
+use super::{Capabilities, GuestLimits, exchange};
 use crate::actor::{Behavior, Fault, Handled, Start, Timers};
 use crate::id::ActorId;
 use crate::limits;
@@ -123,7 +123,7 @@ impl Starter {
         let mut store = Store::new(&self.program.engine, guest);
         store.limiter(|guest| &mut guest.memory);
         // Lists from the guest take memory here before anyone looks at them (a million strings over one region).
-        let most = core_abi::passed_bytes_max(&self.limits).max(limits::GUEST_TRANSFER_BYTES_MIN);
+        let most = exchange::passed_bytes_max(&self.limits).max(limits::GUEST_TRANSFER_BYTES_MIN);
         store.set_hostcall_fuel(most);
         let (slices, meter) = (self.program.slices.clone(), meter.clone());
         store.epoch_deadline_callback(move |_| slices.at_deadline(&meter));

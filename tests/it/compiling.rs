@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::guests::{ECHO, for_both_kinds, guest};
+use rustix::process::{Resource, Rlimit, prlimit};
+
+use crate::guests::{COUNTER, ECHO, for_both_kinds, guest};
 use crate::harness::{Node, node};
 use plexspaces_node::wasm::Kind;
 
@@ -19,6 +21,42 @@ for_both_kinds! {
         node.deploy("echo", &echo).is_deployed();
         assert_eq!(node.ask("echo", b"1").body_payload(), "1");
         assert_eq!(node.log_count("compiled in"), 0);
+    }
+
+    fn code_without_its_seal_or_with_anothers_is_made_anew_in_silence(node, kind) {
+        let (echo, counter) = (guest(kind, ECHO), guest(kind, COUNTER));
+        let code = |node: &Node| {
+            let files = node.files().into_iter().filter(|it| it.parent().unwrap().ends_with("compiled"));
+            files.filter(|it| it.extension().is_none_or(|it| it != "seal")).collect::<Vec<_>>()
+        };
+        let seal = |code: &std::path::Path| std::path::PathBuf::from(format!("{}.seal", code.display()));
+        node.deploy("echo", &echo).is_deployed();
+        let [echo_code] = &code(&node)[..] else { panic!("one module, one file") };
+        node.deploy("counter", &counter).is_deployed();
+        let others = code(&node).into_iter().find(|it| it != echo_code).unwrap();
+        assert_eq!(node.undeploy("echo").status, 200);
+
+        fs::remove_file(seal(echo_code)).unwrap();
+        node.deploy("twin", &echo).is_deployed();
+        assert_eq!(node.ask("twin", b"7").body_payload(), "7");
+        assert_eq!(node.undeploy("twin").status, 200);
+
+        // Another module's code, whole and with its own seal.
+        fs::copy(&others, echo_code).unwrap();
+        fs::copy(seal(&others), seal(echo_code)).unwrap();
+        node.deploy("echo", &echo).is_deployed();
+        assert_eq!(node.ask("echo", b"7").body_payload(), "7");
+        assert_eq!(node.log_count("compiled in"), 4);
+
+        // Nor does a node that comes back map what changed while it was away.
+        let dir = node.stop();
+        let mut bytes = fs::read(echo_code).unwrap();
+        bytes[5000] ^= 1;
+        fs::write(echo_code, bytes).unwrap();
+        let node = Node::again(dir);
+        assert_eq!(node.ask("echo", b"7").body_payload(), "7");
+        assert_eq!(node.ask("counter", b"").payload(), 1);
+        assert_eq!(node.log_count("compiled in"), 1);
     }
 
     fn compiled_code_that_was_tampered_with_is_never_loaded(node, kind) {
@@ -86,4 +124,27 @@ fn a_module_may_start_large_and_grow_larger() {
     assert_eq!(node.ask("large", b"1").body_payload(), "1");
     node.deploy("small", &wasm).is_deployed();
     assert_eq!(node.ask("small", b"1").body_payload(), "1");
+}
+
+#[test]
+fn code_that_finds_no_room_on_the_disk_is_507_and_leaves_nothing() {
+    let node = Node::start_under("trap '' XFSZ", &[]);
+    let longest = |bytes: Option<u64>| {
+        let limit = Rlimit {
+            current: bytes,
+            maximum: None,
+        };
+        prlimit(Some(node.pid()), Resource::Fsize, limit).unwrap();
+    };
+    // What is compiled of a module is longer than the module, and no file may be.
+    let wasm = guest(Kind::Core, ECHO);
+    longest(Some(wasm.len() as u64));
+    let words = ["compiled code cannot be written", "make room"];
+    node.deploy("echo", &wasm)
+        .is_refused(507, "RESOURCE_EXHAUSTED", &words);
+    assert_eq!(node.files(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(node.total_applications(), 0);
+    longest(None);
+    node.deploy("echo", &wasm).is_deployed();
+    assert_eq!(node.ask("echo", b"1").body_payload(), "1");
 }

@@ -20,6 +20,7 @@ mod logs;
 mod messaging;
 mod metrics;
 mod odd_forms;
+mod pool;
 mod preview1;
 mod process;
 mod refusals;

@@ -11,7 +11,8 @@ use super::bindings::types;
 use crate::actor::Deferred;
 use crate::limits;
 use crate::message::{Envelope, Failure, Message, Reply};
-use crate::wasm::core_abi::{self, Slice};
+use crate::wasm::core_abi;
+use crate::wasm::exchange::{self, Slice};
 
 /// The interface's functions, by name.
 pub const FUNCTIONS: &[&str] = &["current-message", "defer"];
@@ -141,7 +142,7 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             Box::new(async move {
                 let current = caller.data().conversation.current.as_ref();
                 let id = current.map_or(String::new(), |message| message.id.to_string());
-                core_abi::answer(&mut caller, Ok(Bytes::from(id)), answer_at).await
+                exchange::answer(&mut caller, Ok(id), answer_at).await
             })
         },
     )?;
@@ -153,7 +154,7 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                 let current = caller.data().conversation.current.as_ref();
                 let id = current.and_then(|message| message.correlation.as_deref());
                 let id = Bytes::copy_from_slice(id.unwrap_or_default().as_bytes());
-                core_abi::answer(&mut caller, Ok(id), answer_at).await
+                exchange::answer(&mut caller, Ok(id), answer_at).await
             })
         },
     )?;
@@ -169,7 +170,7 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         |mut caller: Caller<'_, Guest>, (answer_at,): (i32,)| {
             Box::new(async move {
                 let id = caller.data_mut().defer()?;
-                core_abi::answer(&mut caller, Ok(Bytes::from(id)), answer_at).await
+                exchange::answer(&mut caller, Ok(id), answer_at).await
             })
         },
     )?;
@@ -177,7 +178,7 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         core_abi::MODULE,
         "fail",
         |mut caller: Caller<'_, Guest>, text: i32, len: i32| {
-            let text = core_abi::text(&mut caller, Slice(text, len))?;
+            let text = exchange::text(&caller, Slice(text, len))?;
             caller.data_mut().failure = Some(text);
             Ok(())
         },

@@ -12,7 +12,8 @@ use crate::id::ActorId;
 use crate::limits;
 use crate::storage::Logs;
 use crate::wasm::Capabilities;
-use crate::wasm::core_abi::{self, Slice};
+use crate::wasm::core_abi;
+use crate::wasm::exchange::{self, Slice};
 
 /// The interface's functions, by name.
 pub const FUNCTIONS: &[&str] = &[
@@ -235,7 +236,7 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         core_abi::MODULE,
         "log",
         |mut caller: Caller<'_, Guest>, text: i32, len: i32| {
-            let text = core_abi::text(&mut caller, Slice(text, len))?;
+            let text = exchange::text(&caller, Slice(text, len))?;
             caller.data_mut().info(text)
         },
     )?;

@@ -1,11 +1,9 @@
-//! Messages between actors: the meaning once, as the WIT trait; the core modules' spelling below it.
+//! Messages between actors: the meaning once, as the WIT trait; `core_messaging` spells it for core modules.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
-use wasmtime::{Caller, Linker};
 
 use super::bindings::messaging::Host;
 use super::bindings::types::{self, ActorError, ErrorCode, SpawnOptions};
@@ -13,7 +11,6 @@ use super::{Guest, actor_error};
 use crate::actor::{SendError, TimerError};
 use crate::limits;
 use crate::message::{Failure, Message, MessageId};
-use crate::wasm::core_abi::{self, Slice};
 
 /// The interface's functions, by name.
 pub const FUNCTIONS: &[&str] = &[
@@ -33,21 +30,6 @@ pub const FUNCTIONS: &[&str] = &[
     "sleep",
     "send-after",
     "cancel-timer",
-];
-
-/// The same as core modules spell them.
-pub const CORE_FUNCTIONS: &[&str] = &[
-    "send_message",
-    "tell",
-    "ask",
-    "reply",
-    "reply_to",
-    "forward",
-    "send_after",
-    "cancel_timer",
-    "self_id",
-    "now",
-    "sleep",
 ];
 
 type Answer<T> = wasmtime::Result<Result<T, ActorError>>;
@@ -329,147 +311,4 @@ fn not_yet<T>(what: &str) -> Answer<T> {
         ErrorCode::NotImplemented,
         format!("this node does not provide messaging.{what} yet"),
     )))
-}
-
-/// The same functions for core modules, which pass text and bytes as (pointer, length).
-pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    linker.func_wrap(
-        core_abi::MODULE,
-        "send_message",
-        |mut caller: Caller<'_, Guest>, to: i32, to_len: i32, message: i32, message_len: i32| {
-            let to = core_abi::text(&mut caller, Slice(to, to_len))?;
-            let payload = core_abi::bytes(&mut caller, Slice(message, message_len))?;
-            let sent = caller
-                .data_mut()
-                .tell(to, "message".into(), payload.to_vec())?;
-            Ok(core_abi::status(sent.map(drop)))
-        },
-    )?;
-    linker.func_wrap(
-        core_abi::MODULE,
-        "tell",
-        |mut caller: Caller<'_, Guest>,
-         to: i32,
-         to_len: i32,
-         kind: i32,
-         kind_len: i32,
-         payload: i32,
-         len: i32| {
-            let to = core_abi::text(&mut caller, Slice(to, to_len))?;
-            let kind = core_abi::text(&mut caller, Slice(kind, kind_len))?;
-            let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
-            let sent = caller.data_mut().tell(to, kind, payload.to_vec())?;
-            Ok(core_abi::status(sent.map(drop)))
-        },
-    )?;
-    type AskArguments = (i32, i32, i32, i32, i32, i32, i64, i32);
-    linker.func_wrap_async(
-        core_abi::MODULE,
-        "ask",
-        |mut caller: Caller<'_, Guest>, arguments: AskArguments| {
-            let (to, to_len, kind, kind_len, payload, len, timeout_ms, answer_at) = arguments;
-            Box::new(async move {
-                let to = core_abi::text(&mut caller, Slice(to, to_len))?;
-                let kind = core_abi::text(&mut caller, Slice(kind, kind_len))?;
-                let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
-                let answer = caller
-                    .data_mut()
-                    .ask(to, kind, payload.to_vec(), timeout_ms.cast_unsigned())
-                    .await?;
-                core_abi::answer(&mut caller, answer.map(Bytes::from), answer_at).await
-            })
-        },
-    )?;
-    linker.func_wrap(
-        core_abi::MODULE,
-        "reply",
-        |mut caller: Caller<'_, Guest>, payload: i32, len: i32| {
-            let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
-            let replied = caller.data_mut().reply(String::new(), payload.to_vec())?;
-            Ok(core_abi::status(replied))
-        },
-    )?;
-    linker.func_wrap(
-        core_abi::MODULE,
-        "reply_to",
-        |mut caller: Caller<'_, Guest>, id: i32, id_len: i32, payload: i32, len: i32| {
-            let id = core_abi::text(&mut caller, Slice(id, id_len))?;
-            let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
-            let replied = caller.data_mut().reply(id, payload.to_vec())?;
-            Ok(core_abi::status(replied))
-        },
-    )?;
-    linker.func_wrap(
-        core_abi::MODULE,
-        "forward",
-        |mut caller: Caller<'_, Guest>,
-         to: i32,
-         to_len: i32,
-         kind: i32,
-         kind_len: i32,
-         payload: i32,
-         len: i32,
-         sender: i32,
-         sender_len: i32,
-         id: i32,
-         id_len: i32| {
-            let to = core_abi::text(&mut caller, Slice(to, to_len))?;
-            let kind = core_abi::text(&mut caller, Slice(kind, kind_len))?;
-            let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
-            let sender = core_abi::text(&mut caller, Slice(sender, sender_len))?;
-            let id = core_abi::text(&mut caller, Slice(id, id_len))?;
-            let id = (!id.is_empty()).then_some(id);
-            let guest = caller.data_mut();
-            let forwarded = guest.forward(to, kind, payload.to_vec(), sender, id)?;
-            Ok(core_abi::status(forwarded.map(drop)))
-        },
-    )?;
-    linker.func_wrap(
-        core_abi::MODULE,
-        "send_after",
-        |mut caller: Caller<'_, Guest>,
-         delay_ms: i64,
-         kind: i32,
-         kind_len: i32,
-         payload: i32,
-         len: i32| {
-            let kind = core_abi::text(&mut caller, Slice(kind, kind_len))?;
-            let payload = core_abi::bytes(&mut caller, Slice(payload, len))?;
-            let guest = caller.data_mut();
-            let set = guest.send_after(delay_ms.cast_unsigned(), kind, payload.to_vec())?;
-            Ok(match set {
-                Ok(id) => id.cast_signed(),
-                Err(error) => i64::from(core_abi::status(Err(error))),
-            })
-        },
-    )?;
-    linker.func_wrap(
-        core_abi::MODULE,
-        "cancel_timer",
-        |mut caller: Caller<'_, Guest>, id: i64| {
-            let cancelled = caller.data_mut().cancel_timer(id.cast_unsigned())?;
-            Ok(core_abi::status(cancelled))
-        },
-    )?;
-    linker.func_wrap_async(
-        core_abi::MODULE,
-        "self_id",
-        |mut caller: Caller<'_, Guest>, (answer_at,): (i32,)| {
-            Box::new(async move {
-                let id = caller.data_mut().self_id()?;
-                core_abi::answer(&mut caller, Ok(Bytes::from(id)), answer_at).await
-            })
-        },
-    )?;
-    linker.func_wrap(core_abi::MODULE, "now", |mut caller: Caller<'_, Guest>| {
-        Ok(caller.data_mut().now()?.cast_signed())
-    })?;
-    linker.func_wrap_async(
-        core_abi::MODULE,
-        "sleep",
-        |mut caller: Caller<'_, Guest>, (duration_ms,): (i64,)| {
-            Box::new(async move { caller.data_mut().sleep(duration_ms.cast_unsigned()).await })
-        },
-    )?;
-    Ok(())
 }
