@@ -145,6 +145,8 @@ pub const GUEST_TABLE_ELEMENTS_MAX: usize = 100_000;
 pub const GUEST_SLICE: Duration = Duration::from_millis(1);
 /// A line that a guest writes; the rest goes on a line of its own.
 pub const GUEST_LINE_BYTES_MAX: usize = 4 * KIB;
+/// A text that a core module passes, such as an address or a line, and the words of an error; the rest is not read.
+pub const GUEST_TEXT_BYTES_MAX: usize = 8 * KIB;
 /// Bytes that a guest may pass to WASI at once, however small its messages: toolchains write 4 to 64 KiB.
 pub const GUEST_TRANSFER_BYTES_MIN: usize = 256 * KIB;
 /// What is kept of a guest's standard error for the answer to an ask that it failed.

@@ -359,6 +359,8 @@ labels! {
     /// Why a message reached no mailbox.
     Undelivered "reason" {
         UnknownActor "unknown_actor",
+        /// Longer than its receiver takes.
+        TooLong "too_long",
         MailboxFull "mailbox_full",
         NodeFull "node_full",
         Stopped "stopped",
@@ -375,6 +377,7 @@ labels! {
         Compiled "compiled",
         Refused "refused",
         NoMemory "no_memory",
+        Disk "disk",
         Internal "internal",
     }
 

@@ -14,6 +14,8 @@ use crate::message::Envelope;
 pub struct Bounds {
     pub messages_max: usize,
     pub bytes_max: usize,
+    /// The longest payload that the actor takes.
+    pub message_bytes_max: usize,
 }
 
 impl Default for Bounds {
@@ -21,12 +23,18 @@ impl Default for Bounds {
         Self {
             messages_max: limits::MAILBOX_MESSAGES_MAX,
             bytes_max: limits::MAILBOX_BYTES_MAX,
+            message_bytes_max: limits::MESSAGE_BYTES_MAX,
         }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PushError {
+    /// It would never be taken, however empty the mailbox.
+    TooLong {
+        bytes: usize,
+        max: usize,
+    },
     Full,
     /// Not this mailbox: all that the node keeps is too much.
     NodeFull,
@@ -66,6 +74,10 @@ impl Mailbox {
     }
 
     pub fn push(&self, envelope: Envelope) -> Result<(), Returned> {
+        if let Some(why) = self.never_takes(&envelope) {
+            let envelope = Box::new(envelope);
+            return Err(Returned { why, envelope });
+        }
         let weight = envelope.message.weight();
         let mut state = self.state.lock().unwrap();
         let share = match self.room(&state, weight) {
@@ -80,6 +92,14 @@ impl Mailbox {
         drop(state);
         self.arrived.notify_one();
         Ok(())
+    }
+
+    fn never_takes(&self, envelope: &Envelope) -> Option<PushError> {
+        let (bytes, max) = (
+            envelope.message.payload.len(),
+            self.bounds.message_bytes_max,
+        );
+        (bytes > max).then_some(PushError::TooLong { bytes, max })
     }
 
     fn room(&self, state: &State, weight: usize) -> Result<Share, PushError> {

@@ -57,6 +57,15 @@ pub struct Actors {
 pub enum SendError {
     #[error("no actor {0:?} on this node")]
     UnknownActor(String),
+    #[error(
+        "Payload too large: actor {to} takes messages of at most {max} bytes, this one has {bytes}; send less, \
+         or raise its max_message_bytes"
+    )]
+    TooLong {
+        to: Arc<str>,
+        bytes: usize,
+        max: usize,
+    },
     #[error("the mailbox of actor {0} is full; send again later")]
     MailboxFull(Arc<str>),
     #[error(
@@ -213,6 +222,12 @@ impl Actors {
         Some(id.address().clone())
     }
 
+    /// Whose tenant the actor at this address belongs to.
+    pub fn tenant_of(&self, address: &str) -> Option<Scope> {
+        let (id, _) = self.directory.resolve(address, &self.node)?;
+        Some(id.tenant().clone())
+    }
+
     /// The actors of a type within a tenant, by namespace or by the application's name.
     pub fn find(&self, tenant: &Scope, namespace: &str, actor_type: &str) -> Match {
         self.directory.find(tenant, namespace, actor_type)
@@ -237,6 +252,10 @@ impl Actors {
             return Ok(address);
         };
         let (reason, error) = match why {
+            PushError::TooLong { bytes, max } => {
+                let to = address;
+                (Undelivered::TooLong, SendError::TooLong { to, bytes, max })
+            }
             PushError::Full => (Undelivered::MailboxFull, SendError::MailboxFull(address)),
             PushError::NodeFull => (Undelivered::NodeFull, SendError::NodeFull(address)),
             PushError::Closed => (Undelivered::Stopped, SendError::Stopped(address)),
@@ -248,9 +267,10 @@ impl Actors {
 impl From<&SendError> for Ask {
     fn from(error: &SendError) -> Self {
         match error {
-            SendError::UnknownActor(_) | SendError::MailboxFull(_) | SendError::NodeFull(_) => {
-                Self::Undelivered
-            }
+            SendError::UnknownActor(_)
+            | SendError::TooLong { .. }
+            | SendError::MailboxFull(_)
+            | SendError::NodeFull(_) => Self::Undelivered,
             SendError::Stopped(_) => Self::Stopped,
             SendError::DeadlineExceeded(_) => Self::DeadlineExceeded,
             SendError::Failed(Failure::Refused(_)) => Self::Failed,

@@ -83,12 +83,14 @@ impl Applications {
             program,
             actor: actor.clone(),
             limits: spec.limits,
+            capabilities: spec.capabilities,
             env: spec.env.clone().into_iter().collect(),
             birth,
         };
         let bounds = Bounds {
             messages_max: spec.mailbox_messages_max,
             bytes_max: limits::MAILBOX_BYTES_MAX,
+            message_bytes_max: spec.limits.message_bytes_max,
         };
         Ok((kind, self.actors.spawn(actor, bounds, starter).await?))
     }

@@ -11,7 +11,7 @@ use crate::config::{abridged, in_one_line};
 use crate::id::{ApplicationId, ApplicationName, Scope, Version};
 use crate::limits::{self, MIB};
 use crate::refusal::{Kind, Refusal};
-use crate::wasm::GuestLimits;
+use crate::wasm::{Capabilities, GuestLimits};
 
 /// A checked request for an application. Two equal specs of one module are the same deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub struct Spec {
     /// The guest's environment.
     pub env: BTreeMap<String, String>,
     pub limits: GuestLimits,
+    #[serde(default)]
+    pub capabilities: Capabilities,
     pub mailbox_messages_max: usize,
     /// What `init` gets in an actor's first life.
     #[serde(with = "as_base64")]
@@ -43,6 +45,7 @@ impl Spec {
             namespace: Scope::default(),
             env: BTreeMap::new(),
             limits: GuestLimits::default(),
+            capabilities: Capabilities::default(),
             mailbox_messages_max: limits::MAILBOX_MESSAGES_MAX,
             initial_state: Bytes::new(),
         })
@@ -62,9 +65,6 @@ impl Spec {
         }
         if written.supervisor.is_some() {
             return Err(not_yet("[supervisor]"));
-        }
-        if written.capabilities.is_some() {
-            return Err(not_yet("[capabilities]"));
         }
         if let Some(description) = written.description {
             self.description = description;
@@ -87,6 +87,9 @@ impl Spec {
             return Err(refused(
                 "[env] has a name that is empty or holds '=', or a NUL; rename it",
             ));
+        }
+        if let Some(capabilities) = written.capabilities {
+            self.capabilities = capabilities.granted()?;
         }
         written.limits.apply(&mut self)?;
         Ok(self)
@@ -111,7 +114,48 @@ struct Written {
     #[serde(default)]
     limits: WrittenLimits,
     supervisor: Option<toml::Table>,
-    capabilities: Option<toml::Table>,
+    capabilities: Option<WrittenCapabilities>,
+}
+
+/// What is not set is off.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenCapabilities {
+    allow_filesystem: bool,
+    filesystem_root: String,
+    allow_network: bool,
+    allow_env: bool,
+    allow_random: bool,
+    allow_clocks: bool,
+    allow_tuplespace: bool,
+    allow_spawn_actors: bool,
+    allow_send_messages: bool,
+    allow_logging: bool,
+}
+
+impl WrittenCapabilities {
+    fn granted(self) -> Result<Capabilities, Refusal> {
+        for (asked, key) in [
+            (self.allow_filesystem, "allow_filesystem"),
+            (!self.filesystem_root.is_empty(), "filesystem_root"),
+            (self.allow_network, "allow_network"),
+        ] {
+            if asked {
+                return Err(refused(&format!(
+                    "capabilities.{key} is not supported by this node; leave it out"
+                )));
+            }
+        }
+        Ok(Capabilities {
+            env: self.allow_env,
+            random: self.allow_random,
+            clocks: self.allow_clocks,
+            tuplespace: self.allow_tuplespace,
+            spawn_actors: self.allow_spawn_actors,
+            send_messages: self.allow_send_messages,
+            logging: self.allow_logging,
+        })
+    }
 }
 
 #[derive(Default, PartialEq, Eq, Deserialize)]

@@ -302,6 +302,7 @@ fn told_to_wait(refusal: &Refusal) -> Response<Body> {
 fn refusal_of(error: SendError) -> Refusal {
     let kind = match &error {
         SendError::UnknownActor(_) => Kind::NotFound,
+        SendError::TooLong { .. } => Kind::TooLarge,
         SendError::MailboxFull(_)
         | SendError::NodeFull(_)
         | SendError::Failed(Failure::NoRoom(_)) => Kind::Exhausted,

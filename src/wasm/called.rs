@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::limits;
+
 /// A trap outside, the guest's own error inside.
 pub type Called<T> = wasmtime::Result<Result<T, GuestError>>;
 
@@ -39,6 +41,12 @@ impl Arguments {
 }
 
 impl GuestError {
+    /// In the guest's own words, as far as anybody reads them.
+    pub fn failed(mut text: String) -> Self {
+        text.truncate(text.floor_char_boundary(limits::GUEST_TEXT_BYTES_MAX));
+        Self::Failed(text)
+    }
+
     pub fn into_text(self) -> String {
         let (Self::NotImplemented(text) | Self::Failed(text)) = self;
         text

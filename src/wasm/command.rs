@@ -11,7 +11,7 @@ use wasmtime::component::types::{ComponentItem, Type};
 use wasmtime::component::{self, Component, ComponentExportIndex};
 use wasmtime::{Engine, ExternType, Module, Store};
 
-use super::core_abi::Exchange;
+use super::exchange::Exchange;
 use super::fault::{exit_code, fault, with_last_words};
 use super::host::logging::GuestLog;
 use super::host::{Commitments, Guest};
@@ -74,7 +74,7 @@ pub struct Command {
 impl Command {
     pub fn new(starter: Starter) -> Self {
         Self {
-            log: GuestLog::new(starter.actor.clone(), starter.program.actors.logs().clone()),
+            log: starter.log(),
             commitments: Some(starter.commitments()),
             meter: Arc::default(),
             starter,
@@ -83,11 +83,11 @@ impl Command {
 
     /// Runs once for this message. Whatever becomes of the run, the next message gets another.
     pub async fn run(&mut self, envelope: Envelope) -> Handled {
-        let (limits, name) = (self.starter.limits, self.starter.actor.actor_type());
+        let limits = self.starter.limits;
         self.log.take_stderr_tail();
         let input = input(&envelope.message);
         let max = limits.message_bytes_max;
-        let world = World::of_command(name, &self.starter.env, &self.log, input, max);
+        let world = World::of_command(&self.starter.sight(), &self.log, input, max);
         let commitments = self.commitments.take();
         let commitments = commitments.unwrap_or_else(|| self.starter.commitments());
         let mut store = self

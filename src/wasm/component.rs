@@ -408,9 +408,9 @@ answers! {
     Nothing(()) () => Ok(Bytes::new());
     Payload((Bytes,)) (payload,) => Ok(payload);
     Text((String,)) (text,) => Ok(text.into());
-    NothingOrText((Result<(), String>,)) (result,) => result.map(|()| Bytes::new()).map_err(GuestError::Failed);
-    PayloadOrText((Result<Bytes, String>,)) (result,) => result.map_err(GuestError::Failed);
-    TextOrText((Result<String, String>,)) (result,) => result.map(Bytes::from).map_err(GuestError::Failed);
+    NothingOrText((Result<(), String>,)) (result,) => result.map(|()| Bytes::new()).map_err(GuestError::failed);
+    PayloadOrText((Result<Bytes, String>,)) (result,) => result.map_err(GuestError::failed);
+    TextOrText((Result<String, String>,)) (result,) => result.map(Bytes::from).map_err(GuestError::failed);
     NothingOrError((Result<(), ActorError>,)) (result,) => result.map(|()| Bytes::new()).map_err(Into::into);
     PayloadOrError((Result<Bytes, ActorError>,)) (result,) => result.map_err(Into::into);
     TextOrError((Result<String, ActorError>,)) (result,) => result.map(Bytes::from).map_err(Into::into);
@@ -436,9 +436,10 @@ impl From<ActorError> for GuestError {
             Some(details) => format!("{} ({details})", error.message),
             None => error.message,
         };
+        let failed = Self::failed(text);
         match error.code {
-            ErrorCode::NotImplemented => Self::NotImplemented(text),
-            _ => Self::Failed(text),
+            ErrorCode::NotImplemented => Self::NotImplemented(failed.into_text()),
+            _ => failed,
         }
     }
 }

@@ -1,31 +1,24 @@
-//! The core-module spelling: pointers in, bytes out; every pointer a guest hands over is checked before it is used.
+//! The core-module spelling: functions found by name and chosen by type, called with pointers, answering in bytes.
 //!
 //! `docs/core-abi.md` has the whole of it for those who write such modules.
 
 use bytes::Bytes;
 use wasmtime::{
-    AsContext, AsContextMut, Caller, Engine, ExternType, FuncType, ImportType, Instance,
-    InstancePre, Linker, Memory, Module, Store, StoreContext, TypedFunc, ValType, WasmParams,
+    Engine, ExternType, FuncType, ImportType, Instance, InstancePre, Linker, Module, Store,
+    TypedFunc, ValType, WasmParams,
 };
 
 use super::called::{Arguments, Called, GuestError};
+use super::exchange::{self, Buffer, Exchange, Slice};
 use super::exports::{self, Chosen, HANDLERS, HOOKS, Handler, Handlers, Hook, Hooks, INIT, Intent};
-use super::host::bindings::types::ActorError;
-use super::host::{Guest, conversation, logging, messaging};
-use super::{GuestLimits, wasi};
-use crate::limits::{self, KIB};
+use super::host::{Guest, conversation, core_messaging, logging};
+use super::wasi;
 
 /// The import module of every host function.
 pub const MODULE: &str = "plexspaces";
 
-/// Names under which a guest may export its allocator: `(size) -> pointer`, the last one as the canonical ABI has it.
-const ALLOCATORS: [&str; 2] = ["alloc", "malloc"];
-const REALLOCATOR: &str = "cabi_realloc";
-
-const WASM_PAGE_BYTES: usize = 64 * KIB;
-
-/// The most bytes that an address may have, and it is the longest of names.
-const NAME_BYTES_MAX: usize = 4 * limits::ADDRESS_CHARS_MAX;
+/// What runs before all else, for toolchains that make one.
+const INITIALIZE: &str = "_initialize";
 
 /// (from, type, payload), each as pointer and length.
 type Pointers = (i32, i32, i32, i32, i32, i32);
@@ -72,9 +65,8 @@ pub fn link(
     if handlers.is_empty() {
         return Err(exports::no_handler(&exported_functions(module)));
     }
-    if !matches!(module.get_export("memory"), Some(ExternType::Memory(_))) {
-        return Err("it exports no memory; export its linear memory as \"memory\"".into());
-    }
+    exchange::check(module)?;
+    callable(module, INITIALIZE, &[], &[])?;
     let hooks = Chosen::find(&HOOKS, |hook, name| {
         let answers = if hook.gives_bytes() {
             &Answer::ALL[..]
@@ -95,7 +87,7 @@ pub fn link(
 pub fn resolve(engine: &Engine, module: &Module) -> Result<InstancePre<Guest>, String> {
     let mut linker = Linker::new(engine);
     let linked = logging::add_to_core_linker(&mut linker)
-        .and_then(|()| messaging::add_to_core_linker(&mut linker))
+        .and_then(|()| core_messaging::add_to_linker(&mut linker))
         .and_then(|()| conversation::add_to_core_linker(&mut linker))
         .and_then(|()| wasi::add_to_core_linker(&mut linker));
     linked.map_err(|error| format!("the node cannot link: {error:#}"))?;
@@ -121,7 +113,7 @@ fn exported_functions(module: &Module) -> Vec<String> {
 fn missing_imports(module: &Module) -> Vec<String> {
     let own = [
         logging::CORE_FUNCTIONS,
-        messaging::CORE_FUNCTIONS,
+        core_messaging::FUNCTIONS,
         conversation::CORE_FUNCTIONS,
     ]
     .concat();
@@ -152,6 +144,25 @@ impl Answer {
             _ => None,
         }
     }
+}
+
+/// The function exported under this name must have this type, if there is one; the error shows both.
+pub(super) fn callable(
+    module: &Module,
+    name: &str,
+    params: &[ValType],
+    results: &[ValType],
+) -> Result<bool, String> {
+    let Some(ExternType::Func(ty)) = module.get_export(name) else {
+        return Ok(false);
+    };
+    let expected = FuncType::new(module.engine(), params.to_vec(), results.to_vec());
+    if ty.matches(&expected) {
+        return Ok(true);
+    }
+    Err(format!(
+        "its export {name} has the type {ty}, and the node calls it as {expected}; see docs/core-abi.md"
+    ))
 }
 
 fn find(
@@ -185,31 +196,11 @@ pub struct Bound {
     arguments: Buffer,
 }
 
-/// Where host and guest exchange bytes; kept with the guest's state so that host functions find it.
-#[derive(Clone)]
-pub struct Exchange {
-    memory: Memory,
-    allocator: Option<Allocator>,
-}
-
-#[derive(Clone)]
-enum Allocator {
-    Alloc(TypedFunc<i32, i32>),
-    Realloc(TypedFunc<(i32, i32, i32, i32), i32>),
-}
-
-/// The host's own part of the guest's memory. It only grows.
-#[derive(Clone, Copy, Default)]
-struct Buffer {
-    pointer: usize,
-    capacity: usize,
-}
-
 impl Linked {
     pub async fn start(&self, store: &mut Store<Guest>) -> wasmtime::Result<Bound> {
         let instance = self.instance.instantiate_async(&mut *store).await?;
         store.data_mut().exchange = Exchange::of(store, &instance);
-        if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, "_initialize") {
+        if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, INITIALIZE) {
             initialize.call_async(&mut *store, ()).await?;
         }
         let handlers = self
@@ -336,7 +327,7 @@ impl<P: WasmParams + Sync> Call<P> {
             }
             Self::Pointer(function) => match function.call_async(&mut *store, arguments).await? {
                 0 => return Ok(Bytes::new()),
-                pointer => prefixed(&*store, pointer)?,
+                pointer => exchange::prefixed(&*store, pointer)?,
             },
             Self::Packed(function) => {
                 let packed = function
@@ -353,7 +344,7 @@ impl<P: WasmParams + Sync> Call<P> {
                 Slice(pointer, len)
             }
         };
-        copy(store, answer)
+        exchange::reply(store, answer)
     }
 
     async fn call_for_status(
@@ -365,226 +356,5 @@ impl<P: WasmParams + Sync> Call<P> {
             Self::Pointer(function) => function.call_async(store, arguments).await,
             _ => self.call(store, arguments).await.map(|_| 0),
         }
-    }
-}
-
-/// The slice behind a pointer to `[u32 length][bytes]`.
-fn prefixed(store: &Store<Guest>, pointer: i32) -> wasmtime::Result<Slice> {
-    let prefix = copy(store, Slice(pointer, 4))?;
-    let len = u32::from_le_bytes(prefix[..].try_into().expect("four bytes were asked for"));
-    Ok(Slice(pointer.wrapping_add(4), len.cast_signed()))
-}
-
-/// Pointer and length as a guest passes them.
-#[derive(Clone, Copy)]
-pub struct Slice(pub i32, pub i32);
-
-impl Slice {
-    fn start(self) -> usize {
-        self.0.cast_unsigned() as usize
-    }
-
-    fn len(self) -> usize {
-        self.1.cast_unsigned() as usize
-    }
-}
-
-/// The most that a guest passes at once: twice a message, so that one a little too long is told so and does not trap.
-pub fn passed_bytes_max(limits: &GuestLimits) -> usize {
-    limits.message_bytes_max.saturating_mul(2)
-}
-
-fn copy(store: impl AsContext<Data = Guest>, slice: Slice) -> wasmtime::Result<Bytes> {
-    let store = store.as_context();
-    Ok(Bytes::copy_from_slice(lying_at(&store, slice)?))
-}
-
-/// The bytes themselves, once the guest has turned out to have them.
-fn lying_at<'a>(store: &'a StoreContext<'_, Guest>, slice: Slice) -> wasmtime::Result<&'a [u8]> {
-    let guest = store.data();
-    let max = passed_bytes_max(&guest.limits);
-    if slice.len() > max {
-        return Err(wasmtime::Error::msg(format!(
-            "the guest passed {} bytes at once, at most {max} are read",
-            slice.len()
-        )));
-    }
-    let memory = guest.exchange()?.memory.data(store);
-    let bytes = slice
-        .start()
-        .checked_add(slice.len())
-        .and_then(|end| memory.get(slice.start()..end));
-    bytes.ok_or_else(|| {
-        let (start, len, size) = (slice.start(), slice.len(), memory.len());
-        wasmtime::Error::msg(format!(
-            "the guest passed {len} bytes at {start}, outside its memory of {size} bytes"
-        ))
-    })
-}
-
-/// The payload that a guest passes to a host function. Of one above the actor's limit only so much is copied that it
-/// is still above it.
-pub fn payload(caller: &mut Caller<'_, Guest>, slice: Slice) -> wasmtime::Result<Vec<u8>> {
-    let max = caller.data().limits.message_bytes_max;
-    head(caller, slice, max + 1)
-}
-
-/// An address, a message type or an id, likewise; what is not UTF-8 is replaced.
-pub fn name(caller: &mut Caller<'_, Guest>, slice: Slice) -> wasmtime::Result<String> {
-    text(caller, slice, NAME_BYTES_MAX + 1)
-}
-
-/// The first bytes of a text.
-pub fn text(
-    caller: &mut Caller<'_, Guest>,
-    slice: Slice,
-    bytes_max: usize,
-) -> wasmtime::Result<String> {
-    let bytes = head(caller, slice, bytes_max)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// The guest must have all of the bytes, though only the first are copied.
-fn head(
-    caller: &mut Caller<'_, Guest>,
-    slice: Slice,
-    bytes_max: usize,
-) -> wasmtime::Result<Vec<u8>> {
-    let store = caller.as_context();
-    let bytes = lying_at(&store, slice)?;
-    Ok(bytes[..bytes.len().min(bytes_max)].to_vec())
-}
-
-/// At least 0 is done; -1-n is WIT's error code number n.
-pub fn status(result: Result<(), ActorError>) -> i32 {
-    match result {
-        Ok(()) => 0,
-        Err(error) => -1 - error.code as i32,
-    }
-}
-
-/// Gives the guest bytes in fresh memory of its own, and writes their pointer and length at `answer_at`.
-pub async fn answer(
-    caller: &mut Caller<'_, Guest>,
-    result: Result<Bytes, ActorError>,
-    answer_at: i32,
-) -> wasmtime::Result<i32> {
-    let bytes = match result {
-        Ok(bytes) => bytes,
-        Err(error) => return Ok(status(Err(error))),
-    };
-    let exchange = caller.data().exchange()?.clone();
-    let pointer = exchange.allocate(&mut *caller, bytes.len()).await?;
-    exchange.memory.write(&mut *caller, pointer, &bytes)?;
-    let mut place = [0; 8];
-    place[..4].copy_from_slice(&u32::try_from(pointer)?.to_le_bytes());
-    place[4..].copy_from_slice(&u32::try_from(bytes.len())?.to_le_bytes());
-    exchange
-        .memory
-        .write(&mut *caller, answer_at.cast_unsigned() as usize, &place)?;
-    Ok(0)
-}
-
-impl Exchange {
-    /// `None` for a guest that exports no memory.
-    pub fn of(store: &mut Store<Guest>, instance: &Instance) -> Option<Self> {
-        let memory = instance.get_memory(&mut *store, "memory")?;
-        let alloc = ALLOCATORS
-            .iter()
-            .find_map(|name| instance.get_typed_func(&mut *store, name).ok());
-        let allocator = alloc.map(Allocator::Alloc).or_else(|| {
-            instance
-                .get_typed_func(&mut *store, REALLOCATOR)
-                .ok()
-                .map(Allocator::Realloc)
-        });
-        Some(Self { memory, allocator })
-    }
-
-    /// What the guest's own allocator answers, if it has one.
-    async fn ask_for(
-        &self,
-        store: &mut impl AsContextMut<Data = Guest>,
-        size: i32,
-    ) -> wasmtime::Result<Option<i32>> {
-        Ok(match &self.allocator {
-            Some(Allocator::Alloc(alloc)) => Some(alloc.call_async(store, size).await?),
-            Some(Allocator::Realloc(realloc)) => {
-                Some(realloc.call_async(store, (0, 0, 1, size)).await?)
-            }
-            None => None,
-        })
-    }
-
-    /// Memory for `len` bytes: from the guest's allocator, else new pages that the guest does not know of.
-    async fn allocate(
-        &self,
-        mut store: impl AsContextMut<Data = Guest>,
-        len: usize,
-    ) -> wasmtime::Result<usize> {
-        let len = len.max(1);
-        let size = i32::try_from(len)?;
-        // The node's own asking must end before it asks again: each level would take another of the node's stacks.
-        let mut context = store.as_context_mut();
-        if std::mem::replace(&mut context.data_mut().asking_for_memory, true) {
-            return Err(wasmtime::Error::msg(
-                "the guest's allocator called the node, which asked it for memory again",
-            ));
-        }
-        let asked = self.ask_for(&mut store, size).await;
-        store.as_context_mut().data_mut().asking_for_memory = false;
-        let pointer = match asked? {
-            Some(pointer) => pointer,
-            None => {
-                let pages = len.div_ceil(WASM_PAGE_BYTES) as u64;
-                let first = self
-                    .memory
-                    .grow(&mut store, pages)
-                    .map_err(|_| no_room(len))?;
-                return Ok(usize::try_from(first)? * WASM_PAGE_BYTES);
-            }
-        };
-        let start = pointer.cast_unsigned() as usize;
-        let inside = start
-            .checked_add(len)
-            .is_some_and(|end| end <= self.memory.data_size(&store));
-        if pointer == 0 || !inside {
-            return Err(no_room(len));
-        }
-        Ok(start)
-    }
-}
-
-fn no_room(len: usize) -> wasmtime::Error {
-    wasmtime::Error::msg(format!(
-        "the guest has no memory for {len} bytes; raise max_memory_bytes or free some"
-    ))
-}
-
-impl Buffer {
-    /// Writes `parts` one after the other; the guest borrows them for one call.
-    async fn lend<const N: usize>(
-        &mut self,
-        store: &mut Store<Guest>,
-        parts: [&[u8]; N],
-    ) -> wasmtime::Result<[Slice; N]> {
-        let len: usize = parts.iter().map(|part| part.len()).sum();
-        let exchange = store.data().exchange()?.clone();
-        if len > self.capacity {
-            let capacity = len.next_power_of_two().max(limits::KIB);
-            self.pointer = exchange.allocate(&mut *store, capacity).await?;
-            self.capacity = capacity;
-        }
-        let mut at = self.pointer;
-        let mut lent = [Slice(0, 0); N];
-        for (part, slice) in parts.iter().zip(&mut lent) {
-            exchange.memory.write(&mut *store, at, part)?;
-            *slice = Slice(
-                u32::try_from(at)?.cast_signed(),
-                u32::try_from(part.len())?.cast_signed(),
-            );
-            at += part.len();
-        }
-        Ok(lent)
     }
 }

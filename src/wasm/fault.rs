@@ -1,6 +1,8 @@
 //! What a trap means, in words for the guest's author: one clear text to whoever waits, the backtrace to the log.
 
 use log::Level;
+use rustix::io::Errno;
+use wasmtime::error::OutOfMemory;
 use wasmtime::{PoolConcurrencyLimitError, Store};
 use wasmtime_wasi::I32Exit;
 
@@ -13,13 +15,24 @@ pub fn exit_code(error: &wasmtime::Error) -> Option<i32> {
     error.downcast_ref::<I32Exit>().map(|exit| exit.0)
 }
 
+/// Whether the node, not the guest, lacked what the call needed: a slot, a stack, address space.
+pub fn lacks_room(error: &wasmtime::Error) -> bool {
+    let out_of_memory = |error: &(dyn std::error::Error + 'static)| {
+        let kind = error
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::kind);
+        kind == Some(std::io::ErrorKind::OutOfMemory)
+            || error.is::<OutOfMemory>()
+            || error.downcast_ref::<Errno>() == Some(&Errno::NOMEM)
+    };
+    error.is::<PoolConcurrencyLimitError>() || error.chain().any(out_of_memory)
+}
+
 /// A call that broke the guest while `doing` something.
 pub fn fault(doing: &str, store: &Store<Guest>, error: &wasmtime::Error) -> Fault {
     let guest = store.data();
-    if error.is::<PoolConcurrencyLimitError>() {
-        return Fault::NoRoom(format!(
-            "no free slot for another actor on this node: {error}"
-        ));
+    if lacks_room(error) {
+        return Fault::NoRoom(format!("this node has no room for it now: {error:#}"));
     }
     log::error!("{} trapped while {doing}: {error:#}", guest.actor);
     let text = format!("trapped while {doing}: {error:#}");

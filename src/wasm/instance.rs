@@ -10,7 +10,6 @@ use super::called::{Arguments, Called, GuestError};
 use super::exports::{Handler, Hook, Intent};
 use super::fault::fault;
 use super::host::Guest;
-use super::host::logging::GuestLog;
 use super::program::Form;
 use super::slices::{Meter, Slices};
 use super::snapshot::Snapshot;
@@ -34,8 +33,8 @@ pub struct Instance {
 impl Instance {
     /// Instantiates, then calls `init` and `post-init`; an error of either is a fault.
     pub async fn start(starter: &Starter) -> Result<Self, Fault> {
-        let log = GuestLog::new(starter.actor.clone(), starter.program.actors.logs().clone());
-        let world = World::of_actor(&starter.env, &log);
+        let log = starter.log();
+        let world = World::of_actor(&starter.sight(), &log);
         let meter = Arc::new(Meter::default());
         let mut store = starter.store(log, world, starter.commitments(), &meter);
         let slices = starter.program.slices.clone();
@@ -72,10 +71,14 @@ impl Instance {
             Some(Ok(Err(GuestError::NotImplemented(text)))) => {
                 (Err(Failure::NotImplemented(text)), None)
             }
-            Some(Err(error)) => {
-                let fault = fault("handling a message", &self.store, &error);
-                (Err(Failure::Trapped(fault.to_string())), Some(fault))
-            }
+            Some(Err(error)) => match fault("handling a message", &self.store, &error) {
+                // The guest was not even entered, so it is as whole as before.
+                Fault::NoRoom(text) => (Err(Failure::NoRoom(text)), None),
+                Fault::Broken(text) => {
+                    let failure = Failure::Trapped(text.clone());
+                    (Err(failure), Some(Fault::Broken(text)))
+                }
+            },
             None => (
                 Err(Failure::Unhandled(self.no_handler(&message.message_type))),
                 None,

@@ -2,17 +2,20 @@
 
 mod cache;
 mod called;
+mod capabilities;
 mod command;
 pub mod compile;
 mod component;
 mod core_abi;
 mod engine;
+mod exchange;
 mod exports;
 mod fault;
 mod host;
 mod instance;
 mod program;
 mod scan;
+mod sight;
 mod slices;
 mod snapshot;
 mod starter;
@@ -40,6 +43,7 @@ use scan::Encoding;
 use slices::Slices;
 use ticker::Ticker;
 
+pub use capabilities::Capabilities;
 pub use program::Program;
 pub use snapshot::Snapshot;
 pub use starter::{Birth, Life, Starter};
@@ -294,7 +298,8 @@ impl Wasm {
             Ok(_) => Compile::Compiled,
             Err(CompileError::Refused(_)) => Compile::Refused,
             Err(CompileError::NoMemory { .. }) => Compile::NoMemory,
-            Err(CompileError::Spawn(_) | CompileError::Disk(_)) => Compile::Internal,
+            Err(CompileError::Disk(_)) => Compile::Disk,
+            Err(CompileError::Spawn(_)) => Compile::Internal,
         });
     }
 }

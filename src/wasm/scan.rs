@@ -45,6 +45,7 @@ pub fn scan(wasm: &[u8]) -> Result<Scan, String> {
             Payload::MemorySection(section) => {
                 for memory in section.clone() {
                     let memory = memory.map_err(|error| invalid(&error))?;
+                    check_form(&memory)?;
                     found.memory_bytes_min =
                         found.memory_bytes_min.saturating_add(start_bytes(&memory));
                 }
@@ -127,6 +128,22 @@ pub fn encoding_of(wasm: &[u8]) -> Result<Encoding, String> {
             "not WebAssembly: its first bytes are not \\0asm; send the compiled .wasm file".into(),
         ),
     }
+}
+
+/// Guests have one thread each, and pointers of 32 bits.
+fn check_form(memory: &MemoryType) -> Result<(), String> {
+    if memory.memory64 {
+        return Err(
+            "a memory has 64-bit addresses, and this node runs 32-bit guests; build for wasm32"
+                .into(),
+        );
+    }
+    if memory.shared {
+        return Err(
+            "a memory is shared, and guests have no threads here; build without threads".into(),
+        );
+    }
+    Ok(())
 }
 
 fn start_bytes(memory: &MemoryType) -> u64 {

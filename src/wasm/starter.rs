@@ -10,10 +10,11 @@ use super::host::logging::GuestLog;
 use super::host::{Commitments, Guest};
 use super::instance::Instance;
 use super::program::{Form, Program};
+use super::sight::Sight;
 use super::slices::Meter;
 use super::snapshot::Snapshot;
 use super::wasi::World;
-use super::{GuestLimits, core_abi};
+use super::{Capabilities, GuestLimits, exchange};
 use crate::actor::{Behavior, Fault, Handled, Start, Timers};
 use crate::id::ActorId;
 use crate::limits;
@@ -25,6 +26,7 @@ pub struct Starter {
     pub program: Arc<Program>,
     pub actor: ActorId,
     pub limits: GuestLimits,
+    pub capabilities: Capabilities,
     /// The guest's environment, by name.
     pub env: Vec<(String, String)>,
     pub birth: Birth,
@@ -77,6 +79,21 @@ impl Behavior for Life {
 }
 
 impl Starter {
+    /// Where the guest's lines go.
+    pub(super) fn log(&self) -> GuestLog {
+        let logs = self.program.actors.logs().clone();
+        GuestLog::new(self.actor.clone(), logs, self.capabilities)
+    }
+
+    /// What the guest may see of the world.
+    pub(super) fn sight(&self) -> Sight<'_> {
+        Sight {
+            actor: &self.actor,
+            env: &self.env,
+            capabilities: self.capabilities,
+        }
+    }
+
     /// What an actor begins with.
     pub(super) fn commitments(&self) -> Commitments {
         let address = self.actor.address().clone();
@@ -99,13 +116,14 @@ impl Starter {
             self.program.actors.clone(),
             log,
             self.limits,
+            self.capabilities,
             world,
             commitments,
         );
         let mut store = Store::new(&self.program.engine, guest);
         store.limiter(|guest| &mut guest.memory);
         // Lists from the guest take memory here before anyone looks at them (a million strings over one region).
-        let most = core_abi::passed_bytes_max(&self.limits).max(limits::GUEST_TRANSFER_BYTES_MIN);
+        let most = exchange::passed_bytes_max(&self.limits).max(limits::GUEST_TRANSFER_BYTES_MIN);
         store.set_hostcall_fuel(most);
         let (slices, meter) = (self.program.slices.clone(), meter.clone());
         store.epoch_deadline_callback(move |_| slices.at_deadline(&meter));

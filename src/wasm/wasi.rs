@@ -18,6 +18,7 @@ use wasmtime_wasi::{WasiCtxBuilder, async_trait};
 
 use super::host::Guest;
 use super::host::logging::GuestLog;
+use super::sight::Sight;
 use crate::limits;
 
 /// What a guest may write before it must wait for nothing at all: there is no back-pressure, only the log's bound.
@@ -76,24 +77,22 @@ pub struct World {
 
 impl World {
     /// For an actor: both streams go to the log, and there is no input.
-    pub fn of_actor(env: &[(String, String)], log: &GuestLog) -> Self {
+    pub fn of_actor(sight: &Sight<'_>, log: &GuestLog) -> Self {
         let output = GuestOutput::new(Sink::Log, log);
-        Self::new(WasiCtxBuilder::new().envs(env), output, log)
+        Self::new(&mut sight.builder(), output, log)
     }
 
     /// For one run of a command: `input` comes in, and at most `reply_bytes_max` go out.
     pub fn of_command(
-        name: &str,
-        env: &[(String, String)],
+        sight: &Sight<'_>,
         log: &GuestLog,
         input: Bytes,
         reply_bytes_max: usize,
     ) -> Self {
         let output = GuestOutput::new(Sink::Reply { reply_bytes_max }, log);
-        let mut builder = WasiCtxBuilder::new();
+        let mut builder = sight.builder();
         builder
-            .arg(name)
-            .envs(env)
+            .arg(sight.actor.actor_type())
             .stdin(MemoryInputPipe::new(input));
         Self::new(&mut builder, output, log)
     }

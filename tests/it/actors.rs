@@ -237,6 +237,7 @@ async fn a_mailbox_is_bounded_in_number_and_in_bytes() {
         Bounds {
             messages_max: 3,
             bytes_max: 1 << 20,
+            ..Bounds::default()
         },
         "x",
         3,
@@ -246,6 +247,7 @@ async fn a_mailbox_is_bounded_in_number_and_in_bytes() {
         Bounds {
             messages_max: 1_000,
             bytes_max: 1_000,
+            ..Bounds::default()
         },
         "some payload",
         6,
@@ -334,6 +336,7 @@ async fn a_timer_that_finds_the_mailbox_full_comes_later() {
     let one = Bounds {
         messages_max: 1,
         bytes_max: 1 << 20,
+        ..Bounds::default()
     };
     let (actors, _actor) = spawn(&script, one).await;
     tell(&actors, "slow").unwrap();

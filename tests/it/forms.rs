@@ -190,6 +190,74 @@ fn every_form_of_core_result_is_understood() {
 }
 
 #[test]
+fn a_core_module_that_could_not_be_called_is_refused_by_what_it_exports() {
+    let node = node();
+    let check = |inside: &str, words: &[&str]| {
+        let text = format!(
+            r#"(module {inside} (func (export "handle_request") (param i32 i32 i32 i32 i32 i32)))"#
+        );
+        let refused = node.deploy("form", &wat::parse_str(text).unwrap());
+        refused.is_refused(422, "INVALID_ARGUMENT", words);
+    };
+    let typed = |export: &str| {
+        let memory = r#"(memory (export "memory") 1)"#;
+        check(
+            &format!("{memory} (func (export \"{export}\") (param i64))"),
+            &[
+                &format!("its export {export} has the type (type (func (param i64)))"),
+                "docs/core-abi.md",
+            ],
+        );
+    };
+    for export in ["_initialize", "alloc", "malloc", "cabi_realloc"] {
+        typed(export);
+    }
+    check(r#"(memory (export "memory") i64 1)"#, &["64-bit", "wasm32"]);
+    check(
+        r#"(memory (export "memory") 1 1 shared)"#,
+        &["shared", "without threads"],
+    );
+    check(r#"(func (export "memory"))"#, &["exports no memory"]);
+    check(
+        r#"(global (export "memory") i32 (i32.const 0))"#,
+        &["exports no memory"],
+    );
+    let stuck = [
+        "no room for its messages",
+        "beyond 1 pages",
+        "export alloc",
+        "grow by 32 pages",
+    ];
+    check(r#"(memory (export "memory") 1 1)"#, &stuck);
+    assert_eq!(node.total_applications(), 0);
+    assert_eq!(node.files(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn a_memory_that_cannot_grow_is_enough_for_a_guest_that_allocates() {
+    let node = node();
+    let wasm = wat::parse_str(
+        r#"(module (memory (export "memory") 1 1)
+           (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+           (func (export "handle_request") (param i32 i32 i32 i32 i32 i32) (result i32 i32)
+               (local.get 4) (local.get 5)))"#,
+    );
+    assert_eq!(answer(&node, &wasm.unwrap()).payload(), "sent");
+}
+
+#[test]
+fn a_component_with_a_memory_of_another_form_is_refused() {
+    let node = node();
+    let check = |memory: &str, words: &[&str]| {
+        let text = format!("(component (core module (memory {memory})))");
+        let refused = node.deploy("form", &wat::parse_str(text).unwrap());
+        refused.is_refused(422, "INVALID_ARGUMENT", words);
+    };
+    check("i64 1", &["64-bit", "wasm32"]);
+    check("1 1 shared", &["shared", "without threads"]);
+}
+
+#[test]
 fn init_gets_its_state_and_may_refuse() {
     let node = node();
     let module = |init: &str| {

@@ -61,7 +61,8 @@ fn a_full_disk_refuses_what_is_new_and_stops_nothing() {
     let before = node.files();
 
     // Shortly before the upload's end, so that the answer finds its client.
-    let refused = node.deploy("large", &echo_of(disk.free_bytes() + (512 << 10)));
+    let free = disk.free_bytes();
+    let refused = node.deploy("large", &echo_of(free + (512 << 10)));
     refused.is_refused(
         507,
         "RESOURCE_EXHAUSTED",
@@ -69,6 +70,10 @@ fn a_full_disk_refuses_what_is_new_and_stops_nothing() {
     );
     node.uploads_end();
     assert_eq!(node.files(), before);
+    // The file is gone from its folder a moment before it is gone from the disk.
+    while disk.free_bytes() + (64 << 10) < free {
+        std::thread::yield_now();
+    }
 
     // From its first byte, and for records too.
     disk.fill();

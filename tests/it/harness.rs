@@ -172,6 +172,16 @@ impl Node {
         )
     }
 
+    /// Asks an actor by its address, whatever its tenant.
+    pub fn ask_by_id(&self, address: &str, payload: &[u8]) -> Answer {
+        self.request(
+            "POST",
+            &format!("/api/v1/actors/by-id/{address}"),
+            &[],
+            payload,
+        )
+    }
+
     pub fn get(&self, path: &str) -> Answer {
         self.request("GET", path, &[], b"")
     }

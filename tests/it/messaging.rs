@@ -26,6 +26,35 @@ for_both_kinds! {
         assert_eq!(node.ask("relay", b"witness@elsewhere").body_payload(), "-1", "actor-not-found");
     }
 
+    fn an_actor_of_another_tenant_is_out_of_reach(node, kind) {
+        node.form("witness", &guest(Kind::Core, WITNESS)).config("tenant = 'acme'").send().is_deployed();
+        let check = |config: &str, expected: [&str; 3]| {
+            for ((name, body), expected) in [("relay", RELAY), ("teller", TELLER), ("forwarder", FORWARDER)].iter().zip(expected) {
+                node.form(name, &guest(kind, body)).config(config).send().is_deployed();
+                for address in ["witness", "witness@test-node"] {
+                    assert_eq!(node.ask_by_id(name, address.as_bytes()).body_payload(), expected, "{name} {config}");
+                }
+                assert_eq!(node.undeploy(name).status, 200);
+            }
+        };
+        check("", ["-5", "6", "6"]);
+        check("tenant = 'acme'\nnamespace = 'shop'", ["relay@test-node call", "0", "http@test-node call"]);
+    }
+
+    fn a_message_longer_than_its_receiver_takes_is_refused_to_the_sender(node, kind) {
+        let short = "[limits]\nmax_message_bytes = 4";
+        node.form("echo", &guest(kind, ECHO)).config(short).send().is_deployed();
+        assert_eq!(node.ask("echo", b"four").body_payload(), "four");
+        node.ask("echo", b"fives").is_refused(413, "RESOURCE_EXHAUSTED", &["Payload too large", "at most 4 bytes", "max_message_bytes"]);
+        let told = node.ask_with("echo", &[("prefer", "respond-async")], b"fives");
+        told.is_refused(413, "RESOURCE_EXHAUSTED", &["at most 4 bytes"]);
+        // The others' message is `hello` or `a note`.
+        for (name, body, expected) in [("relay", RELAY, "-6"), ("teller", TELLER, "7"), ("forwarder", FORWARDER, "7")] {
+            node.deploy(name, &guest(kind, body)).is_deployed();
+            assert_eq!(node.ask(name, b"echo").body_payload(), expected, "{name}: resource-exhausted");
+        }
+    }
+
     fn an_ask_of_a_broken_actor_fails_at_once(node, kind) {
         node.deploy("relay", &guest(kind, RELAY)).is_deployed();
         let traps = "(func $act (param i32 i32 i32 i32 i32 i32) (result i64) (unreachable))";

@@ -136,6 +136,10 @@ fn deploys(node: &Node) -> Vec<(&'static str, Answer)> {
             form().config("[limits]\nmax_mailbox = 0").send(),
         ),
         (
+            "deploy with a capability that no guest gets",
+            form().config("[capabilities]\nallow_network = true").send(),
+        ),
+        (
             "deploy with another name in config",
             form().config("name = 'other'").send(),
         ),

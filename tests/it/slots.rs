@@ -67,7 +67,7 @@ fn fill(node: &Node, wasm: &[u8]) {
         deploy(&name).is_deployed();
     }
     // There is no other slot into which the next ones could evade.
-    deploy("one-more").is_refused(429, "RESOURCE_EXHAUSTED", &["no free slot"]);
+    deploy("one-more").is_refused(429, "RESOURCE_EXHAUSTED", &["no room"]);
 }
 
 fn empty(node: &Node) {

@@ -11,7 +11,8 @@ use super::bindings::types;
 use crate::actor::Deferred;
 use crate::limits;
 use crate::message::{Envelope, Failure, Message, Reply};
-use crate::wasm::core_abi::{self, Slice};
+use crate::wasm::core_abi;
+use crate::wasm::exchange::{self, Slice};
 
 /// The interface's functions, by name.
 pub const FUNCTIONS: &[&str] = &["current-message", "defer"];
@@ -108,7 +109,12 @@ fn refuse(asker: Reply) {
 
 impl Host for Guest {
     fn current_message(&mut self) -> wasmtime::Result<Option<types::Message>> {
-        Ok(self.conversation.current.as_ref().map(Into::into))
+        let sees_clocks = self.capabilities.clocks;
+        Ok(self.conversation.current.as_ref().map(|message| {
+            let seen = types::Message::from(message);
+            let timestamp = if sees_clocks { seen.timestamp } else { 0 };
+            types::Message { timestamp, ..seen }
+        }))
     }
 
     fn defer(&mut self) -> wasmtime::Result<String> {
@@ -143,7 +149,7 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             Box::new(async move {
                 let current = caller.data().conversation.current.as_ref();
                 let id = current.map_or(String::new(), |message| message.id.to_string());
-                core_abi::answer(&mut caller, Ok(Bytes::from(id)), answer_at).await
+                exchange::answer(&mut caller, Ok(id), answer_at).await
             })
         },
     )?;
@@ -155,13 +161,15 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                 let current = caller.data().conversation.current.as_ref();
                 let id = current.and_then(|message| message.correlation.as_deref());
                 let id = Bytes::copy_from_slice(id.unwrap_or_default().as_bytes());
-                core_abi::answer(&mut caller, Ok(id), answer_at).await
+                exchange::answer(&mut caller, Ok(id), answer_at).await
             })
         },
     )?;
     linker.func_wrap(core_abi::MODULE, "sent_at", |caller: Caller<'_, Guest>| {
-        let current = caller.data().conversation.current.as_ref();
-        current.map_or(0, |message| message.sent_at_ms.cast_signed())
+        let guest = caller.data();
+        let current = guest.conversation.current.as_ref();
+        let seen = current.filter(|_| guest.capabilities.clocks);
+        seen.map_or(0, |message| message.sent_at_ms.cast_signed())
     })?;
     linker.func_wrap_async(
         core_abi::MODULE,
@@ -169,7 +177,7 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         |mut caller: Caller<'_, Guest>, (answer_at,): (i32,)| {
             Box::new(async move {
                 let id = caller.data_mut().defer()?;
-                core_abi::answer(&mut caller, Ok(Bytes::from(id)), answer_at).await
+                exchange::answer(&mut caller, Ok(id), answer_at).await
             })
         },
     )?;
@@ -177,8 +185,7 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         core_abi::MODULE,
         "fail",
         |mut caller: Caller<'_, Guest>, text: i32, len: i32| {
-            let words_max = caller.data().limits.message_bytes_max;
-            let text = core_abi::text(&mut caller, Slice(text, len), words_max)?;
+            let text = exchange::text(&caller, Slice(text, len))?;
             caller.data_mut().failure = Some(text);
             Ok(())
         },

@@ -11,7 +11,9 @@ use super::bindings::logging::{Host, LogLevel};
 use crate::id::ActorId;
 use crate::limits;
 use crate::storage::Logs;
-use crate::wasm::core_abi::{self, Slice};
+use crate::wasm::Capabilities;
+use crate::wasm::core_abi;
+use crate::wasm::exchange::{self, Slice};
 
 /// The interface's functions, by name.
 pub const FUNCTIONS: &[&str] = &[
@@ -35,6 +37,7 @@ pub const CORE_FUNCTIONS: &[&str] = &["log"];
 pub struct GuestLog {
     actor: ActorId,
     logs: Logs,
+    capabilities: Capabilities,
     allowance: Arc<Mutex<Allowance>>,
     /// What the guest last wrote to standard error during the current message.
     stderr_tail: Arc<Mutex<String>>,
@@ -47,7 +50,7 @@ struct Allowance {
 }
 
 impl GuestLog {
-    pub fn new(actor: ActorId, logs: Logs) -> Self {
+    pub fn new(actor: ActorId, logs: Logs, capabilities: Capabilities) -> Self {
         let allowance = Allowance {
             since: Instant::now(),
             lines: 0,
@@ -56,14 +59,15 @@ impl GuestLog {
         Self {
             actor,
             logs,
+            capabilities,
             allowance: Arc::new(Mutex::new(allowance)),
             stderr_tail: Arc::default(),
         }
     }
 
-    /// Logs one line for the application, escaped so that it stays one.
+    /// Logs one line for the application, escaped so that it stays one; drops it where the guest may not log.
     pub fn line(&self, level: Level, text: &str) {
-        if !self.may_log() {
+        if !self.capabilities.logging || !self.may_log() {
             return;
         }
         let end = text.floor_char_boundary(limits::GUEST_LINE_BYTES_MAX);
@@ -245,9 +249,7 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         core_abi::MODULE,
         "log",
         |mut caller: Caller<'_, Guest>, text: i32, len: i32| {
-            // One byte more than is shown, so that the line says that it was cut.
-            let shown_max = limits::GUEST_LINE_BYTES_MAX + 1;
-            let text = core_abi::text(&mut caller, Slice(text, len), shown_max)?;
+            let text = exchange::text(&caller, Slice(text, len))?;
             caller.data_mut().info(text)
         },
     )?;

@@ -1,11 +1,9 @@
-//! Messages between actors: the meaning once, as the WIT trait; the core modules' spelling below it.
+//! Messages between actors: the meaning once, as the WIT trait; `core_messaging` spells it for core modules.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
-use wasmtime::{Caller, Linker};
 
 use super::bindings::messaging::Host;
 use super::bindings::types::{self, ActorError, ErrorCode, SpawnOptions};
@@ -13,7 +11,6 @@ use super::{Guest, actor_error};
 use crate::actor::{SendError, TimerError};
 use crate::limits;
 use crate::message::{Failure, Message, MessageId};
-use crate::wasm::core_abi::{self, Slice};
 
 /// The interface's functions, by name.
 pub const FUNCTIONS: &[&str] = &[
@@ -35,26 +32,11 @@ pub const FUNCTIONS: &[&str] = &[
     "cancel-timer",
 ];
 
-/// The same as core modules spell them.
-pub const CORE_FUNCTIONS: &[&str] = &[
-    "send_message",
-    "tell",
-    "ask",
-    "reply",
-    "reply_to",
-    "forward",
-    "send_after",
-    "cancel_timer",
-    "self_id",
-    "now",
-    "sleep",
-];
-
 type Answer<T> = wasmtime::Result<Result<T, ActorError>>;
 
 impl Host for Guest {
     fn tell(&mut self, to: String, message_type: String, payload: Vec<u8>) -> Answer<String> {
-        let message = match self.outgoing(&message_type, payload) {
+        let message = match self.outgoing(&to, &message_type, payload) {
             Ok(message) => message,
             Err(error) => return Ok(Err(error)),
         };
@@ -69,7 +51,7 @@ impl Host for Guest {
         payload: Vec<u8>,
         timeout_ms: u64,
     ) -> Answer<Vec<u8>> {
-        let message = match self.outgoing(&message_type, payload) {
+        let message = match self.outgoing(&to, &message_type, payload) {
             Ok(message) => message,
             Err(error) => return Ok(Err(error)),
         };
@@ -100,13 +82,16 @@ impl Host for Guest {
         correlation_id: Option<String>,
     ) -> Answer<String> {
         let forwarded = self
-            .forwarded(&message_type, payload, &original_sender)
+            .forwarded(&to, &message_type, payload, &original_sender)
             .and_then(|message| self.hand_on(&to, message, correlation_id.as_deref()));
         Ok(forwarded.map(|id| id.to_string()))
     }
 
     fn spawn(&mut self, _: String, _: Vec<u8>, _: SpawnOptions) -> Answer<String> {
-        not_yet("spawn")
+        match permitted(self.capabilities.spawn_actors, "allow_spawn_actors") {
+            Ok(()) => not_yet("spawn"),
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     fn stop(&mut self, _: String, _: u64) -> Answer<()> {
@@ -139,7 +124,12 @@ impl Host for Guest {
     }
 
     fn now(&mut self) -> wasmtime::Result<u64> {
-        Ok(self.actors.clock().wall_ms())
+        let sees_clocks = self.capabilities.clocks;
+        Ok(if sees_clocks {
+            self.actors.clock().wall_ms()
+        } else {
+            0
+        })
     }
 
     async fn sleep(&mut self, duration_ms: u64) -> wasmtime::Result<()> {
@@ -148,7 +138,10 @@ impl Host for Guest {
     }
 
     fn send_after(&mut self, delay_ms: u64, message_type: String, payload: Vec<u8>) -> Answer<u64> {
-        let checked = checked_type(&message_type).and_then(|()| self.bounded(payload));
+        let checked = self
+            .may_send()
+            .and_then(|()| checked_type(&message_type))
+            .and_then(|()| self.bounded(payload));
         Ok(checked.and_then(|payload| {
             let delay = Duration::from_millis(delay_ms);
             Ok(self.timers.start(delay, &message_type, payload)?)
@@ -168,16 +161,24 @@ impl Host for Guest {
 impl types::Host for Guest {}
 
 impl Guest {
-    fn outgoing(&self, message_type: &str, payload: Vec<u8>) -> Result<Message, ActorError> {
+    fn outgoing(
+        &self,
+        to: &str,
+        message_type: &str,
+        payload: Vec<u8>,
+    ) -> Result<Message, ActorError> {
+        self.may_reach(to)?;
         self.message_from(Arc::clone(self.actor.address()), message_type, payload)
     }
 
     fn forwarded(
         &self,
+        to: &str,
         message_type: &str,
         payload: Vec<u8>,
         sender: &str,
     ) -> Result<Message, ActorError> {
+        self.may_reach(to)?;
         let chars = sender.chars().count();
         if !(1..=limits::ADDRESS_CHARS_MAX).contains(&chars) {
             let text = format!(
@@ -200,6 +201,22 @@ impl Guest {
         Ok(self.actors.message(from, message_type, payload))
     }
 
+    fn may_send(&self) -> Result<(), ActorError> {
+        permitted(self.capabilities.send_messages, "allow_send_messages")
+    }
+
+    /// Whether it may send at all, and to this address: the actors of other tenants are none of its business.
+    fn may_reach(&self, to: &str) -> Result<(), ActorError> {
+        self.may_send()?;
+        match self.actors.tenant_of(to) {
+            Some(tenant) if tenant != *self.actor.tenant() => {
+                let text = "the actor belongs to another tenant";
+                Err(actor_error(ErrorCode::NotPermitted, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Without a correlation id a tell; with one, whoever asked waits for the new receiver.
     fn hand_on(
         &mut self,
@@ -218,6 +235,14 @@ impl Guest {
             error.into()
         })
     }
+}
+
+fn permitted(capability: bool, key: &str) -> Result<(), ActorError> {
+    if capability {
+        return Ok(());
+    }
+    let text = format!("{key} is off for this application; its config has [capabilities]");
+    Err(actor_error(ErrorCode::NotPermitted, text))
 }
 
 fn checked_type(message_type: &str) -> Result<(), ActorError> {
@@ -256,7 +281,8 @@ impl From<SendError> for ActorError {
     fn from(error: SendError) -> Self {
         let code = match &error {
             SendError::UnknownActor(_) => ErrorCode::ActorNotFound,
-            SendError::MailboxFull(_)
+            SendError::TooLong { .. }
+            | SendError::MailboxFull(_)
             | SendError::NodeFull(_)
             | SendError::Failed(Failure::NoRoom(_)) => ErrorCode::ResourceExhausted,
             SendError::Stopped(_) | SendError::Failed(Failure::Trapped(_)) => {
@@ -286,145 +312,4 @@ fn not_yet<T>(what: &str) -> Answer<T> {
         ErrorCode::NotImplemented,
         format!("this node does not provide messaging.{what} yet"),
     )))
-}
-
-/// The same functions for core modules, which pass text and bytes as (pointer, length).
-pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    linker.func_wrap(
-        core_abi::MODULE,
-        "send_message",
-        |mut caller: Caller<'_, Guest>, to: i32, to_len: i32, message: i32, message_len: i32| {
-            let to = core_abi::name(&mut caller, Slice(to, to_len))?;
-            let payload = core_abi::payload(&mut caller, Slice(message, message_len))?;
-            let sent = caller.data_mut().tell(to, "message".into(), payload)?;
-            Ok(core_abi::status(sent.map(drop)))
-        },
-    )?;
-    linker.func_wrap(
-        core_abi::MODULE,
-        "tell",
-        |mut caller: Caller<'_, Guest>,
-         to: i32,
-         to_len: i32,
-         kind: i32,
-         kind_len: i32,
-         payload: i32,
-         len: i32| {
-            let to = core_abi::name(&mut caller, Slice(to, to_len))?;
-            let kind = core_abi::name(&mut caller, Slice(kind, kind_len))?;
-            let payload = core_abi::payload(&mut caller, Slice(payload, len))?;
-            let sent = caller.data_mut().tell(to, kind, payload)?;
-            Ok(core_abi::status(sent.map(drop)))
-        },
-    )?;
-    type AskArguments = (i32, i32, i32, i32, i32, i32, i64, i32);
-    linker.func_wrap_async(
-        core_abi::MODULE,
-        "ask",
-        |mut caller: Caller<'_, Guest>, arguments: AskArguments| {
-            let (to, to_len, kind, kind_len, payload, len, timeout_ms, answer_at) = arguments;
-            Box::new(async move {
-                let to = core_abi::name(&mut caller, Slice(to, to_len))?;
-                let kind = core_abi::name(&mut caller, Slice(kind, kind_len))?;
-                let payload = core_abi::payload(&mut caller, Slice(payload, len))?;
-                let answer = caller
-                    .data_mut()
-                    .ask(to, kind, payload, timeout_ms.cast_unsigned())
-                    .await?;
-                core_abi::answer(&mut caller, answer.map(Bytes::from), answer_at).await
-            })
-        },
-    )?;
-    linker.func_wrap(
-        core_abi::MODULE,
-        "reply",
-        |mut caller: Caller<'_, Guest>, payload: i32, len: i32| {
-            let payload = core_abi::payload(&mut caller, Slice(payload, len))?;
-            let replied = caller.data_mut().reply(String::new(), payload)?;
-            Ok(core_abi::status(replied))
-        },
-    )?;
-    linker.func_wrap(
-        core_abi::MODULE,
-        "reply_to",
-        |mut caller: Caller<'_, Guest>, id: i32, id_len: i32, payload: i32, len: i32| {
-            let id = core_abi::name(&mut caller, Slice(id, id_len))?;
-            let payload = core_abi::payload(&mut caller, Slice(payload, len))?;
-            let replied = caller.data_mut().reply(id, payload)?;
-            Ok(core_abi::status(replied))
-        },
-    )?;
-    linker.func_wrap(
-        core_abi::MODULE,
-        "forward",
-        |mut caller: Caller<'_, Guest>,
-         to: i32,
-         to_len: i32,
-         kind: i32,
-         kind_len: i32,
-         payload: i32,
-         len: i32,
-         sender: i32,
-         sender_len: i32,
-         id: i32,
-         id_len: i32| {
-            let to = core_abi::name(&mut caller, Slice(to, to_len))?;
-            let kind = core_abi::name(&mut caller, Slice(kind, kind_len))?;
-            let payload = core_abi::payload(&mut caller, Slice(payload, len))?;
-            let sender = core_abi::name(&mut caller, Slice(sender, sender_len))?;
-            let id = core_abi::name(&mut caller, Slice(id, id_len))?;
-            let id = (!id.is_empty()).then_some(id);
-            let guest = caller.data_mut();
-            let forwarded = guest.forward(to, kind, payload, sender, id)?;
-            Ok(core_abi::status(forwarded.map(drop)))
-        },
-    )?;
-    linker.func_wrap(
-        core_abi::MODULE,
-        "send_after",
-        |mut caller: Caller<'_, Guest>,
-         delay_ms: i64,
-         kind: i32,
-         kind_len: i32,
-         payload: i32,
-         len: i32| {
-            let kind = core_abi::name(&mut caller, Slice(kind, kind_len))?;
-            let payload = core_abi::payload(&mut caller, Slice(payload, len))?;
-            let guest = caller.data_mut();
-            let set = guest.send_after(delay_ms.cast_unsigned(), kind, payload)?;
-            Ok(match set {
-                Ok(id) => id.cast_signed(),
-                Err(error) => i64::from(core_abi::status(Err(error))),
-            })
-        },
-    )?;
-    linker.func_wrap(
-        core_abi::MODULE,
-        "cancel_timer",
-        |mut caller: Caller<'_, Guest>, id: i64| {
-            let cancelled = caller.data_mut().cancel_timer(id.cast_unsigned())?;
-            Ok(core_abi::status(cancelled))
-        },
-    )?;
-    linker.func_wrap_async(
-        core_abi::MODULE,
-        "self_id",
-        |mut caller: Caller<'_, Guest>, (answer_at,): (i32,)| {
-            Box::new(async move {
-                let id = caller.data_mut().self_id()?;
-                core_abi::answer(&mut caller, Ok(Bytes::from(id)), answer_at).await
-            })
-        },
-    )?;
-    linker.func_wrap(core_abi::MODULE, "now", |mut caller: Caller<'_, Guest>| {
-        Ok(caller.data_mut().now()?.cast_signed())
-    })?;
-    linker.func_wrap_async(
-        core_abi::MODULE,
-        "sleep",
-        |mut caller: Caller<'_, Guest>, (duration_ms,): (i64,)| {
-            Box::new(async move { caller.data_mut().sleep(duration_ms.cast_unsigned()).await })
-        },
-    )?;
-    Ok(())
 }

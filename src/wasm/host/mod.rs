@@ -1,6 +1,7 @@
 //! What one guest may ask of the node: the state behind its host functions, and their catalogue.
 
 pub mod conversation;
+pub mod core_messaging;
 pub mod logging;
 pub mod messaging;
 mod planned;
@@ -10,9 +11,9 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{ResourceLimiter, StoreLimits};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
-use super::GuestLimits;
-use super::core_abi::Exchange;
+use super::exchange::Exchange;
 use super::wasi::World;
+use super::{Capabilities, GuestLimits};
 use crate::actor::{Actors, Timers};
 use crate::id::ActorId;
 use conversation::Conversation;
@@ -48,6 +49,7 @@ pub struct Guest {
     pub log: GuestLog,
     pub spans: logging::Spans,
     pub limits: GuestLimits,
+    pub capabilities: Capabilities,
     /// The message being handled, and who waits for an answer.
     pub conversation: Conversation,
     pub timers: Timers,
@@ -73,6 +75,7 @@ impl Guest {
         actors: Actors,
         log: GuestLog,
         limits: GuestLimits,
+        capabilities: Capabilities,
         world: World,
         commitments: Commitments,
     ) -> Self {
@@ -83,6 +86,7 @@ impl Guest {
             log,
             spans: logging::Spans::default(),
             limits,
+            capabilities,
             conversation: commitments.conversation,
             timers: commitments.timers,
             failure: None,
@@ -104,12 +108,18 @@ impl Guest {
 
     /// Refuses a payload above the actor's own limit.
     fn bounded(&self, payload: Vec<u8>) -> Result<Bytes, ActorError> {
-        let (bytes, max) = (payload.len(), self.limits.message_bytes_max);
+        self.fits(payload.len())?;
+        Ok(Bytes::from(payload))
+    }
+
+    /// Whether a payload of so many bytes is within the actor's own limit.
+    pub fn fits(&self, bytes: usize) -> Result<(), ActorError> {
+        let max = self.limits.message_bytes_max;
         if bytes > max {
             let text = format!("a message of {bytes} bytes is over this actor's limit of {max}");
             return Err(actor_error(ErrorCode::ResourceExhausted, text));
         }
-        Ok(Bytes::from(payload))
+        Ok(())
     }
 }
 
@@ -146,7 +156,7 @@ pub fn provides(interface: &str, function: &str) -> bool {
     }
 }
 
-fn actor_error(code: ErrorCode, message: impl Into<String>) -> ActorError {
+pub fn actor_error(code: ErrorCode, message: impl Into<String>) -> ActorError {
     ActorError {
         code,
         message: message.into(),

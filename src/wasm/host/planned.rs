@@ -52,7 +52,15 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                         actor(&store)
                     );
                 }
-                refuse(&ty, results, &format!("{interface}.{function}"))
+                let name = format!("{interface}.{function}");
+                if interface == "tuplespace" && !store.data().capabilities.tuplespace {
+                    let text = format!(
+                        "{name} is not permitted: allow_tuplespace is off for this application"
+                    );
+                    return refuse(&ty, results, "not-permitted", text);
+                }
+                let text = format!("this node does not provide {name} yet");
+                refuse(&ty, results, "not-implemented", text)
             })?;
         }
     }
@@ -63,13 +71,17 @@ fn actor(store: &StoreContextMut<'_, Guest>) -> String {
     store.data().actor.to_string()
 }
 
-/// `not-implemented` where the function's type has room for an error; else the call fails, and with it the message.
-fn refuse(ty: &ComponentFunc, results: &mut [Val], name: &str) -> wasmtime::Result<()> {
-    let message = format!("this node does not provide {name} yet");
+/// An error of this code where the function's type has room for one; else the call fails, and with it the message.
+fn refuse(
+    ty: &ComponentFunc,
+    results: &mut [Val],
+    code: &str,
+    message: String,
+) -> wasmtime::Result<()> {
     match (ty.results().next(), results) {
         (Some(Type::Result(_)), [result]) => {
             let error = Val::Record(vec![
-                ("code".into(), Val::Enum("not-implemented".into())),
+                ("code".into(), Val::Enum(code.into())),
                 ("message".into(), Val::String(message)),
                 ("details".into(), Val::Option(None)),
             ]);
