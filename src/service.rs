@@ -3,6 +3,8 @@
 //! Where nobody listens (`NOTIFY_SOCKET` is not set) nothing is sent and nothing wakes the node.
 
 use std::convert::Infallible;
+use std::io::ErrorKind::{ConnectionRefused, NotFound};
+use std::slice;
 
 use sd_notify::NotifyState;
 
@@ -30,7 +32,12 @@ pub async fn feed_watchdog() -> Infallible {
 }
 
 fn tell(state: NotifyState) {
-    if let Err(error) = sd_notify::notify(&[state]) {
-        log::warn!("the service manager cannot be told: {error}");
+    match sd_notify::notify(slice::from_ref(&state)) {
+        // Whoever waited for the node to be ready has heard so and left.
+        Err(error) if matches!(error.kind(), ConnectionRefused | NotFound) => {
+            log::debug!("nobody hears of {state:?}: {error}");
+        }
+        Err(error) => log::warn!("the service manager cannot be told: {error}"),
+        Ok(()) => {}
     }
 }

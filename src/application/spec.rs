@@ -96,6 +96,29 @@ impl Spec {
     }
 }
 
+impl Spec {
+    /// The guest's environment for onlookers: what looks like a secret by its name is blotted out.
+    pub fn env_without_secrets(&self) -> BTreeMap<String, String> {
+        const TELLING: [&str; 7] = [
+            "SECRET",
+            "TOKEN",
+            "PASS",
+            "KEY",
+            "CREDENTIAL",
+            "AUTH",
+            "PRIVATE",
+        ];
+        let mut env = self.env.clone();
+        for (name, value) in &mut env {
+            let name = name.to_ascii_uppercase();
+            if TELLING.iter().any(|it| name.contains(it)) {
+                *value = "[redacted]".into();
+            }
+        }
+        env
+    }
+}
+
 /// The configuration as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

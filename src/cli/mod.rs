@@ -4,6 +4,7 @@ mod backup;
 mod client;
 mod log;
 mod output;
+mod ready;
 mod start;
 mod token;
 

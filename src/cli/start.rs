@@ -1,4 +1,4 @@
-//! `plexspaces start`: run a node in the foreground.
+//! `plexspaces start`: run a node.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use anyhow::Context;
 use argh::FromArgs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::log;
+use super::{log, ready};
 use crate::clock::Span;
 use crate::config::{Config, ConfigError, ListenAddr, Profile, Written};
 use crate::id::NodeId;
@@ -19,6 +19,7 @@ use crate::{machine, node};
     name = "start",
     example = "plexspaces start
 plexspaces start --node-id test-node --listen-addr 0.0.0.0:8000
+plexspaces start --wait-ready 2>>node.log
 plexspaces start --config /etc/plexspaces/node.toml
 PLEXSPACES_DATA_DIR=/var/lib/plexspaces plexspaces start"
 )]
@@ -50,10 +51,16 @@ pub struct Start {
     /// how the log on standard error is written: plain or json (default: plain; env PLEXSPACES_LOG_FORMAT)
     #[argh(option)]
     log_format: Option<log::Format>,
+    /// start the node in the background, and return once it is ready or has failed
+    #[argh(switch)]
+    wait_ready: bool,
 }
 
 impl Start {
     pub fn run(self) -> anyhow::Result<()> {
+        if self.wait_ready {
+            return ready::start_and_wait();
+        }
         let format = self.log_format()?;
         let config = self.config()?;
         log::to_stderr(format);

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::spec::Spec;
 use crate::application::{ActorOverview, ActorState, Overview};
 use crate::clock::rfc3339;
 use crate::storage::Line;
@@ -63,13 +64,9 @@ pub struct Metrics {
 pub struct Detail {
     #[serde(flatten)]
     pub application: Application,
-    pub description: String,
-    pub tenant: String,
-    pub namespace: String,
+    pub spec: Spec,
     /// Why it has failed.
     pub error: Option<String>,
-    /// Names only: values may be secrets.
-    pub env: Vec<String>,
     pub actors: Vec<Actor>,
 }
 
@@ -249,11 +246,8 @@ impl From<&Overview> for Detail {
     fn from(overview: &Overview) -> Self {
         Self {
             application: overview.into(),
-            description: overview.spec.description.clone(),
-            tenant: overview.spec.tenant.to_string(),
-            namespace: overview.spec.namespace.to_string(),
+            spec: (&overview.spec).into(),
             error: overview.reason.clone(),
-            env: overview.spec.env.keys().cloned().collect(),
             actors: overview.actors.iter().map(Actor::from).collect(),
         }
     }

@@ -20,6 +20,7 @@ mod paging;
 mod reply;
 mod router;
 mod server;
+mod spec;
 mod uploads;
 
 use std::sync::Arc;

@@ -238,6 +238,45 @@ fn a_guest_that_keeps_breaking_fails_its_application() {
 }
 
 #[test]
+fn one_application_shows_its_spec_and_no_secrets() {
+    let node = node();
+    let config = "namespace = 'shop'\n[env]\nMODE = 'fast'\nAPI_key = 'hidden'\n\
+                  [limits]\nmax_execution_time = '90s'\n[capabilities]\nallow_env = true";
+    let form = node.form("echo", &guest(Kind::Core, ECHO)).config(config);
+    form.send().is_deployed();
+    let shown = node.get("/api/v1/applications/echo");
+    assert_eq!(
+        shown.body,
+        node.get("/api/v1/applications/echo/status").body
+    );
+    assert!(!shown.body.contains("hidden"), "{}", shown.body);
+    let shown = shown.json();
+    assert_eq!(shown["kind"], "core");
+    assert_eq!(shown["metrics"]["actor_count"], 1);
+    let spec = &shown["spec"];
+    for (key, value) in [
+        ("/description", "WASM application: echo"),
+        ("/type", "active"),
+        ("/tenant", "default"),
+        ("/namespace", "shop"),
+        ("/env/MODE", "fast"),
+        ("/env/API_key", "[redacted]"),
+        ("/limits/max_execution_time", "1m 30s"),
+    ] {
+        assert_eq!(spec.pointer(key).unwrap(), value, "{key}");
+    }
+    assert_eq!(spec["limits"]["max_mailbox"], 1000);
+    assert_eq!(spec["capabilities"]["allow_env"], true);
+    assert_eq!(spec["capabilities"]["allow_logging"], false);
+    let actor = &shown["actors"][0];
+    assert_eq!(actor["actor_id"], "echo@test-node");
+    assert_eq!(
+        (&actor["state"], &actor["restarts"]),
+        (&"running".into(), &0.into())
+    );
+}
+
+#[test]
 fn two_applications_of_one_module_share_it_and_part_ways() {
     let node = node();
     let counter = guest(Kind::Core, COUNTER);

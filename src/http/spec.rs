@@ -1,0 +1,75 @@
+//! An application's spec as JSON shows it: what was asked for, with every default filled in.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::application;
+use crate::clock::Span;
+use crate::wasm::{Capabilities, GuestLimits};
+
+/// The keys of a deploy's `config`.
+#[derive(Serialize)]
+pub struct Spec {
+    name: String,
+    version: String,
+    description: String,
+    #[serde(rename = "type")]
+    application_type: &'static str,
+    tenant: String,
+    namespace: String,
+    /// What looks like a secret by its name is blotted out.
+    env: BTreeMap<String, String>,
+    limits: Limits,
+    capabilities: BTreeMap<&'static str, bool>,
+}
+
+#[derive(Serialize)]
+struct Limits {
+    max_memory_bytes: u64,
+    max_execution_time: String,
+    max_mailbox: usize,
+    max_message_bytes: usize,
+    max_table_elements: usize,
+}
+
+impl From<&application::spec::Spec> for Spec {
+    fn from(spec: &application::spec::Spec) -> Self {
+        Self {
+            name: spec.name.to_string(),
+            version: spec.version.to_string(),
+            description: spec.description.clone(),
+            application_type: "active",
+            tenant: spec.tenant.to_string(),
+            namespace: spec.namespace.to_string(),
+            env: spec.env_without_secrets(),
+            limits: Limits::of(&spec.limits, spec.mailbox_messages_max),
+            capabilities: switches(spec.capabilities),
+        }
+    }
+}
+
+impl Limits {
+    fn of(guest: &GuestLimits, mailbox_messages_max: usize) -> Self {
+        Self {
+            max_memory_bytes: guest.memory_bytes_max,
+            max_execution_time: Span(guest.execution_time_max).to_string(),
+            max_mailbox: mailbox_messages_max,
+            max_message_bytes: guest.message_bytes_max,
+            max_table_elements: guest.table_elements_max,
+        }
+    }
+}
+
+fn switches(granted: Capabilities) -> BTreeMap<&'static str, bool> {
+    [
+        ("allow_env", granted.env),
+        ("allow_random", granted.random),
+        ("allow_clocks", granted.clocks),
+        ("allow_tuplespace", granted.tuplespace),
+        ("allow_spawn_actors", granted.spawn_actors),
+        ("allow_send_messages", granted.send_messages),
+        ("allow_logging", granted.logging),
+    ]
+    .into()
+}
