@@ -26,6 +26,13 @@ pub fn memory_available_bytes() -> Option<u64> {
         .min()
 }
 
+/// What is left of this process's limit on data (`RLIMIT_DATA`), in bytes; `None` where there is none.
+pub fn data_left_bytes() -> Option<u64> {
+    let granted = getrlimit(Resource::Data).current?;
+    let taken = kib("/proc/self/status", "VmData:")?;
+    Some(granted.saturating_sub(taken))
+}
+
 /// How many memory maps one process may have.
 pub fn memory_maps_max() -> usize {
     let text = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();

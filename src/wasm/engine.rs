@@ -28,6 +28,10 @@ const SMALL_START_BYTES_MAX: u64 = 8 * MIB as u64;
 /// Memory maps that a slot may need: two for each of its two stacks, three for a live instance.
 const MAPS_PER_SLOT: usize = 7;
 
+/// What a pool leaves of a limit on data, for threads, messages and everything else. The pools' stacks and tables count
+/// as data from the start, used or not.
+const DATA_LEFT_BYTES_MIN: u64 = 24 * MIB as u64;
+
 /// How many slots a pool should have, from the top; below the last one memory is taken on demand.
 fn rungs(class: Class, profile: Profile) -> impl Iterator<Item = u32> {
     let most: u32 = match (class, profile) {
@@ -104,6 +108,14 @@ impl Class {
             let mut config = self.tunables();
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(self.pool(slots)));
             match Engine::new(&config) {
+                Ok(_)
+                    if machine::data_left_bytes()
+                        .is_some_and(|left| left < DATA_LEFT_BYTES_MIN) =>
+                {
+                    log::info!(
+                        "a pool of {slots} {self} slots leaves the rest of the node too little memory"
+                    );
+                }
                 Ok(engine) => return Ok((engine, self.rung(Some(slots)))),
                 Err(error) => log::info!(
                     "a pool of {slots} {self} slots is too much for this machine: {error:#}"
