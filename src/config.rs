@@ -353,9 +353,7 @@ fn parsed<T: FromStr<Err: std::fmt::Display>>(
 
 /// A TOML error in one line: where it is, what is wrong, and the line itself.
 pub fn in_one_line(text: &str, error: &toml::de::Error) -> String {
-    let message = abridged(&error.message().replace('\n', " "));
-    let message = message.replace("expected usize", "expected a whole number");
-    let message = message.replace("expected u64", "expected a whole number");
+    let message = abridged(&in_plain_words(error.message()));
     let Some(span) = error.span() else {
         return message;
     };
@@ -365,6 +363,21 @@ pub fn in_one_line(text: &str, error: &toml::de::Error) -> String {
     let shown = text[line_start..].lines().next().unwrap_or_default();
     let shown: String = shown.trim().chars().take(80).collect();
     format!("line {line}: {message}: {shown:?}")
+}
+
+/// What serde says, in words of TOML instead of Rust's.
+fn in_plain_words(message: &str) -> String {
+    let message = message.replace('\n', " ");
+    let message = message.replace("expected usize", "expected a whole number");
+    let message = message.replace("expected u64", "expected a whole number");
+    let message = message.replace("expected a sequence", "expected a list");
+    match message.split_once("expected struct ") {
+        Some((before, name)) => {
+            let rest = name.trim_start_matches(|it: char| it.is_ascii_alphanumeric());
+            format!("{before}expected a table{rest}")
+        }
+        None => message,
+    }
 }
 
 /// A text without its middle where it is long: a key of a megabyte is not echoed whole, and what is expected in its
@@ -430,6 +443,14 @@ mod tests {
         check("log_format = 'xml'", &["line 1", "xml", "plain", "json"]);
         check("drain_time = 'soon'", &["line 1", "soon", "30s"]);
         check("[http]\nhost = 'x'", &["line 2", "host", "hosts"]);
+        check(
+            "[http]\nhosts = 'x'",
+            &["line 2", "string \"x\", expected a list: \"hosts"],
+        );
+        check(
+            "http = 3",
+            &["line 1", "integer `3`, expected a table: \"http"],
+        );
     }
 
     #[test]

@@ -220,8 +220,13 @@ fn address(door: &Door, target: Target<'_>) -> Result<Arc<str>, Refusal> {
                 return Err(refusal);
             }
             let shown = |text: &str| text.chars().take(128).collect::<String>();
+            let of_tenant = match tenant == Scope::default() {
+                true => String::new(),
+                false => format!(" of tenant {:?}", shown(&tenant)),
+            };
             let text = format!(
-                "no actor of type {:?} in namespace or application {:?}; GET /api/v1/applications lists those deployed",
+                "no actor of type {:?} in namespace or application {:?}{of_tenant}; \
+                 GET /api/v1/applications lists those deployed",
                 shown(actor_type),
                 shown(namespace)
             );

@@ -153,6 +153,8 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         return reply::retry_after(reply::refuse_early(refusal, &parts.headers, body), 10);
     }
     if let Some(refusal) = encoded(&parts.headers) {
+        let call = call(&parts.method, &parts.uri);
+        door.audit.turned_away(&caller, peer, &call, &refusal);
         return reply::refuse_early(refusal, &parts.headers, body);
     }
     let query = parts.uri.query();
