@@ -17,6 +17,7 @@ mod logs;
 mod metrics;
 mod multipart;
 mod paging;
+mod payload;
 mod reply;
 mod router;
 mod server;

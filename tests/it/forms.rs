@@ -186,6 +186,56 @@ fn a_component_with_another_form_is_refused_by_name() {
     );
 }
 
+/// A component that echoes, with a world-level `init` of these parameters that traps when it is called.
+fn with_init(parameters: &str, core: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+        (core module $guest
+            (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+            (func (export "init") {core} (result i32) (unreachable))
+            (func (export "act") (param i32 i32)))
+        (core instance $guest (instantiate $guest))
+        (alias core export $guest "memory" (core memory $memory))
+        (alias core export $guest "realloc" (core func $realloc))
+        (func (export "init") {parameters} (result (result (error string)))
+            (canon lift (core func $guest "init") (memory $memory) (realloc $realloc)))
+        (func (export "handle-request") (param "payload" (list u8))
+            (canon lift (core func $guest "act") (memory $memory) (realloc $realloc))))"#
+    );
+    wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn what_a_toolchain_leaves_behind_is_no_hook_and_anything_else_is_refused() {
+    let node = node();
+    let leftover =
+        r#"(param "a" string) (param "b" string) (param "c" (option string)) (param "d" bool)"#;
+    let wasm = with_init(leftover, "(param i32 i32 i32 i32 i32 i32 i32 i32)");
+    assert_eq!(answer(&node, &wasm).payload(), "");
+    let check = |parameters: &str, core: &str, shown: &str| {
+        let refused = node.deploy("form", &with_init(parameters, core));
+        refused.is_refused(422, "INVALID_ARGUMENT", &["its export init", shown]);
+    };
+    check(
+        r#"(param "a" string) (param "b" string) (param "c" (option string))"#,
+        "(param i32 i32 i32 i32 i32 i32 i32)",
+        "func(string, string, option<string>) -> result<_, string>",
+    );
+    check(
+        r#"(param "a" string)"#,
+        "(param i32 i32)",
+        "func(string) -> result<_, string>",
+    );
+    // One that the node does call is called, and traps.
+    let own = with_init(r#"(param "state" (list u8))"#, "(param i32 i32)");
+    node.deploy("form", &own).is_refused(
+        422,
+        "INVALID_ARGUMENT",
+        &["does not start", "unreachable"],
+    );
+}
+
 #[test]
 fn every_form_of_core_result_is_understood() {
     let node = node();
