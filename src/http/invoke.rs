@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use serde_json::Value;
 
-use super::payload::{read, too_large};
-use super::reply::{self, Body};
+use super::gathered::Gathered;
+use super::reply::{self, Body, heard};
 use super::{Door, api};
 use crate::actor::{Match, SendError};
+use crate::budget::{Budget, Share};
 use crate::id::{ActorId, Scope};
 use crate::limits;
 use crate::message::Failure;
@@ -242,6 +244,44 @@ fn address(door: &Door, target: Target<'_>) -> Result<Arc<str>, Refusal> {
     }
 }
 
+/// A payload with the share that it has of the node's bytes.
+async fn read(budget: &Budget, body: &mut Incoming) -> Result<(Bytes, Share), Refusal> {
+    let announced = body.size_hint().exact().map(|bytes| bytes as usize);
+    let bytes_max = announced.unwrap_or(limits::MESSAGE_BYTES_MAX);
+    let mut payload = Gathered::new(bytes_max.min(limits::MESSAGE_BYTES_MAX));
+    let mut share = budget.nothing();
+    let reading = async {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(broken)?;
+            let Ok(piece) = frame.into_data() else {
+                continue;
+            };
+            if !share.grow(piece.len()) {
+                return Err(no_room());
+            }
+            if !payload.add(&piece) {
+                return Err(too_large());
+            }
+        }
+        Ok(())
+    };
+    let read = heard(reading).await;
+    read.map_err(|silent| Refusal::new(Kind::Malformed, silent.to_string()))??;
+    Ok((payload.freeze(), share))
+}
+
+fn broken(error: hyper::Error) -> Refusal {
+    Refusal::new(
+        Kind::Malformed,
+        format!("the request's body broke off: {error}"),
+    )
+}
+
+fn no_room() -> Refusal {
+    let text = "this node keeps as many bytes in messages as it may; send again later";
+    Refusal::new(Kind::Exhausted, text)
+}
+
 fn render(address: &str, answer: &[u8]) -> Response<Body> {
     let (payload, payload_encoding) = api::Payload::of(answer);
     let headers = std::collections::BTreeMap::new();
@@ -284,6 +324,14 @@ fn refusal_of(error: SendError) -> Refusal {
         SendError::Failed(_) => Kind::GuestFailed,
     };
     Refusal::new(kind, error.to_string())
+}
+
+fn too_large() -> Refusal {
+    let text = format!(
+        "Payload too large: a message has at most {} bytes",
+        limits::MESSAGE_BYTES_MAX
+    );
+    Refusal::new(Kind::TooLarge, text)
 }
 
 #[cfg(test)]
