@@ -1,11 +1,11 @@
 //! The JSON shapes of the HTTP API.
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::spec::Spec;
 use crate::application::{ActorOverview, ActorState, Overview};
 use crate::clock::rfc3339;
+use crate::payload::Payload;
 use crate::storage::Line;
 use crate::wasm::{Kind, Pool};
 
@@ -99,15 +99,6 @@ pub struct Stopped<'a> {
 pub struct Told {
     pub success: bool,
     pub message_id: String,
-}
-
-/// A reply as JSON carries it: JSON as it is, text as a string, anything else in base64.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub enum Payload<'a> {
-    Json(&'a RawValue),
-    Text(&'a str),
-    Base64(String),
 }
 
 #[derive(Serialize)]
@@ -277,23 +268,6 @@ impl From<&Pool> for Engine {
             rung: pool.rung.clone(),
             slots: pool.slots,
             memories: pool.memories,
-        }
-    }
-}
-
-impl<'a> Payload<'a> {
-    /// The payload and the name of its encoding.
-    pub fn of(bytes: &'a [u8]) -> (Self, &'static str) {
-        use base64::Engine;
-        if let Ok(value) = serde_json::from_slice::<&RawValue>(bytes) {
-            (Self::Json(value), "json")
-        } else if let Ok(text) = std::str::from_utf8(bytes) {
-            (Self::Text(text), "utf8")
-        } else {
-            (
-                Self::Base64(base64::engine::general_purpose::STANDARD.encode(bytes)),
-                "base64",
-            )
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::budget::{Budget, Share};
 use crate::id::{ActorId, Scope};
 use crate::limits;
 use crate::message::Failure;
+use crate::payload::Payload;
 use crate::refusal::{Kind, Refusal};
 
 /// Which actor a path means.
@@ -271,7 +272,7 @@ fn no_room() -> Refusal {
 }
 
 fn render(address: &str, answer: &[u8]) -> Response<Body> {
-    let (payload, payload_encoding) = api::Payload::of(answer);
+    let (payload, payload_encoding) = Payload::of(answer);
     let headers = std::collections::BTreeMap::new();
     reply::json(&api::Invoked {
         success: true,

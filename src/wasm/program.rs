@@ -5,7 +5,7 @@ use wasmtime::{Engine, Module};
 
 use super::slices::Slices;
 use super::{Kind, command, component, core_abi};
-use crate::actor::Actors;
+use crate::services::Services;
 
 /// What a deploy makes of a module and every actor of it shares.
 pub struct Program {
@@ -13,7 +13,7 @@ pub struct Program {
     pub(super) form: Form,
     pub(super) engine: Engine,
     pub(super) slices: Slices,
-    pub(super) actors: Actors,
+    pub(super) services: Services,
 }
 
 pub(super) enum Form {
@@ -33,7 +33,7 @@ impl Program {
         engine: &Engine,
         component: &Component,
         slices: Slices,
-        actors: Actors,
+        services: Services,
     ) -> Result<Self, String> {
         let handlers = component::handlers(engine, component)?;
         let form = match command::run_export(engine, component) {
@@ -43,7 +43,7 @@ impl Program {
             }
             _ => Form::Component(component::link(engine, component, handlers)?),
         };
-        Ok(Self::of(form, engine, slices, actors))
+        Ok(Self::of(form, engine, slices, services))
     }
 
     /// Links a core module, likewise.
@@ -51,7 +51,7 @@ impl Program {
         engine: &Engine,
         module: &Module,
         slices: Slices,
-        actors: Actors,
+        services: Services,
     ) -> Result<Self, String> {
         let handlers = core_abi::handlers(module)?;
         let form = if handlers.is_empty() && command::is_command(module) {
@@ -59,10 +59,10 @@ impl Program {
         } else {
             Form::Core(core_abi::link(engine, module, handlers)?)
         };
-        Ok(Self::of(form, engine, slices, actors))
+        Ok(Self::of(form, engine, slices, services))
     }
 
-    fn of(form: Form, engine: &Engine, slices: Slices, actors: Actors) -> Self {
+    fn of(form: Form, engine: &Engine, slices: Slices, services: Services) -> Self {
         let kind = match form {
             Form::Component(_) => Kind::Component,
             Form::Core(_) => Kind::Core,
@@ -73,7 +73,7 @@ impl Program {
             form,
             engine: engine.clone(),
             slices,
-            actors,
+            services,
         }
     }
 }
