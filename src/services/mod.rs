@@ -3,7 +3,9 @@
 //! Tables answer whom to wake; here they are woken, whether a guest called or a door.
 
 mod events;
+mod groups;
 mod holdings;
+mod tuples;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -11,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use log::Level;
 
 use crate::actor::{Actors, SendError};
+use crate::coordination::Coordination;
 use crate::id::ActorId;
 use crate::message::Nature;
 use crate::storage::Storage;
@@ -23,6 +26,7 @@ pub use holdings::Holdings;
 pub struct Services {
     pub actors: Actors,
     pub storage: Storage,
+    pub coordination: Coordination,
     /// How many events an actor has missed; none of those that missed none.
     missed: Arc<Mutex<HashMap<Arc<str>, u64>>>,
 }
@@ -30,6 +34,7 @@ pub struct Services {
 impl Services {
     pub fn new(actors: Actors, storage: Storage) -> Self {
         Self {
+            coordination: Coordination::new(actors.clock(), actors.budget()),
             actors,
             storage,
             missed: Arc::default(),
