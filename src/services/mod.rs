@@ -4,6 +4,7 @@
 
 mod events;
 mod holdings;
+mod topics;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -17,12 +18,14 @@ use crate::storage::Storage;
 
 pub use events::{Event, Kind};
 pub use holdings::Holdings;
+pub use topics::{InvalidTopic, Subscription, Topics};
 
 /// All services of this node, as guests and doors reach them; cloning is cheap.
 #[derive(Clone)]
 pub struct Services {
     pub actors: Actors,
     pub storage: Storage,
+    pub topics: Topics,
     /// How many events an actor has missed; none of those that missed none.
     missed: Arc<Mutex<HashMap<Arc<str>, u64>>>,
 }
@@ -32,6 +35,7 @@ impl Services {
         Self {
             actors,
             storage,
+            topics: Topics::default(),
             missed: Arc::default(),
         }
     }

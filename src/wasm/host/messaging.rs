@@ -201,7 +201,7 @@ impl Guest {
         Ok(self.actors.message(from, message_type, payload))
     }
 
-    fn may_send(&self) -> Result<(), ActorError> {
+    pub(super) fn may_send(&self) -> Result<(), ActorError> {
         permitted(self.capabilities.send_messages, "allow_send_messages")
     }
 
@@ -245,7 +245,7 @@ fn permitted(capability: bool, key: &str) -> Result<(), ActorError> {
     Err(actor_error(ErrorCode::NotPermitted, text))
 }
 
-fn checked_type(message_type: &str) -> Result<(), ActorError> {
+pub(super) fn checked_type(message_type: &str) -> Result<(), ActorError> {
     if message_type.chars().count() <= limits::MESSAGE_TYPE_CHARS_MAX {
         return Ok(());
     }

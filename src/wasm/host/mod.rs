@@ -1,7 +1,11 @@
 //! What one guest may ask of the node: the state behind its host functions, and their catalogue.
 
+pub mod channels;
 pub mod conversation;
+pub mod core_channels;
+pub mod core_keyvalue;
 pub mod core_messaging;
+pub mod keyvalue;
 pub mod logging;
 pub mod messaging;
 mod planned;
@@ -33,15 +37,33 @@ pub mod bindings {
                 import plexspaces:actor/logging@0.1.0;
                 import plexspaces:actor/messaging@0.1.0;
                 import plexspaces:actor/conversation@0.1.0;
+                import plexspaces:actor/keyvalue@0.1.0;
+                import plexspaces:actor/channels@0.1.0;
             }
         ",
         imports: {
             "plexspaces:actor/messaging.ask": async | trappable,
             "plexspaces:actor/messaging.sleep": async | trappable,
+            "plexspaces:actor/keyvalue.get": async | trappable,
+            "plexspaces:actor/keyvalue.put": async | trappable,
+            "plexspaces:actor/keyvalue.put-with-ttl": async | trappable,
+            "plexspaces:actor/keyvalue.delete": async | trappable,
+            "plexspaces:actor/keyvalue.exists": async | trappable,
+            "plexspaces:actor/keyvalue.list-keys": async | trappable,
+            "plexspaces:actor/keyvalue.compare-and-swap": async | trappable,
+            "plexspaces:actor/keyvalue.increment": async | trappable,
+            "plexspaces:actor/channels.send-to-queue": async | trappable,
+            "plexspaces:actor/channels.send-to-queue-with-options": async | trappable,
+            "plexspaces:actor/channels.receive-from-queue": async | trappable,
+            "plexspaces:actor/channels.ack": async | trappable,
+            "plexspaces:actor/channels.nack": async | trappable,
+            "plexspaces:actor/channels.create-queue": async | trappable,
+            "plexspaces:actor/channels.delete-queue": async | trappable,
+            "plexspaces:actor/channels.queue-depth": async | trappable,
             default: trappable,
         },
     });
-    pub use plexspaces::actor::{conversation, logging, messaging, types};
+    pub use plexspaces::actor::{channels, conversation, keyvalue, logging, messaging, types};
 }
 
 use bindings::types::{ActorError, Context, ErrorCode};
@@ -59,6 +81,8 @@ pub struct Guest {
     pub conversation: Conversation,
     pub timers: Timers,
     pub holdings: Holdings,
+    /// The message that a core module received last, but for its payload.
+    pub received: core_channels::Received,
     /// What the guest said by `fail` during the current call.
     pub failure: Option<String>,
     pub memory: MemoryLimiter,
@@ -98,6 +122,7 @@ impl Guest {
             conversation: commitments.conversation,
             timers: commitments.timers,
             holdings: commitments.holdings,
+            received: Default::default(),
             failure: None,
             memory,
             exchange: None,
@@ -131,7 +156,7 @@ impl Guest {
     /// Waits for something that has no limit of its own: for so long, where that is not zero, or until it comes. An actor
     /// that is to be stopped or swapped meanwhile gets the error `timeout`.
     pub async fn patiently<T>(
-        &self,
+        &mut self,
         timeout: Duration,
         wait: impl Future<Output = T>,
     ) -> Result<Option<T>, ActorError> {
@@ -212,6 +237,20 @@ const INTERFACES: &[Interface] = &[
         core_functions: conversation::CORE_FUNCTIONS,
         link_core: conversation::add_to_core_linker,
     },
+    Interface {
+        name: "keyvalue",
+        functions: keyvalue::FUNCTIONS,
+        link: |linker| bindings::keyvalue::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
+        core_functions: core_keyvalue::FUNCTIONS,
+        link_core: core_keyvalue::add_to_linker,
+    },
+    Interface {
+        name: "channels",
+        functions: channels::FUNCTIONS,
+        link: |linker| bindings::channels::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
+        core_functions: core_channels::FUNCTIONS,
+        link_core: core_channels::add_to_linker,
+    },
 ];
 
 /// Links the whole published package: what is provided, and what only answers `not-implemented` so far.
@@ -223,11 +262,14 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 }
 
 /// Links every function that a core module may import from the node.
-pub fn add_to_core_linker(linker: &mut CoreLinker<Guest>) -> wasmtime::Result<()> {
+pub fn add_to_core_linker(
+    linker: &mut CoreLinker<Guest>,
+    module: &wasmtime::Module,
+) -> wasmtime::Result<()> {
     for interface in INTERFACES {
         (interface.link_core)(linker)?;
     }
-    Ok(())
+    core_channels::take_short_timeout(linker, module)
 }
 
 /// Whether a component may import this function of this interface.

@@ -15,14 +15,6 @@ pub const INTERFACES: &[(&str, &[&str])] = &[
         "write", "write-with-ttl", "read", "read-blocking", "read-all", "take", "take-blocking", "count",
         "subscribe", "unsubscribe", "compare-and-swap",
     ]),
-    ("keyvalue", &[
-        "get", "put", "put-with-ttl", "delete", "exists", "list-keys", "compare-and-swap", "increment", "watch",
-        "unwatch",
-    ]),
-    ("channels", &[
-        "send-to-queue", "send-to-queue-with-options", "receive-from-queue", "ack", "nack", "publish-to-topic",
-        "subscribe-to-topic", "unsubscribe-from-topic", "create-queue", "delete-queue", "queue-depth",
-    ]),
     ("durability", &[
         "persist", "persist-batch", "checkpoint", "get-sequence", "get-checkpoint-sequence", "is-replaying",
         "cache-side-effect", "read-journal", "compact",
