@@ -543,6 +543,12 @@ pub fn leased(transaction: &ReadTransaction) -> Result<Vec<At>, redb::Error> {
     keys.collect()
 }
 
+/// How many letters there are, wherever they lie.
+#[cfg(test)]
+pub fn kept(transaction: &ReadTransaction) -> Result<u64, redb::Error> {
+    Ok(transaction.open_table(LETTERS)?.len()?)
+}
+
 /// When a sweep has something to do.
 pub fn next_due(transaction: &ReadTransaction) -> Result<Option<u64>, redb::Error> {
     let doomed = there(transaction.open_table(DOOMED))?;

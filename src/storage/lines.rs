@@ -72,6 +72,12 @@ impl Lines {
         self.state.lock().unwrap().waiting.is_empty()
     }
 
+    #[cfg(test)]
+    pub fn standing(&self, queue: &QueueName) -> usize {
+        let state = self.state.lock().unwrap();
+        state.waiting.get(queue).map_or(0, BTreeMap::len)
+    }
+
     /// Takes the first out of a line, if `deliver` has something for it.
     pub fn serve<E>(
         &self,

@@ -10,6 +10,8 @@ mod due;
 #[cfg(test)]
 mod faults;
 mod files;
+#[cfg(test)]
+mod histories;
 mod keyvalue;
 mod letters;
 mod lines;

@@ -251,6 +251,19 @@ impl Queues {
         }
     }
 
+    /// How many wait for a message.
+    #[cfg(test)]
+    pub fn standing(&self, name: &QueueName) -> usize {
+        self.lines.standing(name)
+    }
+
+    /// How many messages there are in all queues.
+    #[cfg(test)]
+    pub async fn kept(&self) -> u64 {
+        let count = |transaction: &ReadTransaction| letters::kept(transaction);
+        self.committer.read(count).await.unwrap()
+    }
+
     async fn change<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Round<'_>) -> Result<T, Stop> + Send + 'static,
