@@ -21,8 +21,9 @@ pub mod shutdown;
 // floor 1: what survives
 pub mod storage;
 
-// floor 2: how actors live
+// floor 2: how actors live, and where they meet (neither room uses the other)
 pub mod actor;
+pub mod coordination;
 
 // floor 3: what actors may ask of the node
 pub mod services;

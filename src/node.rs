@@ -44,7 +44,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     .sharing(Budget::new(config.profile.shared_bytes_max()));
     let guard = Guard::new(&config, storage.tokens.clone());
     let services = Services::new(actors.clone(), storage.clone());
-    let wasm = Wasm::new(services, config.profile)?;
+    let wasm = Wasm::new(services.clone(), config.profile)?;
     let applications =
         Applications::new(storage.clone(), actors.clone(), wasm, config.restart_delay);
     let shutdown = Shutdown::default();
@@ -69,12 +69,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
             "--insecure-allow-remote: whoever reaches this node may deploy to it, without a token"
         );
     }
-    let door = Door::new(
-        applications.clone(),
-        actors.clone(),
-        shutdown.clone(),
-        guard,
-    );
+    let door = Door::new(applications.clone(), services, shutdown.clone(), guard);
     let doors = listeners.open(&door);
     let run = async {
         applications.restore().await;

@@ -5,6 +5,8 @@ use serde::Serialize;
 use super::spec::Spec;
 use crate::application::{ActorOverview, ActorState, Overview};
 use crate::clock::rfc3339;
+use crate::coordination::Tuple;
+use crate::coordination::tuplespace::Stats;
 use crate::payload::Payload;
 use crate::storage::Line;
 use crate::wasm::{Kind, Pool};
@@ -99,6 +101,51 @@ pub struct Stopped<'a> {
 pub struct Told {
     pub success: bool,
     pub message_id: String,
+}
+
+#[derive(Serialize)]
+pub struct Done {
+    pub success: bool,
+}
+
+#[derive(Serialize)]
+pub struct Tuples {
+    pub success: bool,
+    pub tuples: Vec<Tuple>,
+}
+
+#[derive(Serialize)]
+pub struct Counted {
+    pub success: bool,
+    pub count: usize,
+}
+
+#[derive(Serialize)]
+pub struct TupleStats {
+    pub success: bool,
+    pub tuple_count: usize,
+    pub memory_bytes: usize,
+    pub waiting: usize,
+    pub subscriptions: usize,
+}
+
+impl Tuples {
+    pub fn of(tuples: Vec<Tuple>) -> Self {
+        let success = true;
+        Self { success, tuples }
+    }
+}
+
+impl From<Stats> for TupleStats {
+    fn from(stats: Stats) -> Self {
+        Self {
+            success: true,
+            tuple_count: stats.tuples,
+            memory_bytes: stats.bytes,
+            waiting: stats.waiting,
+            subscriptions: stats.subscriptions,
+        }
+    }
 }
 
 #[derive(Serialize)]

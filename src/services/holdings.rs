@@ -5,18 +5,25 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Services, Subscription};
+use super::Services;
+use crate::coordination::channels::Subscription;
+use crate::coordination::locks::Holder;
+use crate::coordination::process_groups::Memberships;
+use crate::coordination::tuplespace::Subscriptions;
 use crate::id::ActorId;
 use crate::storage::{Lease, Watch};
 
 /// One guard for each service that an actor can hold something in.
 pub struct Holdings {
-    actor: ActorId,
-    services: Services,
+    pub subscriptions: Subscriptions,
+    pub locks: Holder,
+    pub memberships: Memberships,
     /// Messages received from queues and not answered for, by their ids.
     pub leases: HashMap<String, Lease>,
     pub watches: Numbered<Watch>,
-    pub subscriptions: Numbered<Subscription>,
+    pub topics: Numbered<Subscription>,
+    actor: ActorId,
+    services: Services,
 }
 
 /// Guards by numbers of the actor's own, from 1 upwards.
@@ -27,16 +34,19 @@ pub struct Numbered<T> {
 
 impl Holdings {
     pub(super) fn new(actor: ActorId, services: Services) -> Self {
+        let coordination = &services.coordination;
         Self {
-            actor,
-            services,
+            subscriptions: coordination.tuples.subscriptions(actor.clone()),
+            locks: coordination.locks.holder(),
+            memberships: coordination.groups.memberships(actor.clone()),
             leases: HashMap::new(),
             watches: Numbered::default(),
-            subscriptions: Numbered::default(),
+            topics: Numbered::default(),
+            actor,
+            services,
         }
     }
 }
-
 impl<T> Default for Numbered<T> {
     fn default() -> Self {
         let guards = BTreeMap::new();

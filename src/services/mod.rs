@@ -3,8 +3,9 @@
 //! Tables answer whom to wake; here they are woken, whether a guest called or a door.
 
 mod events;
+mod groups;
 mod holdings;
-mod topics;
+mod tuples;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -12,20 +13,20 @@ use std::sync::{Arc, Mutex};
 use log::Level;
 
 use crate::actor::{Actors, SendError};
+use crate::coordination::Coordination;
 use crate::id::ActorId;
 use crate::message::Nature;
 use crate::storage::Storage;
 
 pub use events::{Event, Kind};
 pub use holdings::Holdings;
-pub use topics::{InvalidTopic, Subscription, Topics};
 
 /// All services of this node, as guests and doors reach them; cloning is cheap.
 #[derive(Clone)]
 pub struct Services {
     pub actors: Actors,
     pub storage: Storage,
-    pub topics: Topics,
+    pub coordination: Coordination,
     /// How many events an actor has missed; none of those that missed none.
     missed: Arc<Mutex<HashMap<Arc<str>, u64>>>,
 }
@@ -33,9 +34,9 @@ pub struct Services {
 impl Services {
     pub fn new(actors: Actors, storage: Storage) -> Self {
         Self {
+            coordination: Coordination::new(actors.clock(), actors.budget()),
             actors,
             storage,
-            topics: Topics::default(),
             missed: Arc::default(),
         }
     }

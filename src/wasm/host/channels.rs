@@ -9,10 +9,11 @@ use super::bindings::types::{ActorError, Context, ErrorCode};
 use super::keyvalue::storage_code;
 use super::messaging::checked_type;
 use super::{Guest, actor_error};
+use crate::coordination::channels::InvalidTopic;
 use crate::limits;
 use crate::message::MessageId;
 use crate::payload::Payload;
-use crate::services::{Event, InvalidTopic, Kind};
+use crate::services::{Event, Kind};
 use crate::storage::{Delivery, Parcel, QueueError, QueueName, Return, Settings};
 
 /// The interface's functions, by name.
@@ -114,7 +115,7 @@ impl Host for Guest {
     }
 
     fn unsubscribe_from_topic(&mut self, subscription_id: u64) -> Answer<()> {
-        let ended = self.holdings.subscriptions.end(subscription_id);
+        let ended = self.holdings.topics.end(subscription_id);
         Ok(ended.then_some(()).ok_or_else(|| {
             let text = format!("this actor has no subscription {subscription_id} to a topic");
             actor_error(ErrorCode::InvalidMessage, text)
@@ -283,6 +284,7 @@ impl Guest {
         let id = MessageId::next().to_string();
         let hearers = self
             .services
+            .coordination
             .topics
             .hearers(&place, &topic, &message_type)?;
         if hearers.is_empty() {
@@ -313,16 +315,16 @@ impl Guest {
         filter: Option<String>,
     ) -> Result<u64, ActorError> {
         let place = self.place(&context)?;
-        if self.holdings.subscriptions.len() >= limits::SUBSCRIPTIONS_MAX {
+        if self.holdings.topics.len() >= limits::TOPICS_MAX {
             let text = format!(
                 "an actor subscribes to at most {} topics",
-                limits::SUBSCRIPTIONS_MAX
+                limits::TOPICS_MAX
             );
             return Err(actor_error(ErrorCode::ResourceExhausted, text));
         }
-        let topics = &self.services.topics;
+        let topics = &self.services.coordination.topics;
         let subscription = topics.subscribe(&place, &topic, filter.as_deref(), &self.actor)?;
-        Ok(self.holdings.subscriptions.keep(subscription))
+        Ok(self.holdings.topics.keep(subscription))
     }
 }
 

@@ -57,10 +57,11 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         MODULE,
         "subscribe_to_topic",
         |mut caller: Caller<'_, Guest>, topic: i32, len: i32, filter: i32, filter_len: i32| {
-            match subscribe(&mut caller, Slice(topic, len), Slice(filter, filter_len)) {
-                Ok(id) => Ok(id.cast_signed()),
-                Err(unmet) => exchange::number(Err(unmet)).map(i64::from),
-            }
+            exchange::number(subscribe(
+                &mut caller,
+                Slice(topic, len),
+                Slice(filter, filter_len),
+            ))
         },
     )?;
     linker.func_wrap(
@@ -95,7 +96,7 @@ pub fn take_short_timeout(linker: &mut Linker<Guest>, module: &Module) -> wasmti
         |mut caller: Caller<'_, Guest>, (queue, len, timeout_ms): (i32, i32, i32)| {
             Box::new(async move {
                 let timeout_ms = timeout_ms.cast_unsigned().into();
-                exchange::number(receive(&mut caller, Slice(queue, len), timeout_ms).await)
+                exchange::pointer(receive(&mut caller, Slice(queue, len), timeout_ms).await)
             })
         },
     )?;
@@ -126,7 +127,7 @@ fn add_queues(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         |mut caller: Caller<'_, Guest>, (queue, len, timeout_ms): (i32, i32, i64)| {
             Box::new(async move {
                 let timeout_ms = timeout_ms.cast_unsigned();
-                exchange::number(receive(&mut caller, Slice(queue, len), timeout_ms).await)
+                exchange::pointer(receive(&mut caller, Slice(queue, len), timeout_ms).await)
             })
         },
     )?;
@@ -181,10 +182,8 @@ fn add_queues(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         |mut caller: Caller<'_, Guest>, (queue, len): (i32, i32)| {
             Box::new(async move {
                 let queue = exchange::text(&caller, Slice(queue, len))?;
-                match caller.data_mut().queue_depth(home(), queue).await? {
-                    Ok(depth) => Ok(depth.cast_signed()),
-                    Err(error) => exchange::number(Err(error.into())).map(i64::from),
-                }
+                let depth = caller.data_mut().queue_depth(home(), queue).await?;
+                exchange::number(depth.map_err(Unmet::from))
             })
         },
     )?;

@@ -31,14 +31,8 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         "keyvalue_get",
         |mut caller: Caller<'_, Guest>, (key, key_len, answer_at): (i32, i32, i32)| {
             Box::new(async move {
-                match get(&mut caller, Slice(key, key_len)).await {
-                    Ok(None) => Ok(0),
-                    Ok(Some(value)) => {
-                        let status = exchange::answer(&mut caller, Ok(value), answer_at).await?;
-                        Ok(if status == 0 { 1 } else { status })
-                    }
-                    Err(unmet) => exchange::number(Err(unmet)),
-                }
+                let found = get(&mut caller, Slice(key, key_len)).await;
+                exchange::maybe(&mut caller, found, answer_at).await
             })
         },
     )?;
@@ -76,7 +70,7 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         |mut caller: Caller<'_, Guest>, (key, len): (i32, i32)| {
             Box::new(async move {
                 let exists = exists(&mut caller, Slice(key, len)).await;
-                exchange::number(exists.map(i32::from))
+                exchange::truth(exists)
             })
         },
     )?;
@@ -99,7 +93,7 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                 let expected = (expected_len != ABSENT).then_some(Slice(expected, expected_len));
                 let (key, value) = (Slice(key, key_len), Slice(value, len));
                 let swapped = compare_and_swap(&mut caller, key, expected, value).await;
-                exchange::number(swapped.map(i32::from))
+                exchange::truth(swapped)
             })
         },
     )?;

@@ -5,10 +5,14 @@ pub mod conversation;
 pub mod core_channels;
 pub mod core_keyvalue;
 pub mod core_messaging;
+pub mod core_tuplespace;
 pub mod keyvalue;
+pub mod locks;
 pub mod logging;
 pub mod messaging;
 mod planned;
+pub mod process_groups;
+pub mod tuplespace;
 
 use std::time::Duration;
 
@@ -39,6 +43,9 @@ pub mod bindings {
                 import plexspaces:actor/conversation@0.1.0;
                 import plexspaces:actor/keyvalue@0.1.0;
                 import plexspaces:actor/channels@0.1.0;
+                import plexspaces:actor/tuplespace@0.1.0;
+                import plexspaces:actor/locks@0.1.0;
+                import plexspaces:actor/process-groups@0.1.0;
             }
         ",
         imports: {
@@ -60,10 +67,16 @@ pub mod bindings {
             "plexspaces:actor/channels.create-queue": async | trappable,
             "plexspaces:actor/channels.delete-queue": async | trappable,
             "plexspaces:actor/channels.queue-depth": async | trappable,
+            "plexspaces:actor/tuplespace.read-blocking": async | trappable,
+            "plexspaces:actor/tuplespace.take-blocking": async | trappable,
+            "plexspaces:actor/locks.acquire": async | trappable,
             default: trappable,
         },
     });
-    pub use plexspaces::actor::{channels, conversation, keyvalue, logging, messaging, types};
+    pub use plexspaces::actor::{
+        channels, conversation, keyvalue, locks, logging, messaging, process_groups, tuplespace,
+        types,
+    };
 }
 
 use bindings::types::{ActorError, Context, ErrorCode};
@@ -155,25 +168,28 @@ impl Guest {
 
     /// Waits for something that has no limit of its own: for so long, where that is not zero, or until it comes. An actor
     /// that is to be stopped or swapped meanwhile gets the error `timeout`.
-    pub async fn patiently<T>(
-        &mut self,
+    pub fn patiently<W: Future + Send>(
+        &self,
         timeout: Duration,
-        wait: impl Future<Output = T>,
-    ) -> Result<Option<T>, ActorError> {
-        let time_is_up = async {
+        wait: W,
+    ) -> impl Future<Output = Result<Option<W::Output>, ActorError>> + Send + use<W> {
+        let interrupted = self.actors.interrupted(&self.actor);
+        let time_is_up = async move {
             match timeout {
                 Duration::ZERO => std::future::pending().await,
                 timeout => tokio::time::sleep(timeout).await,
             }
         };
-        tokio::select! {
-            biased;
-            waited = wait => Ok(Some(waited)),
-            () = self.actors.interrupted(&self.actor) => {
-                let text = "the actor is being stopped or upgraded, so it waits no longer";
-                Err(actor_error(ErrorCode::Timeout, text))
+        async move {
+            tokio::select! {
+                biased;
+                waited = wait => Ok(Some(waited)),
+                () = interrupted => {
+                    let text = "the actor is being stopped or upgraded, so it waits no longer";
+                    Err(actor_error(ErrorCode::Timeout, text))
+                }
+                () = time_is_up => Ok(None),
             }
-            () = time_is_up => Ok(None),
         }
     }
 
@@ -251,6 +267,29 @@ const INTERFACES: &[Interface] = &[
         core_functions: core_channels::FUNCTIONS,
         link_core: core_channels::add_to_linker,
     },
+    Interface {
+        name: "tuplespace",
+        functions: tuplespace::FUNCTIONS,
+        link: |linker| bindings::tuplespace::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
+        core_functions: core_tuplespace::FUNCTIONS,
+        link_core: core_tuplespace::add_to_linker,
+    },
+    Interface {
+        name: "locks",
+        functions: locks::FUNCTIONS,
+        link: |linker| bindings::locks::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
+        core_functions: locks::CORE_FUNCTIONS,
+        link_core: locks::add_to_core_linker,
+    },
+    Interface {
+        name: "process-groups",
+        functions: process_groups::FUNCTIONS,
+        link: |linker| {
+            bindings::process_groups::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
+        },
+        core_functions: process_groups::CORE_FUNCTIONS,
+        link_core: process_groups::add_to_core_linker,
+    },
 ];
 
 /// Links the whole published package: what is provided, and what only answers `not-implemented` so far.
@@ -290,6 +329,23 @@ pub fn provides(interface: &str, function: &str) -> bool {
 pub fn provides_core(function: &str) -> bool {
     let mut interfaces = INTERFACES.iter();
     interfaces.any(|it| it.core_functions.contains(&function))
+}
+
+/// The context of an application's own place, which is all that core modules name.
+fn own_place() -> Context {
+    Context {
+        tenant_id: String::new(),
+        namespace: String::new(),
+    }
+}
+
+/// Refuses what the application's config does not grant.
+pub fn permitted(capability: bool, key: &str) -> Result<(), ActorError> {
+    if capability {
+        return Ok(());
+    }
+    let text = format!("{key} is off for this application; its config has [capabilities]");
+    Err(actor_error(ErrorCode::NotPermitted, text))
 }
 
 pub fn actor_error(code: ErrorCode, message: impl Into<String>) -> ActorError {
