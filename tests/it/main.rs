@@ -2,23 +2,27 @@
 
 mod guests;
 mod harness;
+mod keeper;
 
 mod actors;
 mod applications;
 mod backup;
 mod capabilities;
+mod channels;
 mod commands;
 mod compiling;
 mod connections;
 mod crash;
 mod dashboard;
 mod doors;
+mod durability;
 mod examples;
 mod floods;
 mod forms;
 mod full_disk;
 mod fuzz;
 mod guest_limits;
+mod keyvalue;
 mod lies;
 mod logs;
 mod messaging;
