@@ -102,6 +102,38 @@ pub const TIMER_RETRY: Duration = Duration::from_millis(100);
 /// Longest address of a sender that a forwarded message names.
 pub const ADDRESS_CHARS_MAX: usize = 512;
 
+// ── services ────────────────────────────────────────────────────────────────
+
+/// Fields of one tuple or pattern.
+pub const TUPLE_FIELDS_MAX: usize = 64;
+/// Bytes of one tuple or pattern.
+pub const TUPLE_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+/// Tuples of one namespace. A pattern without an exact first field looks at all of its length, on the loop: 10 ms here.
+pub const TUPLES_MAX: usize = 100_000;
+/// Bytes of the tuples that one `read-all` answers with.
+pub const TUPLES_READ_BYTES_MAX: usize = 4 * MIB;
+/// Who may wait for tuples of one namespace.
+pub const TUPLE_WAITERS_MAX: usize = 20_000;
+/// Subscriptions to tuples of one namespace: a write may have to tell them all.
+pub const TUPLE_SUBSCRIPTIONS_MAX: usize = 1_000;
+/// Subscriptions of one kind that one actor has.
+pub const SUBSCRIPTIONS_MAX: usize = 256;
+/// The longest that a tuple lives, or a lease lasts: the runtime's clock ends at about two years.
+pub const TTL_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Longest name of a lock, its holder, a group or a topic, in characters.
+pub const SERVICE_NAME_CHARS_MAX: usize = 256;
+/// Locks of one namespace; those that nobody holds make room.
+pub const LOCKS_MAX: usize = 10_000;
+/// Who may wait for one lock.
+pub const LOCK_WAITERS_MAX: usize = 1_000;
+/// Groups of one namespace.
+pub const GROUPS_MAX: usize = 1_000;
+/// Members of one group: each gets every message published to it.
+pub const GROUP_MEMBERS_MAX: usize = 1_000;
+/// How often one actor may have joined groups, and topics in one such joining.
+pub const GROUP_JOINS_MAX: usize = 256;
+pub const GROUP_TOPICS_MAX: usize = 64;
+
 // ── actors ──────────────────────────────────────────────────────────────────
 
 /// Restarts within `RESTART_WINDOW` before an application is given up.
@@ -201,6 +233,37 @@ pub const MODULE_FUNCTIONS_MAX: u32 = 200_000;
 pub const FUNCTION_BYTES_MAX: usize = 2 * MIB;
 /// Compiled code kept on disk; the oldest goes first.
 pub const COMPILED_BYTES_MAX: u64 = 512 * MIB as u64;
+
+// ── what guests keep ────────────────────────────────────────────────────────
+
+/// Longest key, and longest prefix of keys.
+pub const KEY_BYTES_MAX: usize = KIB;
+/// Keys of one application, and what they weigh with their values: they share the disk with everything else.
+pub const KEYS_MAX: u64 = 100_000;
+pub const KEYS_BYTES_MAX: u64 = 64 * MIB as u64;
+/// Keys that one actor watches.
+pub const WATCHES_MAX: usize = 256;
+/// Longest name of a queue or a topic, and longest filter.
+pub const CHANNEL_NAME_BYTES_MAX: usize = 255;
+/// Queues that one application made.
+pub const QUEUES_MAX: u64 = 1_000;
+/// Messages of one application in queues, and what they weigh.
+pub const QUEUED_MESSAGES_MAX: u64 = 100_000;
+pub const QUEUED_BYTES_MAX: u64 = 64 * MIB as u64;
+/// Headers of one queued message.
+pub const QUEUE_HEADERS_MAX: usize = 64;
+pub const QUEUE_HEADERS_BYTES_MAX: usize = 16 * KIB;
+/// Messages that one actor has received and neither acknowledged nor given back.
+pub const UNACKED_MAX: usize = 1_000;
+/// Deliveries of one message before it goes to the dead letters: without it a message that kills its receivers
+/// does so for ever.
+pub const DELIVERIES_MAX: u32 = 20;
+/// Topics that one actor subscribes to.
+pub const TOPICS_MAX: usize = 256;
+/// What is swept away in one transaction, so that others get their turn.
+pub const SWEEP_ITEMS_MAX: usize = 256;
+/// When a sweep that the disk refused is tried again.
+pub const SWEEP_RETRY: Duration = Duration::from_secs(60);
 
 // ── tokens ──────────────────────────────────────────────────────────────────
 
