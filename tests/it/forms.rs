@@ -414,9 +414,9 @@ fn a_guest_of_every_world_links() {
 #[test]
 fn what_is_planned_answers_not_implemented_and_is_logged_once() {
     let node = node();
-    // Calls keyvalue.delete and answers with the error's code.
+    // Calls blob.delete and answers with the error's code.
     let text = r#"(component
-        (import "plexspaces:actor/keyvalue@0.1.0" (instance $keyvalue
+        (import "plexspaces:actor/blob@0.1.0" (instance $blob
             (type $context' (record (field "tenant-id" string) (field "namespace" string)))
             (export "context" (type $context (eq $context')))
             (type $code' (enum "unknown" "actor-not-found" "delivery-failed" "timeout" "invalid-message"
@@ -424,19 +424,21 @@ fn what_is_planned_answers_not_implemented_and_is_logged_once() {
             (export "error-code" (type $code (eq $code')))
             (type $error' (record (field "code" $code) (field "message" string) (field "details" (option string))))
             (export "actor-error" (type $error (eq $error')))
-            (export "delete" (func (param "ctx" $context) (param "key" string) (result (result (error $error)))))))
+            (export "delete" (func (param "ctx" $context) (param "blob-id" string)
+                (param "bucket" string) (param "key" string) (result (result (error $error)))))))
         (core module $heap
             (memory (export "memory") 1)
             (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
         (core instance $heap (instantiate $heap))
         (alias core export $heap "memory" (core memory $memory))
         (alias core export $heap "realloc" (core func $realloc))
-        (core func $delete (canon lower (func $keyvalue "delete") (memory $memory) (realloc $realloc)))
+        (core func $delete (canon lower (func $blob "delete") (memory $memory) (realloc $realloc)))
         (core module $guest
             (import "heap" "memory" (memory 1))
-            (import "host" "delete" (func $delete (param i32 i32 i32 i32 i32 i32 i32)))
+            (import "host" "delete" (func $delete (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
             (func (export "act") (param i32 i32) (result i32)
                 (call $delete (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+                    (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
                     (i32.const 512))
                 (i32.store8 (i32.const 64) (i32.add (i32.const 48) (i32.load8_u (i32.const 516))))
                 (i32.store (i32.const 600) (i32.const 64))
@@ -450,10 +452,7 @@ fn what_is_planned_answers_not_implemented_and_is_logged_once() {
         .is_deployed();
     assert_eq!(node.ask("planned", b"").payload(), 8);
     assert_eq!(node.ask("planned", b"").payload(), 8);
-    assert_eq!(
-        node.log_count("planned@test-node called keyvalue.delete"),
-        1
-    );
+    assert_eq!(node.log_count("planned@test-node called blob.delete"), 1);
 }
 
 #[test]
