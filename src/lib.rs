@@ -29,6 +29,7 @@ pub mod wasm;
 pub mod application;
 
 // floor 5: doors
+pub mod grpc;
 pub mod http;
 
 // floor 6: the wiring
