@@ -159,7 +159,7 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
     match (endpoint, segments.as_slice()) {
         (Endpoint::Deploy, _) => deploy::deploy(&door, entry(), &parts, body).await,
         (Endpoint::ListApplications, _) => applications::list(&door),
-        (Endpoint::Application, [name]) => applications::one(&door, name),
+        (Endpoint::Application, [name]) => applications::one(&door, name, query),
         (Endpoint::Undeploy, [name]) => applications::undeploy(&door, entry(), name).await,
         (Endpoint::Logs, [name]) => logs::logs(&door, name, query).await,
         (Endpoint::Start, [name]) => applications::start(&door, entry(), name).await,
