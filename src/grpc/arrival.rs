@@ -135,7 +135,12 @@ async fn read(
     intake: Intake,
     mut count: impl FnMut(usize),
 ) -> Result<(Message, Share), Refusal> {
-    let (mut share, mut message) = (budget.nothing(), Unread::default());
+    let mut message = Unread::default();
+    let mut share = match intake {
+        // What strangers may send takes nothing from others' messages.
+        Intake::Bare => Budget::new(usize::MAX).nothing(),
+        _ => budget.nothing(),
+    };
     let reading = pieces(body, &mut share, |piece| {
         count(piece.len());
         message.take(piece, intake)
@@ -188,7 +193,8 @@ impl Unread {
             whole if whole == announced && self.head[0] == 0 => Ok(Message(self.pieces)),
             _ if self.head[0] != 0 => {
                 let text = "this node reads no compressed messages; send it as it is";
-                Err(Refusal::new(Kind::UnsupportedMedia, text))
+                // UNIMPLEMENTED is what the protocol wants said.
+                Err(Refusal::new(Kind::MethodNotAllowed, text))
             }
             came => Err(malformed(format!(
                 "the call's message announces {announced} bytes and has {came}; send one message, whole"

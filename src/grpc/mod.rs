@@ -142,13 +142,15 @@ impl Services {
         let (mut parts, mut body) = request.into_parts();
         let body = match arrival.method.intake {
             Intake::Stream => tonic::body::Body::new(reflection::patient(body, door)),
-            Intake::Small | Intake::Module => match arrival.receive(door, &mut body).await {
-                Ok(message) => tonic::body::Body::new(message),
-                Err(refusal) => {
-                    drain(body);
-                    return Err(refusal);
+            Intake::Bare | Intake::Small | Intake::Module => {
+                match arrival.receive(door, &mut body).await {
+                    Ok(message) => tonic::body::Body::new(message),
+                    Err(refusal) => {
+                        drain(body);
+                        return Err(refusal);
+                    }
                 }
-            },
+            }
         };
         parts.extensions.insert(arrival.clone());
         Ok(self

@@ -125,7 +125,7 @@ fn a_frame_that_lies_is_refused() {
     check(
         LIST,
         b"\x01\0\0\0\x03abc",
-        Code::InvalidArgument,
+        Code::Unimplemented,
         "compressed",
     );
     check(
@@ -151,6 +151,13 @@ fn a_frame_that_lies_is_refused() {
         b"\0\x01\0\0\0",
         Code::ResourceExhausted,
         "POST /api/v1/applications/deploy",
+    );
+    // What anybody may ask has to be short.
+    check(
+        "/grpc.health.v1.Health/Check",
+        b"\0\0\0\x04\x01",
+        Code::ResourceExhausted,
+        "1024 bytes",
     );
     // Supervisors and children in turn, deeper than a reader may follow.
     let mut nested = Vec::new();
