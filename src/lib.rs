@@ -35,11 +35,15 @@ pub mod wasm;
 // floor 5: what operators deploy
 pub mod application;
 
-// floor 6: doors
+// floor 6: where the doors are
+pub mod gate;
+
+// floor 7: doors
+pub mod grpc;
 pub mod http;
 
-// floor 7: the wiring
+// floor 8: the wiring
 pub mod node;
 
-// floor 8: the command line
+// floor 9: the command line
 pub mod cli;

@@ -8,6 +8,7 @@ use crate::application::{ActorOverview, ActorState, Overview};
 use crate::clock::rfc3339;
 use crate::coordination::Tuple;
 use crate::coordination::tuplespace::Stats;
+use crate::gate;
 use crate::payload::Payload;
 use crate::storage::Line;
 use crate::wasm::{Kind, Pool};
@@ -271,11 +272,7 @@ impl From<&Overview> for Application {
             module_hash: overview.digest.to_string(),
             kind: overview.kind,
             metrics: Metrics {
-                actor_count: overview
-                    .actors
-                    .iter()
-                    .filter(|actor| actor.state == ActorState::Running)
-                    .count(),
+                actor_count: overview.actors_running(),
                 supervisor_count: 0,
                 uptime_seconds: overview.uptime.as_secs(),
             },
@@ -311,6 +308,13 @@ impl From<&ActorOverview> for Actor {
             mailbox_depth: actor.mailbox_depth,
             last_error: actor.last_error.clone(),
         }
+    }
+}
+
+impl From<gate::Degraded> for Degraded {
+    fn from(degraded: gate::Degraded) -> Self {
+        let gate::Degraded { component, reason } = degraded;
+        Self { component, reason }
     }
 }
 

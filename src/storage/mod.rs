@@ -16,6 +16,7 @@ mod keyvalue;
 mod letters;
 mod lines;
 mod logs;
+mod modules;
 mod quarantine;
 mod queues;
 mod room;
@@ -46,6 +47,7 @@ pub use files::Files;
 pub use keyvalue::{KeyValue, KeyValueError};
 pub use letters::Return;
 pub use logs::{Line, Logs};
+pub use modules::Modules;
 pub use quarantine::Quarantine;
 pub use queues::{Delivery, Lease, Parcel, QueueError, QueueName, Queues, Settings};
 pub use starts::Starts;
@@ -65,6 +67,7 @@ pub struct Storage {
     pub files: Files,
     pub keyvalue: KeyValue,
     pub logs: Logs,
+    pub modules: Modules,
     pub quarantine: Quarantine,
     pub queues: Queues,
     pub starts: Starts,
@@ -119,6 +122,7 @@ impl Storage {
             artifacts: Artifacts::new(uploads, modules, files.clone()),
             deployments: Deployments::new(committer.clone()),
             logs: Logs::in_dir(logs, files.clone()),
+            modules: Modules::new(committer.clone()),
             files,
             keyvalue: KeyValue::new(guests.clone(), due.clone()),
             quarantine,
