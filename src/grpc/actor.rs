@@ -229,7 +229,7 @@ impl ActorService for Actors {
         &self,
         request: Request<wire::SpawnActorRequest>,
     ) -> Result<Response<wire::SpawnActorResponse>, Status> {
-        let entry = Arrival::of(&request).entry(&self.door.audit);
+        let entry = Arrival::of(&request).entry();
         let wanted = self.wanted(request.into_inner());
         let address = spawned(&self.door, entry, wanted).await?;
         let actor = self.actor(&address)?;
@@ -266,7 +266,7 @@ impl ActorService for Actors {
         &self,
         request: Request<wire::DeleteActorRequest>,
     ) -> Result<Response<common::Empty>, Status> {
-        let entry = Arrival::of(&request).entry(&self.door.audit);
+        let entry = Arrival::of(&request).entry();
         self.delete(request.into_inner(), entry).await?;
         Ok(Response::new(common::Empty {}))
     }

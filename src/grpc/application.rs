@@ -33,7 +33,7 @@ impl Applications {
         request: wire::DeployApplicationRequest,
         arrival: &Arrival,
     ) -> Result<application::Status, Refusal> {
-        let entry = arrival.entry(&self.door.audit);
+        let entry = arrival.entry();
         let received = self.received(request).await;
         if let Err(refusal) = &received {
             // The applications count those that they hear of.
@@ -177,7 +177,7 @@ impl ApplicationService for Applications {
         &self,
         request: Request<wire::UndeployApplicationRequest>,
     ) -> Result<Response<wire::UndeployApplicationResponse>, Status> {
-        let entry = Arrival::of(&request).entry(&self.door.audit);
+        let entry = Arrival::of(&request).entry();
         self.undeploy(request.into_inner(), entry).await?;
         Ok(Response::new(wire::UndeployApplicationResponse {
             success: true,
@@ -217,7 +217,7 @@ impl ApplicationService for Applications {
         &self,
         request: Request<wire::StartApplicationRequest>,
     ) -> Result<Response<wire::StartApplicationResponse>, Status> {
-        let entry = Arrival::of(&request).entry(&self.door.audit);
+        let entry = Arrival::of(&request).entry();
         let name = request.into_inner().name;
         let (applications, key) = (self.door.applications.clone(), name.clone());
         let work = async move { applications.start(&key).await };
@@ -231,7 +231,7 @@ impl ApplicationService for Applications {
         &self,
         request: Request<wire::StopApplicationRequest>,
     ) -> Result<Response<wire::StopApplicationResponse>, Status> {
-        let entry = Arrival::of(&request).entry(&self.door.audit);
+        let entry = Arrival::of(&request).entry();
         let wire::StopApplicationRequest { name, force } = request.into_inner();
         let grace = if force {
             Duration::ZERO

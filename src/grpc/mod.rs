@@ -91,7 +91,6 @@ impl Services {
     ) -> Response<Body> {
         let answer = self.admitted(&door, peer, request).await;
         let answer = answer.unwrap_or_else(|refusal| Status::from(refusal).into_http());
-        let answer = status::of_undecoded(answer);
         let code = status::counted(answer.extensions().get());
         door.actors.metrics().grpc_requests.count(code);
         let share = answer.extensions().get::<Sent>().and_then(Sent::share);
@@ -122,14 +121,10 @@ impl Services {
             door.audit.turned_away(&caller, peer, &call, &refusal);
             return turned_away(request, refusal);
         }
-        let arrival = Arrival::new(caller, peer, method);
-        match self.dispatched(door, &arrival, request).await {
-            Ok(answer) => Ok(answer),
-            Err(refusal) => {
-                arrival.turned_down(door, &refusal);
-                Err(refusal)
-            }
-        }
+        let arrival = Arrival::new(&door.audit, &caller, peer, method);
+        let dispatched = self.dispatched(door, &arrival, request).await;
+        let decoded = dispatched.and_then(status::decoded);
+        decoded.inspect_err(|refusal| arrival.turned_down(door, refusal))
     }
 
     /// Reads the message, and hands it to its service.

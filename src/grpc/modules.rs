@@ -79,7 +79,7 @@ impl WasmRuntimeService for Modules {
         request: Request<DeployWasmModuleRequest>,
     ) -> Result<Response<DeployWasmModuleResponse>, Status> {
         let arrival = Arrival::of(&request);
-        let entry = arrival.entry(&self.door.audit);
+        let entry = arrival.entry();
         let received = self.received(request.into_inner()).await;
         let (entry, (name, version, artifact)) = entry.prepared(received)?;
         arrival.passed_on();
@@ -101,7 +101,7 @@ impl WasmRuntimeService for Modules {
         &self,
         request: Request<InstantiateActorRequest>,
     ) -> Result<Response<InstantiateActorResponse>, Status> {
-        let entry = Arrival::of(&request).entry(&self.door.audit);
+        let entry = Arrival::of(&request).entry();
         let wanted = self.wanted(request.into_inner());
         let actor_id = spawned(&self.door, entry, wanted).await?;
         Ok(Response::new(InstantiateActorResponse {

@@ -194,6 +194,29 @@ fn a_deploy_by_grpc_takes_the_same_places_as_one_by_http() {
 }
 
 #[test]
+fn every_deploy_leaves_an_audit_line() {
+    let node = node();
+    let line = |result: &str| {
+        let line = node.log_says(&format!("result={result}"));
+        assert!(
+            line.contains("who=local") && line.contains(DEPLOY),
+            "{line}"
+        );
+    };
+    drop(begin_deploy(&node));
+    line("abandoned");
+    let wire = Wire::to(&node);
+    wire.call(DEPLOY, &[], Bytes::from_static(b"\0\0\0\0\x01\xff"));
+    line("400 INVALID_ARGUMENT");
+    wire.call(DEPLOY, &[], Bytes::from_static(b"\0\xff\xff\xff\xff"));
+    line("413 RESOURCE_EXHAUSTED");
+    Rpc::to(&node)
+        .deploy(deploy_of("echo", &guest(Kind::Core, ECHO)))
+        .unwrap();
+    line("ok");
+}
+
+#[test]
 fn deploys_that_are_reset_at_once_keep_no_place() {
     let node = node();
     let head = deploy_head();
