@@ -1,5 +1,6 @@
 //! The node at its doors: one file per feature, each test with a node of its own.
 
+mod cli;
 mod guests;
 mod harness;
 
@@ -7,6 +8,11 @@ mod actors;
 mod applications;
 mod backup;
 mod capabilities;
+mod cli_actors;
+mod cli_applications;
+mod cli_deploy;
+mod cli_errors;
+mod cli_output;
 mod commands;
 mod compiling;
 mod connections;
