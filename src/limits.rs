@@ -32,6 +32,8 @@ pub const UPLOAD_PACE_AFTER: Duration = Duration::from_secs(30);
 pub const UPLOAD_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// How long a body may say nothing at all.
 pub const BODY_SILENCE_MAX: Duration = Duration::from_secs(30);
+/// What must come of a body in that time, the last piece apart: 1 KiB a second.
+pub const BODY_PACE_BYTES: usize = 30 * KIB;
 /// How long one upload may take from its first byte to its last.
 pub const UPLOAD_TIME_MAX: Duration = Duration::from_secs(3600);
 /// What is read and dropped after an early refusal, so that the client sees the answer.

@@ -9,7 +9,8 @@ use crate::auth::Demand;
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::http::{BindError, Door, Guard, Listeners};
+use crate::gate::{BindError, Door, Guard, Listeners};
+use crate::http;
 use crate::machine;
 use crate::metrics::Metrics;
 use crate::service;
@@ -72,7 +73,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
         shutdown.clone(),
         guard,
     );
-    let doors = listeners.open(&door);
+    let doors = listeners.open(&door, http::beside_grpc, http::gateway);
     let run = async {
         applications.restore().await;
         door.serve();

@@ -13,6 +13,7 @@ mod revival;
 pub mod spec;
 mod table;
 mod turns;
+mod uploads;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -32,10 +33,12 @@ use record::{Desired, Record};
 use spec::Spec;
 use table::{Deployed, Reservation, Running, Slot, State, Table, Ticket};
 use turns::Turns;
+use uploads::Uploads;
 
 pub use backup::{Backup, RestoreError, restore};
 pub use overview::{ActorOverview, ActorState, Overview, Status};
 pub use turns::Turn;
+pub use uploads::Streaming;
 
 /// All applications of this node.
 #[derive(Clone)]
@@ -45,6 +48,7 @@ pub struct Applications {
     wasm: Wasm,
     table: Table,
     turns: Turns,
+    uploads: Uploads,
     /// How long a failed application waits before its first new start.
     restart_delay: Duration,
     backups: Arc<Semaphore>,
@@ -60,15 +64,23 @@ impl Applications {
             wasm,
             table: Table::default(),
             turns: Turns::new(),
+            uploads: Uploads::default(),
             restart_delay,
             backups: Arc::new(Semaphore::new(1)),
             troubles: Arc::default(),
         }
     }
 
-    /// A deploy's right to be under way, to be asked for before its module is read and held to its end.
-    pub fn turn(&self) -> Result<Turn, Refusal> {
-        self.turns.take()
+    /// A deploy's right to be under way, to be asked for before its module is read and held to its end, and a place
+    /// among those that stream. That is free again once the module is here: who waits for the compiler keeps nobody
+    /// from sending.
+    pub fn begin_upload(&self) -> Result<(Turn, Streaming), Refusal> {
+        Ok((self.turns.take()?, self.uploads.begin()?))
+    }
+
+    /// How many modules are on their way in.
+    pub fn uploading(&self) -> usize {
+        self.uploads.count()
     }
 
     /// The spec overlaid with the text of a configuration. Read on the file worker: a large one takes long to parse.

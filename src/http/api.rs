@@ -7,6 +7,7 @@ use super::paging::Paging;
 use super::spec::Spec;
 use crate::application::{ActorOverview, ActorState, Overview};
 use crate::clock::rfc3339;
+use crate::gate;
 use crate::storage::Line;
 use crate::wasm::{Kind, Pool};
 
@@ -273,6 +274,13 @@ impl From<&ActorOverview> for Actor {
             mailbox_depth: actor.mailbox_depth,
             last_error: actor.last_error.clone(),
         }
+    }
+}
+
+impl From<gate::Degraded> for Degraded {
+    fn from(degraded: gate::Degraded) -> Self {
+        let gate::Degraded { component, reason } = degraded;
+        Self { component, reason }
     }
 }
 

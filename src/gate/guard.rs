@@ -6,11 +6,18 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::Authority;
 use hyper::{Request, Uri};
 
-use super::router::Access;
 use crate::auth::{self, Caller, Demand, Scope, Secret};
 use crate::config::Config;
 use crate::refusal::{Kind, Refusal};
 use crate::storage::Tokens;
+
+/// What a caller of whom nothing is known must bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Open,
+    /// A token of this scope.
+    Needs(Scope),
+}
 
 pub struct Guard {
     /// Names besides `localhost` and IP literals under which this node is asked for.
