@@ -1,17 +1,15 @@
 //! `plexspaces actor`: list actors, send to one, ask it, stop it.
 
 use hyper::Method;
-use serde_json::{Value, json};
 
-use super::client::{self, Call, Client};
+use super::client::{self, Call};
 use super::flags::node_command;
 use super::invoke::Question;
 use super::output::{self, Output};
 use super::payload::payload;
 use super::shapes::{self, Told};
-use super::{path, table};
+use super::{pages, path, table};
 use crate::clock::Span;
-use crate::limits;
 
 /// List the actors of a node, send messages to them, and stop them.
 #[derive(argh::FromArgs, argh::ArgsInfo)]
@@ -119,18 +117,20 @@ impl Actor {
 
 impl List {
     fn run(self) -> anyhow::Result<()> {
-        let mut actors = client::block_on(all(&self.client()?))?;
-        if let Some(name) = &self.application {
+        let client = self.client()?;
+        let listing = pages::all(&client, "/api/v1/dashboard/actors", "actors");
+        let mut listed = client::block_on(listing)?;
+        if let (Some(name), Some(actors)) = (&self.application, listed["actors"].as_array_mut()) {
             actors.retain(|actor| actor["application"] == name.as_str());
         }
         if self.output == Output::Json {
-            return output::json(&json!({ "actors": actors }));
+            return output::json(&listed);
         }
+        let shapes::Actors { actors } = serde_json::from_value(listed)?;
         if actors.is_empty() {
             output::note("no actors; plexspaces list shows the applications");
             return Ok(());
         }
-        let actors: Vec<shapes::Actor> = serde_json::from_value(actors.into())?;
         let row = |it: shapes::Actor| {
             [
                 it.actor_id,
@@ -142,24 +142,6 @@ impl List {
         };
         let heads = ["ACTOR", "STATE", "RESTARTS", "MAILBOX", "APPLICATION"];
         table::print(heads, actors.into_iter().map(row).collect())
-    }
-}
-
-/// Every actor, page by page.
-async fn all(client: &Client) -> anyhow::Result<Vec<Value>> {
-    let mut actors = Vec::new();
-    loop {
-        let (offset, limit) = (actors.len(), limits::PAGE_ITEMS_MAX);
-        let path = format!("/api/v1/dashboard/actors?offset={offset}&limit={limit}");
-        let mut page: Value = client.get_as(&path).await?;
-        let Value::Array(some) = page["actors"].take() else {
-            return Ok(actors);
-        };
-        let ended = some.is_empty() || page["page"]["has_next"] != true;
-        actors.extend(some);
-        if ended {
-            return Ok(actors);
-        }
     }
 }
 

@@ -123,9 +123,9 @@ impl Client {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         let sent = sender.send_request(request).await;
-        sent.map_err(|error| match error.is_parse() {
+        sent.map_err(|error| match error.is_parse() || error.is_canceled() {
             true => anyhow!(
-                "{} does not speak HTTP; is {} a node's gRPC port?",
+                "{} does not speak HTTP, or hangs up at once; is {} a node's gRPC port?",
                 self.http,
                 self.node
             ),

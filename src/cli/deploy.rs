@@ -31,7 +31,7 @@ const STANDSTILL_MAX: Duration = Duration::from_secs(60);
 pub const COMPILE_TIME_MAX: Duration = Duration::from_secs(1200);
 
 node_command! {
-/// Deploy a WebAssembly module as an application; deploying a name again replaces it.
+/// Deploy a WebAssembly module as an application.
 #[argh(
     subcommand,
     name = "deploy",

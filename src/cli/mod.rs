@@ -19,6 +19,7 @@ mod log;
 mod logs;
 mod module;
 mod output;
+mod pages;
 mod path;
 mod payload;
 mod ready;

@@ -25,9 +25,9 @@ impl Module {
         ensure!(bytes > 0, "{shown} is empty; was it built?");
         if bytes > limits::WASM_FILE_BYTES_MAX {
             bail!(
-                "{shown} has {}, and a node takes at most 100MB; make it smaller: \
-                 wasm-opt -Oz --strip-debug {shown} -o smaller.wasm",
-                megabytes(bytes)
+                "{shown} is too large ({bytes} bytes; at most {}, 100MB); make it smaller with wasm-opt -Oz --strip-debug \
+                 or, a component, with wasm-tools strip",
+                limits::WASM_FILE_BYTES_MAX
             );
         }
         let mut first = Vec::new();

@@ -47,6 +47,11 @@ pub struct Actor {
     pub application: String,
 }
 
+#[derive(Deserialize)]
+pub struct Actors {
+    pub actors: Vec<Actor>,
+}
+
 /// What deploy, start and stop answer.
 #[derive(Deserialize)]
 pub struct Deployed {

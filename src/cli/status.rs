@@ -4,6 +4,7 @@ use super::client;
 use super::flags::application_command;
 use super::list::time;
 use super::output::{self, Output};
+use super::pages;
 use super::path;
 use super::shapes::{self, Actor, Detail};
 use super::table;
@@ -24,12 +25,12 @@ impl Status {
         let (client, wanted) = (self.client()?, self.wanted()?);
         let answer = client::block_on(async {
             let name = wanted.name(&client).await?;
-            client.get(&path::application(&name)).await
+            pages::all(&client, &path::application(&name), "actors").await
         })?;
         if self.output == Output::Json {
-            return output::answer(&answer);
+            return output::json(&answer);
         }
-        let detail: Detail = client::read(&answer)?;
+        let detail: Detail = serde_json::from_value(answer)?;
         output::text(&facts(&detail))?;
         actors(detail.actors)
     }
