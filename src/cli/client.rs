@@ -140,7 +140,8 @@ impl Client {
                 "{} answers, but not {}; is --node a node's gRPC port? HTTP is on the next one",
                 self.node, self.http
             )),
-            Err(_) => error,
+            // In words of the address that the user gave.
+            Err(error) => error,
         }
     }
 }
