@@ -83,6 +83,17 @@ impl Version {
     }
 }
 
+/// What a module that is kept for itself is called: 1 to 128 of letters, digits, `.`, `_`, `-`. The actors that are
+/// spawned of it bear it as their type.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ModuleName(Arc<str>);
+
+impl ModuleName {
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        word("module name", text, 128).map(Self)
+    }
+}
+
 /// What people call a token: 1 to 64 printable characters, not necessarily unique.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenName(Arc<str>);
@@ -120,6 +131,17 @@ impl ActorId {
             namespace: namespace.clone(),
             application: application.clone(),
             actor_type: application.0.clone(),
+        }))
+    }
+
+    /// The same actor with the type of those that are spawned of a module.
+    pub fn spawned_of(&self, module: &ModuleName) -> Self {
+        Self(Arc::new(Parts {
+            address: self.0.address.clone(),
+            tenant: self.0.tenant.clone(),
+            namespace: self.0.namespace.clone(),
+            application: self.0.application.clone(),
+            actor_type: module.0.clone(),
         }))
     }
 
@@ -195,6 +217,7 @@ prints_as_given!(
     Scope,
     ApplicationId,
     Version,
+    ModuleName,
     TokenName
 );
 
@@ -220,6 +243,7 @@ stored_as_text!(
     ApplicationName by Self::parse,
     ApplicationId by Self::parse,
     Version by Self::parse,
+    ModuleName by Self::parse,
     Scope by |text: &str| Self::parse("scope", text),
     Digest by |text: &str| Self::parse(text).ok_or("64 hex digits")
 );

@@ -67,6 +67,19 @@ pub const WINDOW_BYTES_MAX: u32 = 256 * KIB as u32;
 /// Resets that one HTTP/2 connection may leave pending (rapid reset, CVE-2023-44487).
 pub const PENDING_RESETS_MAX: usize = 16;
 
+// ── gRPC ────────────────────────────────────────────────────────────────────
+
+/// Largest module in a gRPC message, exact to the byte; larger ones go by HTTP, where they are streamed to the disk.
+pub const GRPC_WASM_BYTES_MAX: usize = 5 * MIB;
+/// What such a message may hold beside the module: spec, environment, initial state and the envelope.
+pub const GRPC_DEPLOY_ENVELOPE_BYTES_MAX: usize = 2 * MIB;
+/// How deep a tree may be written in one message: each level is a call of the parser's.
+pub const WRITTEN_TREE_DEPTH_MAX: usize = 32;
+/// Clients that watch the node's health: each holds a connection, and strangers may do so.
+pub const HEALTH_WATCHERS_MAX: usize = 64;
+/// What any other message may hold beside a payload.
+pub const GRPC_ENVELOPE_BYTES_MAX: usize = 128 * KIB;
+
 /// Text of one error; a guest's own words may be longer.
 pub const ERROR_BYTES_MAX: usize = 4 * KIB;
 /// Items of a list that is asked for without a limit.
@@ -113,6 +126,8 @@ pub const RESTART_WINDOW: Duration = Duration::from_secs(5);
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 /// From the start of an actor to the end of its `init`, waits included.
 pub const START_TIME_MAX: Duration = Duration::from_secs(60);
+/// The most that an undeploy may give them.
+pub const SHUTDOWN_GRACE_MAX: Duration = Duration::from_secs(600);
 /// What a stopping node gives the messages in flight.
 pub const DRAIN_TIME_DEFAULT: Duration = Duration::from_secs(10);
 /// The wait before a failed application is started again, the first time; it doubles from there.
@@ -126,6 +141,8 @@ pub const START_ATTEMPTS_MAX: u32 = 3;
 pub const RESTORE_TURN: Duration = Duration::from_secs(2);
 /// All records, or the states of one application, in a backup, as text; what is larger was not made by a node.
 pub const BACKUP_ENTRY_BYTES_MAX: u64 = 1024 * MIB as u64;
+/// Modules that are kept for themselves; without it they fill the disk, since nobody has to name one again.
+pub const MODULES_MAX: usize = 64;
 /// Applications on one node: each holds at least one slot of the pool.
 pub const APPLICATIONS_MAX: usize = 1_000;
 

@@ -95,9 +95,13 @@ impl Applications {
         Ok((kind, self.actors.spawn(actor, bounds, starter).await?))
     }
 
-    fn worker_id(&self, spec: &Spec) -> ActorId {
+    pub(super) fn worker_id(&self, spec: &Spec) -> ActorId {
         let node = self.actors.node();
-        ActorId::worker(&spec.tenant, &spec.namespace, &spec.name, node)
+        let id = ActorId::worker(&spec.tenant, &spec.namespace, &spec.name, node);
+        match &spec.spawned_of {
+            Some(module) => id.spawned_of(module),
+            None => id,
+        }
     }
 }
 

@@ -6,10 +6,12 @@
 mod activation;
 mod backoff;
 mod backup;
+mod modules;
 mod overview;
 mod record;
 mod restore;
 mod revival;
+mod spawned;
 pub mod spec;
 mod table;
 mod turns;
@@ -29,14 +31,17 @@ use crate::metrics::Code;
 use crate::refusal::{Kind, Refusal};
 use crate::storage::{Artifact, Left, Logs, Storage, Upload};
 use crate::wasm::{Pool, Wasm};
+use modules::Modules;
 use record::{Desired, Record};
-use spec::Spec;
+use spec::{Config, Spec};
 use table::{Deployed, Reservation, Running, Slot, State, Table, Ticket};
 use turns::Turns;
 use uploads::Uploads;
 
 pub use backup::{Backup, RestoreError, restore};
+pub use modules::Module;
 pub use overview::{ActorOverview, ActorState, Overview, Status};
+pub use spawned::Spawn;
 pub use turns::Turn;
 pub use uploads::Streaming;
 
@@ -47,6 +52,7 @@ pub struct Applications {
     actors: Actors,
     wasm: Wasm,
     table: Table,
+    modules: Modules,
     turns: Turns,
     uploads: Uploads,
     /// How long a failed application waits before its first new start.
@@ -63,6 +69,7 @@ impl Applications {
             actors,
             wasm,
             table: Table::default(),
+            modules: Modules::default(),
             turns: Turns::new(),
             uploads: Uploads::default(),
             restart_delay,
@@ -83,10 +90,10 @@ impl Applications {
         self.uploads.count()
     }
 
-    /// The spec overlaid with the text of a configuration. Read on the file worker: a large one takes long to parse.
-    pub async fn configured(&self, spec: Spec, config: String) -> Result<Spec, Refusal> {
+    /// The spec overlaid with a configuration. Read on the file worker: a large one takes long to parse.
+    pub async fn configured(&self, spec: Spec, config: Config) -> Result<Spec, Refusal> {
         let files = &self.storage.files;
-        files.run(move || spec.with_config(&config)).await
+        files.run(move || spec.with_config(config)).await
     }
 
     /// Opens an upload for a module on its way in.
@@ -199,7 +206,7 @@ impl Applications {
             worker.stop(grace).await;
         }
         self.table.lock().remove(&name);
-        if !self.table.is_used(digest) {
+        if !self.is_used(digest) {
             self.storage.artifacts.remove(digest).await;
         }
         self.storage.logs.remove(&name).await;
@@ -465,8 +472,12 @@ impl Applications {
         Ok(self.storage.deployments.put(name, bytes, left).await?)
     }
 
+    fn is_used(&self, digest: Digest) -> bool {
+        self.table.is_used(digest) || self.modules.is_used(digest)
+    }
+
     async fn forget_unused(&self, digest: Digest) {
-        if !self.table.is_used(digest) {
+        if !self.is_used(digest) {
             self.wasm.forget(digest);
             self.storage.artifacts.remove(digest).await;
         }

@@ -73,6 +73,17 @@ impl Applications {
         }
     }
 
+    /// The name of the application that a caller means by its name, or else by its `application_id`.
+    pub fn named(&self, reference: &str) -> Result<ApplicationName, Refusal> {
+        let mut slots = self.table.lock();
+        let by_id = slots.iter().find(|(_, slot)| &**slot.id() == reference);
+        let by_id = by_id.map(|(name, _)| name.clone());
+        match (Table::find(&mut slots, reference), by_id) {
+            (Ok((name, _)), _) | (Err(_), Some(name)) => Ok(name),
+            (Err(unknown), None) => Err(unknown),
+        }
+    }
+
     /// Why the actors of an application do not answer, if it is there and does not run.
     pub fn why_silent(&self, namespace: &str, actor_type: &str) -> Option<Refusal> {
         let slots = self.table.lock();
@@ -166,6 +177,13 @@ impl Applications {
             uptime,
             actors,
         }
+    }
+}
+
+impl Overview {
+    pub fn actors_running(&self) -> usize {
+        let running = |actor: &&ActorOverview| actor.state == ActorState::Running;
+        self.actors.iter().filter(running).count()
     }
 }
 

@@ -24,6 +24,10 @@ impl Applications {
                 return self.troubles.lock().unwrap().push(trouble);
             }
         };
+        if let Err(error) = self.restore_modules().await {
+            let trouble = format!("modules are not restored: {error}");
+            self.troubles.lock().unwrap().push(trouble);
+        }
         for record in records {
             self.admit(record, &attempts);
         }
@@ -139,7 +143,8 @@ impl Applications {
         if !self.troubles().is_empty() {
             return;
         }
-        let used: HashSet<Digest> = self.table.lock().values().map(Slot::digest).collect();
+        let mut used: HashSet<Digest> = self.table.lock().values().map(Slot::digest).collect();
+        used.extend(self.modules.digests());
         self.storage.artifacts.collect(used).await;
     }
 }

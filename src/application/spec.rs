@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Span;
 use crate::config::{abridged, in_one_line};
-use crate::id::{ApplicationId, ApplicationName, Scope, Version};
+use crate::id::{ApplicationId, ApplicationName, ModuleName, Scope, Version};
 use crate::limits::{self, MIB};
 use crate::refusal::{Kind, Refusal};
 use crate::wasm::{Capabilities, GuestLimits};
@@ -31,6 +31,17 @@ pub struct Spec {
     /// What `init` gets in an actor's first life.
     #[serde(with = "as_base64")]
     pub initial_state: Bytes,
+    /// The module of which a client spawned this one actor; none where an application was deployed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spawned_of: Option<ModuleName>,
+}
+
+/// A configuration as a deploy brings it.
+pub enum Config {
+    /// The text of a TOML file.
+    Toml(String),
+    /// What such a file would hold.
+    Table(toml::Table),
 }
 
 impl Spec {
@@ -48,13 +59,25 @@ impl Spec {
             capabilities: Capabilities::default(),
             mailbox_messages_max: limits::MAILBOX_MESSAGES_MAX,
             initial_state: Bytes::new(),
+            spawned_of: None,
         })
     }
 
-    /// The same, overlaid with the `config` part of the form. The refusal names the line and the key.
-    pub fn with_config(mut self, text: &str) -> Result<Self, Refusal> {
-        let written: Written =
-            toml::from_str(text).map_err(|error| refused(&in_one_line(text, &error)))?;
+    /// The same, overlaid with a configuration. The refusal names the key, and the line if there are any.
+    pub fn with_config(self, config: Config) -> Result<Self, Refusal> {
+        let written = match config {
+            Config::Toml(text) => {
+                toml::from_str(&text).map_err(|error| refused(&in_one_line(&text, &error)))
+            }
+            Config::Table(table) => {
+                let read = table.try_into();
+                read.map_err(|error| refused(&in_one_line("", &error)))
+            }
+        };
+        self.overlaid(written?)
+    }
+
+    fn overlaid(mut self, written: Written) -> Result<Self, Refusal> {
         same("name", written.name.as_deref(), &self.name)?;
         same("version", written.version.as_deref(), &self.version)?;
         if written.application_type == ApplicationType::Library {
@@ -309,7 +332,8 @@ mod tests {
 
     fn parse(config: &str) -> Result<Spec, String> {
         let form = Spec::of_form("calc-app", "calc", "1.0.0").unwrap();
-        form.with_config(config).map_err(|refusal| refusal.message)
+        form.with_config(Config::Toml(config.to_owned()))
+            .map_err(|refusal| refusal.message)
     }
 
     #[test]

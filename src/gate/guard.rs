@@ -8,6 +8,7 @@ use hyper::{Request, Uri};
 
 use crate::auth::{self, Caller, Demand, Scope, Secret};
 use crate::config::Config;
+use crate::machine;
 use crate::refusal::{Kind, Refusal};
 use crate::storage::Tokens;
 
@@ -28,11 +29,7 @@ pub struct Guard {
 
 impl Guard {
     pub fn new(config: &Config, tokens: Tokens) -> Self {
-        let hostname = rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned();
-        let mut hosts = vec![hostname, config.node_id.to_string()];
+        let mut hosts = vec![machine::hostname(), config.node_id.to_string()];
         hosts.extend_from_slice(&config.http_hosts);
         Self {
             hosts,

@@ -234,11 +234,7 @@ impl From<&Overview> for Application {
             module_hash: overview.digest.to_string(),
             kind: overview.kind,
             metrics: Metrics {
-                actor_count: overview
-                    .actors
-                    .iter()
-                    .filter(|actor| actor.state == ActorState::Running)
-                    .count(),
+                actor_count: overview.actors_running(),
                 supervisor_count: 0,
                 uptime_seconds: overview.uptime.as_secs(),
             },

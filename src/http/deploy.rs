@@ -11,7 +11,7 @@ use super::multipart::{Form, Part};
 use super::reply::{self, Body};
 use super::{Door, api};
 use crate::application::Streaming;
-use crate::application::spec::Spec;
+use crate::application::spec::{Config, Spec};
 use crate::audit::Entry;
 use crate::id::Digest;
 use crate::limits;
@@ -217,7 +217,10 @@ impl Fields {
                 check_digest(sha256.as_deref(), artifact.digest)?;
                 let spec = Spec::of_form(&id, &name, &version)?;
                 let spec = match config {
-                    Some(config) => door.applications.configured(spec, config).await?,
+                    Some(config) => {
+                        let config = Config::Toml(config);
+                        door.applications.configured(spec, config).await?
+                    }
                     None => spec,
                 };
                 Ok((spec, artifact))
