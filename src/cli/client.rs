@@ -23,7 +23,7 @@ use crate::limits;
 
 pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// For an answer that takes the node no work.
-pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 /// For a change: actors finish their messages, and their states are written.
 pub const CHANGE_TIME_MAX: Duration = Duration::from_secs(300);
 /// Between two pieces of an answer.
@@ -80,10 +80,9 @@ impl Client {
     /// Sends a request and returns the body of the answer; a refusal is an error with the node's words.
     pub async fn call(&self, call: Call<'_>) -> anyhow::Result<Bytes> {
         let patience = call.patience;
-        let answering = async { collect(self.open(call).await?).await };
-        timeout(patience, answering)
-            .await
-            .map_err(|_| anyhow!("{} has not answered within {patience:?}", self.http))?
+        let opened = self.open(call).await?;
+        let collected = timeout(patience, collect(opened)).await;
+        collected.map_err(|_| self.silent(patience))?
     }
 
     /// Sends a request and returns the answer while it is still coming.
@@ -93,12 +92,21 @@ impl Client {
             request = request.header(name, value);
         }
         let request = request.body(Full::new(call.body))?;
-        accepted(self.send(request).await?).await
+        let answering = async { accepted(self.send(request).await?).await };
+        let answered = timeout(call.patience, answering).await;
+        answered.map_err(|_| self.silent(call.patience))?
+    }
+
+    fn silent(&self, patience: Duration) -> anyhow::Error {
+        anyhow!(
+            "{} has not answered within {patience:?}; is the node busy or gone?",
+            self.http
+        )
     }
 
     /// Writes the body of a GET to `file` as it comes.
     pub async fn download(&self, path: &str, file: &mut impl Write) -> anyhow::Result<()> {
-        let opened = self.open(Call::new(Method::GET, path)).await?;
+        let opened = self.open(Call::change(Method::GET, path)).await?;
         let mut pieces = Pieces::of(opened);
         while let Some(piece) = pieces.next().await? {
             file.write_all(&piece)?;
@@ -113,7 +121,7 @@ impl Client {
     {
         let (address, stream) = match connect(&self.http).await {
             Ok(connected) => connected,
-            Err(error) => return Err(self.explained(error).await),
+            Err(_) => return Err(self.explained().await),
         };
         let headers = request.headers_mut();
         headers.insert(header::HOST, HeaderValue::try_from(address.to_string())?);
@@ -134,12 +142,13 @@ impl Client {
     }
 
     /// Why nobody answers on the HTTP port, as far as the port before it tells.
-    async fn explained(&self, error: anyhow::Error) -> anyhow::Error {
+    async fn explained(&self) -> anyhow::Error {
         match connect(&self.node).await {
-            Ok(_) => error.context(format!(
-                "{} answers, but not {}; is --node a node's gRPC port? HTTP is on the next one",
-                self.node, self.http
-            )),
+            Ok(_) => anyhow!(
+                "{} answers, but nothing does at {}, where HTTP should be; --node takes a node's gRPC port, the one before",
+                self.node,
+                self.http
+            ),
             // In words of the address that the user gave.
             Err(error) => error,
         }
@@ -157,7 +166,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A change of the node, for which it may take its time.
+    /// Work of the node, for which it may take its time.
     pub fn change(method: Method, path: &'a str) -> Self {
         Self {
             patience: CHANGE_TIME_MAX,
@@ -179,9 +188,7 @@ pub async fn connect(node: &NodeAddr) -> anyhow::Result<(SocketAddr, TcpStream)>
         }
     }
     let why = refused.unwrap_or_else(|| "it has no address".into());
-    bail!(
-        "cannot reach a node at {node}: {why}; is it running, and is this the address of --node?"
-    );
+    bail!("cannot reach a node at {node}: {why}; is it running, and is --node its gRPC port?");
 }
 
 fn why(error: &std::io::Error) -> String {

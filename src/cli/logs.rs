@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use hyper::Method;
 use serde_json::Value;
 
@@ -100,9 +100,7 @@ impl Logs {
     }
 
     async fn follow(&self, client: &Client, path: &str) -> anyhow::Result<()> {
-        let opened = client.open(Call::new(Method::GET, path));
-        let opened = tokio::time::timeout(client::ANSWER_TIME_MAX, opened).await;
-        let opened = opened.map_err(|_| anyhow!("the node does not answer"))??;
+        let opened = client.open(Call::new(Method::GET, path)).await?;
         let (mut pieces, mut events) = (Pieces::of(opened), Events::default());
         while let Some(piece) = pieces.next().await? {
             for event in events.of(&piece)? {

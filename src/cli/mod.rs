@@ -6,6 +6,7 @@ mod application;
 mod arguments;
 mod backup;
 mod client;
+mod completion_scripts;
 mod completions;
 mod deploy;
 mod dns;
