@@ -137,7 +137,10 @@ impl Client {
                 self.http,
                 self.node
             ),
-            false => anyhow::Error::new(error).context(format!("{} broke off the call", self.http)),
+            false => anyhow::Error::new(error).context(format!(
+                "{} broke off the call; plexspaces list tells what has become of it",
+                self.http
+            )),
         })
     }
 
@@ -232,12 +235,19 @@ pub async fn collect(response: Response<Incoming>) -> anyhow::Result<Bytes> {
 fn words(status: StatusCode, body: &[u8]) -> String {
     let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     match json["error"].as_str() {
+        Some(error) if status == StatusCode::UNAUTHORIZED => {
+            format!("{error}{HOW_A_TOKEN_IS_GIVEN}")
+        }
         Some(error) => error.replace('\n', " "),
         None => {
             format!("{status}: no node of this kind answers there; is --node the gRPC port of one?")
         }
     }
 }
+
+/// What a user does about a node that asks for a token.
+pub const HOW_A_TOKEN_IS_GIVEN: &str =
+    "; this program takes it as --token-file FILE or in PLEXSPACES_TOKEN";
 
 /// An answer's body, piece by piece.
 pub struct Pieces(Incoming);

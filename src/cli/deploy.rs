@@ -76,7 +76,7 @@ impl Deploy {
         let config = self.config.as_deref().map(config).transpose()?;
         let answer = client::block_on(async {
             if module.bytes > GRPC_WASM_BYTES_MAX {
-                self.announce_http(module.bytes)?;
+                self.announce_http(module.bytes);
             } else if config.is_none() && !self.dry_run {
                 return self.by_grpc(&client, &mut module).await;
             }
@@ -90,17 +90,22 @@ impl Deploy {
     }
 
     /// The guide's line. Where standard output is for a program, it goes beside it.
-    fn announce_http(&self, bytes: u64) -> anyhow::Result<()> {
+    fn announce_http(&self, bytes: u64) {
         let line = format!(
             "⚠️  WASM file size ({}) exceeds gRPC limit (5MB), using HTTP multipart upload",
             megabytes(bytes)
         );
         match self.output {
-            Output::Text => output::text(&format!("{line}\n")),
-            Output::Json => {
-                output::note(&line);
-                Ok(())
-            }
+            // Who does not read it wants the deploy all the same.
+            Output::Text => drop(output::text(&format!("{line}\n"))),
+            Output::Json => output::note(&line),
+        }
+    }
+
+    fn path(&self) -> &'static str {
+        match self.dry_run {
+            true => "/api/v1/applications/deploy?dry_run=true",
+            false => "/api/v1/applications/deploy",
         }
     }
 
@@ -129,7 +134,7 @@ impl Deploy {
         let bar = bar(module.bytes);
         let form = Form::new(&fields, module, bar.clone())?;
         let progress = form.progress.clone();
-        let request = request(form, self.dry_run)?;
+        let request = request(form, self.path())?;
         let answering = async {
             let response = client::accepted(client.send(request).await?).await?;
             client::collect(response).await
@@ -161,11 +166,7 @@ impl Deploy {
     }
 }
 
-fn request(mut form: Form, dry_run: bool) -> anyhow::Result<Request<Form>> {
-    let path = match dry_run {
-        true => "/api/v1/applications/deploy?dry_run=true",
-        false => "/api/v1/applications/deploy",
-    };
+fn request(mut form: Form, path: &str) -> anyhow::Result<Request<Form>> {
     let wanted = Arc::new(Notify::new());
     let heard = wanted.clone();
     form.hold_back(async move {

@@ -7,7 +7,7 @@ use anyhow::{anyhow, bail};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 use super::client::{self, Client};
 use super::deploy::COMPILE_TIME_MAX;
@@ -111,8 +111,10 @@ fn explained(client: &Client, status: &Status) -> anyhow::Error {
             client.node
         );
     }
-    match status.message().is_empty() {
-        true => anyhow!("the node refuses with {:?}", status.code()),
-        false => anyhow!("{}", status.message().replace('\n', " ")),
+    let words = status.message().replace('\n', " ");
+    match status.code() {
+        code if words.is_empty() => anyhow!("the node refuses with {code:?}"),
+        Code::Unauthenticated => anyhow!("{words}{}", client::HOW_A_TOKEN_IS_GIVEN),
+        _ => anyhow!(words),
     }
 }

@@ -79,9 +79,9 @@ pub fn complaint(text: &str, arguments: &[&str]) -> String {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or_default();
     let rest: Vec<&str> = lines.collect();
-    let command = command(arguments);
-    format!("{first} {}", rest.join(", ")).trim_end().to_owned()
-        + &format!("; see {command} --help")
+    let said = format!("{first} {}", rest.join(", "));
+    let (said, command) = (said.trim_end_matches([' ', '.']), command(arguments));
+    format!("{said}; see {command} --help")
 }
 
 /// The command that these arguments begin with.

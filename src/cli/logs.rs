@@ -35,7 +35,7 @@ pub struct Logs {
     since: Option<Since>,
     /// only lines as grave as this: error, warn, info, debug or trace
     #[argh(option, arg_name = "level")]
-    level: Option<log::Level>,
+    level: Option<Level>,
 }
 }
 
@@ -60,6 +60,19 @@ impl std::str::FromStr for Since {
     }
 }
 
+/// How grave a line is at the least.
+#[derive(Clone, Copy, Debug)]
+struct Level(log::Level);
+
+impl std::str::FromStr for Level {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let level = text.parse().map(Self);
+        level.map_err(|_| format!("{text:?} is not error, warn, info, debug or trace"))
+    }
+}
+
 impl Logs {
     pub fn run(self) -> anyhow::Result<()> {
         let (client, wanted) = (self.client()?, self.wanted()?);
@@ -81,7 +94,7 @@ impl Logs {
         if let Some(Since(since)) = &self.since {
             query.append_pair("since", since);
         }
-        if let Some(level) = self.level {
+        if let Some(Level(level)) = self.level {
             query.append_pair("level", level.as_str());
         }
         if self.follow {

@@ -72,7 +72,7 @@ fn a_missing_or_unknown_token_is_told_and_a_good_one_is_taken_from_anywhere() {
     let wasm = file(&dir, "echo.wasm", &guest(Kind::Core, ECHO));
     let deploy = ["deploy", "--name", "echo", "--wasm", shown(&wasm)];
     for command in [&["list"][..], &deploy] {
-        to(&node, command).fails(1, &["token", "plexspaces token create"]);
+        to(&node, command).fails(1, &["token", "plexspaces token create", "--token-file"]);
         let with = |more: &[&str]| to(&node, &[command, more].concat());
         with(&["--token", "plx_wrong"]).fails(1, &["no such token"]);
         with(&["--token", "a b"]).fails(1, &["no token"]);

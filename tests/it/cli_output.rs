@@ -139,6 +139,40 @@ fn bash_completes_commands_flags_and_values() {
 }
 
 #[test]
+fn the_fish_and_zsh_scripts_are_scripts() {
+    let dir = TempDir::new().unwrap();
+    for shell in ["fish", "zsh"] {
+        let script = file(&dir, shell, run(&["completions", shell]).done().as_bytes());
+        // Not every machine has them.
+        if let Ok(output) = Command::new(shell).arg("-n").arg(&script).output() {
+            let said: Said = output.into();
+            assert_eq!((said.code, said.err.as_str()), (0, ""), "{shell}: {said:?}");
+        }
+    }
+    let asked = |line: &str| {
+        let source = format!(
+            "source {}; complete -C '{line}'",
+            shown(&dir.path().join("fish"))
+        );
+        let output = Command::new("fish")
+            .args(["--no-config", "-c", &source])
+            .output();
+        output
+            .ok()
+            .map(|output| Said::from(output).done().to_owned())
+    };
+    if let (Some(flag), Some(value)) = (
+        asked("plexspaces token list --d"),
+        asked("plexspaces list --output j"),
+    ) {
+        assert!(
+            flag.starts_with("--data-dir\t") && value.starts_with("json\t"),
+            "{flag} {value}"
+        );
+    }
+}
+
+#[test]
 fn tables_fit_80_columns() {
     let node = node();
     let long = format!("a{}", "-very-long-name".repeat(8));
