@@ -137,7 +137,7 @@ fn a_file_that_may_not_be_read_is_named() {
     use std::os::unix::fs::PermissionsExt;
     let dir = TempDir::new().unwrap();
     let wasm = file(&dir, "locked.wasm", &guest(Kind::Core, ECHO));
-    std::fs::set_permissions(&wasm, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&wasm, std::fs::Permissions::from_mode(0o000)).unwrap();
     // Nothing is locked to root.
     if File::open(&wasm).is_err() {
         let command = ["deploy", "--name", "x", "--wasm", shown(&wasm)];
