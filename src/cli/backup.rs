@@ -6,36 +6,34 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
+use serde_json::json;
 
-use super::client::{self, Client};
-use super::output;
+use super::client;
+use super::flags::node_command;
+use super::output::{self, Output};
 use crate::application;
 use crate::config;
 use crate::storage::Storage;
 
+node_command! {
 /// Write all that a running node needs to come back into FILE: applications, what their actors left, tokens.
-#[derive(FromArgs)]
 #[argh(
     subcommand,
     name = "backup",
     example = "plexspaces backup node-7.tar
-plexspaces backup node-7.tar --node 192.0.2.7:8000 --token TOKEN",
+plexspaces backup node-7.tar --node 192.0.2.7:8000 --token-file token",
     note = "FILE is replaced only once the backup is whole. It holds env values and states: keep it as you keep secrets."
 )]
 pub struct Backup {
+    /// where to write it
     #[argh(positional)]
     file: PathBuf,
-    /// gRPC address of the node; HTTP is on the next port (default: localhost:8000; env PLEXSPACES_NODE)
-    #[argh(option)]
-    node: Option<client::NodeAddr>,
-    /// a token of scope deploy, for a node on another machine (env PLEXSPACES_TOKEN)
-    #[argh(option)]
-    token: Option<String>,
+}
 }
 
 /// Put a backup into an empty data directory, while no node runs on it.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "restore",
@@ -43,16 +41,20 @@ pub struct Backup {
 plexspaces restore node-7.tar --data-dir /var/lib/plexspaces"
 )]
 pub struct Restore {
+    /// the backup
     #[argh(positional)]
     file: PathBuf,
     /// where the node keeps its data (default: the state directory; env PLEXSPACES_DATA_DIR)
-    #[argh(option)]
+    #[argh(option, arg_name = "dir")]
     data_dir: Option<PathBuf>,
+    /// text or json (default: text)
+    #[argh(option, arg_name = "form", default = "Output::Text")]
+    output: Output,
 }
 
 impl Backup {
     pub fn run(self) -> anyhow::Result<()> {
-        let client = Client::new(self.node, self.token)?;
+        let client = self.client()?;
         let mut name = self.file.clone().into_os_string();
         name.push(".part");
         let part = PathBuf::from(name);
@@ -69,7 +71,11 @@ impl Backup {
             return Err(error);
         }
         fs::rename(&part, &self.file)?;
-        output::text(&format!("{} is written\n", self.file.display()))
+        let file = self.file.display().to_string();
+        match self.output {
+            Output::Json => output::json(&json!({ "success": true, "file": file })),
+            Output::Text => output::text(&format!("{file} is written\n")),
+        }
     }
 }
 
@@ -87,10 +93,15 @@ impl Restore {
             storage.close().await;
             restored.with_context(|| format!("cannot restore {shown}"))
         })?;
-        output::text(&format!(
-            "{applications} applications are restored into {}; start the node to run them\n",
-            data_dir.display()
-        ))
+        let dir = data_dir.display().to_string();
+        match self.output {
+            Output::Json => output::json(
+                &json!({ "success": true, "applications": applications, "data_dir": dir }),
+            ),
+            Output::Text => output::text(&format!(
+                "{applications} applications are restored into {dir}; start the node to run them\n"
+            )),
+        }
     }
 }
 

@@ -1,71 +1,138 @@
-//! The command line: one argh tree and its match.
+//! The command line: one argh tree and its match. It speaks gRPC and HTTP to a node; only `start` and `restore` are one.
 
+mod actor;
+mod address;
+mod application;
+mod arguments;
 mod backup;
 mod client;
+mod completion_scripts;
+mod completions;
+mod deploy;
+mod dns;
+mod events;
+mod flags;
+mod grpc;
+mod help;
+mod invoke;
+mod list;
 mod log;
+mod logs;
+mod module;
 mod output;
+mod pages;
+mod path;
+mod payload;
 mod ready;
+mod resolve;
+mod shapes;
 mod start;
+mod status;
+mod table;
 mod token;
+mod token_flag;
+mod upload;
+mod wanted;
 
-use std::io::Write;
+use std::fmt;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
-/// A self-contained edge node onto which WebAssembly actor applications are deployed with curl.
-#[derive(FromArgs)]
+/// A self-contained edge node onto which WebAssembly actor applications are deployed, and the commands to use it.
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
-    example = "plexspaces start --node-id edge-7 --listen-addr 127.0.0.1:8000",
-    note = "docs/wasm-deployment.md shows how to deploy an application."
+    example = "plexspaces start --node-id edge-7 --listen-addr 127.0.0.1:8000
+plexspaces deploy --name calculator --wasm calculator.wasm
+plexspaces invoke calculator '{{\"operation\":\"add\",\"operands\":[2,3]}}'",
+    note = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage. docs/cli.md has every command."
 )]
 struct Arguments {
     #[argh(subcommand)]
     command: Command,
 }
 
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 enum Command {
     Start(start::Start),
+    Deploy(deploy::Deploy),
+    Undeploy(application::Undeploy),
+    List(list::List),
+    Status(status::Status),
+    Invoke(invoke::Invoke),
+    Application(application::Application),
+    Actor(actor::Actor),
+    Token(token::TokenCommand),
     Backup(backup::Backup),
     Restore(backup::Restore),
-    Token(token::TokenCommand),
+    Completions(completions::Completions),
 }
 
 /// Runs the command that `arguments` name (without the program's own). The number is the exit code.
 pub fn run(arguments: &[&str]) -> u8 {
     if matches!(arguments, ["--version" | "-V"]) {
-        println!("plexspaces {}", env!("CARGO_PKG_VERSION"));
+        let version = env!("CARGO_PKG_VERSION");
+        return code(output::text(&format!("plexspaces {version}\n")));
+    }
+    let arguments = arguments::usual(arguments);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match Arguments::from_args(&["plexspaces"], &arguments) {
+        Ok(arguments) => code(arguments.command.run()),
+        Err(exit) if exit.status.is_ok() => code(output::text(&help::folded(&exit.output))),
+        Err(exit) => code(Err(Usage::new(&help::complaint(&exit.output, &arguments)))),
+    }
+}
+
+impl Command {
+    fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Start(start) => start.run(),
+            Self::Deploy(deploy) => deploy.run(),
+            Self::Undeploy(undeploy) => undeploy.run(),
+            Self::List(list) => list.run(),
+            Self::Status(status) => status.run(),
+            Self::Invoke(invoke) => invoke.run(),
+            Self::Application(application) => application.run(),
+            Self::Actor(actor) => actor.run(),
+            Self::Token(token) => token.run(),
+            Self::Backup(backup) => backup.run(),
+            Self::Restore(restore) => restore.run(),
+            Self::Completions(completions) => completions.run(),
+        }
+    }
+}
+
+/// Arguments that do not go together, or say too little.
+#[derive(Debug)]
+pub struct Usage(String);
+
+impl Usage {
+    #[allow(clippy::new_ret_no_self, reason = "it is only ever an error")]
+    pub fn new(text: &str) -> anyhow::Error {
+        Self(text.to_owned()).into()
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// The exit code, and a word about it.
+fn code(done: anyhow::Result<()>) -> u8 {
+    let Err(error) = done else {
+        return 0;
+    };
+    if error.is::<output::ReaderLeft>() {
         return 0;
     }
-    let done = match Arguments::from_args(&["plexspaces"], arguments) {
-        Ok(Arguments {
-            command: Command::Start(start),
-        }) => start.run(),
-        Ok(Arguments {
-            command: Command::Backup(backup),
-        }) => backup.run(),
-        Ok(Arguments {
-            command: Command::Restore(restore),
-        }) => restore.run(),
-        Ok(Arguments {
-            command: Command::Token(token),
-        }) => token.run(),
-        Err(exit) if exit.status.is_ok() => {
-            println!("{}", exit.output.trim_end());
-            return 0;
-        }
-        Err(exit) => {
-            eprintln!("{}", exit.output.trim_end());
-            return 2;
-        }
-    };
-    match done {
-        Ok(()) => 0,
-        Err(error) => {
-            // Not `eprintln`, which panics where standard error cannot be written.
-            let _ = writeln!(std::io::stderr(), "plexspaces: {error:#}");
-            1
-        }
+    // Not `eprintln`, which panics where standard error cannot be written.
+    output::note(&format!("plexspaces: {error:#}"));
+    match error.is::<Usage>() {
+        true => 2,
+        false => 1,
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{log, ready};
@@ -13,7 +13,7 @@ use crate::id::NodeId;
 use crate::{machine, node};
 
 /// Run a node until SIGTERM or SIGINT; a second signal ends it at once.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "start",

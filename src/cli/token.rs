@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
 
 use super::output::{self, Output};
+use super::table;
 use crate::auth::{Scope, Token};
 use crate::clock::rfc3339;
 use crate::config;
@@ -13,7 +14,7 @@ use crate::id::TokenName;
 use crate::storage::Tokens;
 
 /// Create, list and revoke the tokens that callers from other machines need.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "token",
@@ -27,7 +28,7 @@ pub struct TokenCommand {
     command: Command,
 }
 
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 enum Command {
     Create(Create),
@@ -36,7 +37,7 @@ enum Command {
 }
 
 /// Create a token and print it, this one time.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "create",
@@ -61,7 +62,7 @@ struct Create {
 }
 
 /// List the tokens of a node: id, name, scope and age, never the token itself.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "list",
@@ -78,7 +79,7 @@ struct List {
 }
 
 /// Revoke a token: the next call with it is refused.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "revoke",
@@ -121,14 +122,14 @@ impl Create {
         // Only the token, so that a script can take it from standard output.
         output::text(&format!("{secret}\n"))?;
         // The rest does not repeat it: standard error ends up in logs.
-        eprintln!(
+        output::note(&format!(
             "\nThis is the only time the token is shown. Its id is {}, it permits {}, and it holds for the node with\n\
              the data in {}. With the token in TOKEN, use it so:\n\n  \
              curl -H \"Authorization: Bearer $TOKEN\" http://HOST:8001/api/v1/applications",
             token.id,
             token.scope,
             tokens.path().parent().expect("it has a name").display()
-        );
+        ));
         Ok(())
     }
 }
@@ -140,14 +141,14 @@ impl List {
         match self.output {
             Output::Json => output::json(&Listed { tokens: shown }),
             Output::Text if shown.is_empty() => {
-                eprintln!("no tokens yet; plexspaces token create makes one");
+                output::note("no tokens yet; plexspaces token create makes one");
                 Ok(())
             }
             Output::Text => {
                 let rows = shown
                     .into_iter()
                     .map(|it| [it.id, it.scope.into(), it.created_at, it.name]);
-                output::table(["ID", "SCOPE", "CREATED", "NAME"], rows.collect())
+                table::print(["ID", "SCOPE", "CREATED", "NAME"], rows.collect())
             }
         }
     }

@@ -152,7 +152,7 @@ fn a_backup_that_cannot_be_taken_says_why_and_leaves_the_last_one() {
     fs::write(&file, "the last one").unwrap();
     let node = node();
     let wrong = run(&["backup"], &file, "--node", &node.http.to_string());
-    fails(&wrong, &["no node answers", "--node"]);
+    fails(&wrong, &["gRPC port", "--node"]);
     let missing = elsewhere.path().join("no/such/node.tar");
     fails(&backup(&node, &missing), &["cannot write", "no/such"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), "the last one");

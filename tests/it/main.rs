@@ -1,5 +1,6 @@
 //! The node at its doors: one file per feature, each test with a node of its own.
 
+mod cli;
 mod grpc_client;
 mod guests;
 mod harness;
@@ -10,6 +11,11 @@ mod applications;
 mod backup;
 mod capabilities;
 mod channels;
+mod cli_actors;
+mod cli_applications;
+mod cli_deploy;
+mod cli_errors;
+mod cli_output;
 mod commands;
 mod compiling;
 mod conformance;

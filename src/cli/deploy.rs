@@ -1,0 +1,227 @@
+//! `plexspaces deploy`: a small module by gRPC, a large one by HTTP.
+
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, ensure};
+use bytes::Bytes;
+use hyper::{Method, Request, header};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::client::{self, Client};
+use super::flags::node_command;
+use super::grpc;
+use super::module::{self, Module, megabytes};
+use super::output::{self, Output};
+use super::shapes;
+use super::upload::{Form, Progress};
+use crate::limits;
+
+/// The largest module that goes by gRPC.
+const GRPC_WASM_BYTES_MAX: u64 = 5 * limits::MIB as u64;
+/// How long a node may take to say that it wants the body; curl waits as long.
+const CONTINUE_TIME_MAX: Duration = Duration::from_secs(1);
+/// How long an upload may stand still.
+const STANDSTILL_MAX: Duration = Duration::from_secs(60);
+/// From the last byte to the answer: other modules are compiled first, then this one, then its actors start.
+pub const COMPILE_TIME_MAX: Duration = Duration::from_secs(1200);
+
+node_command! {
+/// Deploy a WebAssembly module as an application.
+#[argh(
+    subcommand,
+    name = "deploy",
+    example = "plexspaces deploy --app-id calculator-app --name calculator --wasm calculator.wasm
+plexspaces deploy --node edge-7:8000 --token-file token --name counter --version 1.2.0 --wasm counter.wasm
+plexspaces deploy --name orders --wasm orders.wasm --config orders.toml --dry-run",
+    note = "Up to 5 MiB go by gRPC; larger modules, and those with --config or --dry-run, by HTTP on the next port.
+At most 100 MiB; wasm-opt -Oz --strip-debug makes a module smaller."
+)]
+pub struct Deploy {
+    /// what operators call it; it is undeployed and asked by this name
+    #[argh(option)]
+    name: String,
+    /// the file of the module
+    #[argh(option, arg_name = "file")]
+    wasm: PathBuf,
+    /// an id of your own, for tracking (default: the name)
+    #[argh(option, arg_name = "id")]
+    app_id: Option<String>,
+    /// its version (default: 1.0.0)
+    #[argh(option, default = "String::from(\"1.0.0\")")]
+    version: String,
+    /// a TOML file with its supervisor, env, limits and capabilities (default: one worker)
+    #[argh(option, arg_name = "file")]
+    config: Option<PathBuf>,
+    /// the SHA-256 that the file must have, in hexadecimal
+    #[argh(option, arg_name = "hex")]
+    sha256: Option<String>,
+    /// do everything but the deploy itself, and say whether it would succeed
+    #[argh(switch)]
+    dry_run: bool,
+}
+}
+
+impl Deploy {
+    pub fn run(self) -> anyhow::Result<()> {
+        let client = self.client()?;
+        let mut module = Module::open(&self.wasm)?;
+        if let Some(sha256) = &self.sha256 {
+            module.check(sha256)?;
+        }
+        let config = self.config.as_deref().map(config).transpose()?;
+        let answer = client::block_on(async {
+            if module.bytes > GRPC_WASM_BYTES_MAX {
+                self.announce_http(module.bytes);
+            } else if config.is_none() && !self.dry_run {
+                return self.by_grpc(&client, &mut module).await;
+            }
+            self.by_http(&client, module, config.as_deref()).await
+        })?;
+        self.show(&answer)
+    }
+
+    fn application_id(&self) -> &str {
+        self.app_id.as_ref().unwrap_or(&self.name)
+    }
+
+    /// The guide's line. Where standard output is for a program, it goes beside it.
+    fn announce_http(&self, bytes: u64) {
+        let line = format!(
+            "⚠️  WASM file size ({}) exceeds gRPC limit (5MB), using HTTP multipart upload",
+            megabytes(bytes)
+        );
+        match self.output {
+            // Who does not read it wants the deploy all the same.
+            Output::Text => drop(output::text(&format!("{line}\n"))),
+            Output::Json => output::note(&line),
+        }
+    }
+
+    fn path(&self) -> &'static str {
+        match self.dry_run {
+            true => "/api/v1/applications/deploy?dry_run=true",
+            false => "/api/v1/applications/deploy",
+        }
+    }
+
+    async fn by_grpc(&self, client: &Client, module: &mut Module) -> anyhow::Result<Bytes> {
+        let deploy = grpc::Deploy {
+            application_id: self.application_id(),
+            name: &self.name,
+            version: &self.version,
+            wasm: module.read()?,
+        };
+        grpc::deploy(client, deploy).await
+    }
+
+    async fn by_http(
+        &self,
+        client: &Client,
+        module: Module,
+        config: Option<&str>,
+    ) -> anyhow::Result<Bytes> {
+        let mut fields = vec![
+            ("application_id", self.application_id()),
+            ("name", &self.name),
+            ("version", &self.version),
+        ];
+        fields.extend(config.map(|config| ("config", config)));
+        let bar = bar(module.bytes);
+        let form = Form::new(&fields, module, bar.clone())?;
+        let progress = form.progress.clone();
+        let request = request(form, self.path())?;
+        let answering = async {
+            let response = client::accepted(client.send(request).await?).await?;
+            client::collect(response).await
+        };
+        let answer = tokio::select! {
+            answer = answering => answer,
+            still = standstill(progress) => Err(still),
+        };
+        bar.finish_and_clear();
+        answer
+    }
+
+    fn show(&self, answer: &[u8]) -> anyhow::Result<()> {
+        if self.output == Output::Json {
+            return output::answer(answer);
+        }
+        let shapes::Deployed {
+            application_id,
+            status,
+        } = client::read(answer)?;
+        let Self { name, version, .. } = self;
+        output::text(&match self.dry_run {
+            true => format!("{name} {version} could be deployed; nothing was changed\n"),
+            false => format!(
+                "{name} {version} is deployed (id {application_id}, {})\n",
+                shapes::status(&status)
+            ),
+        })
+    }
+}
+
+fn request(mut form: Form, path: &str) -> anyhow::Result<Request<Form>> {
+    let wanted = Arc::new(Notify::new());
+    let heard = wanted.clone();
+    form.hold_back(async move {
+        let _ = timeout(CONTINUE_TIME_MAX, heard.notified()).await;
+    });
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header(header::CONTENT_TYPE, form.content_type())
+        .header(header::CONTENT_LENGTH, form.length())
+        // A node that refuses says so before megabytes are on their way.
+        .header(header::EXPECT, "100-continue")
+        .body(form)?;
+    hyper::ext::on_informational(&mut request, move |_| wanted.notify_one());
+    Ok(request)
+}
+
+/// Resolves when an upload has stood still for too long, or its answer is overdue.
+async fn standstill(progress: Progress) -> anyhow::Error {
+    loop {
+        let before = progress.sent();
+        let patience = match progress.ended() {
+            true => COMPILE_TIME_MAX,
+            false => STANDSTILL_MAX,
+        };
+        tokio::time::sleep(patience).await;
+        if progress.sent() == before {
+            return anyhow!(
+                "the node has taken nothing and said nothing for {patience:?}; plexspaces status tells what has become of it"
+            );
+        }
+    }
+}
+
+/// On a terminal only, on standard error.
+fn bar(bytes: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style =
+        ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}");
+    let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
+    bar.with_style(style.expect("the template is one"))
+}
+
+fn config(path: &Path) -> anyhow::Result<String> {
+    let shown = path.display();
+    let mut text = String::new();
+    let file = module::open(path)?;
+    file.take(limits::CONFIG_BYTES_MAX as u64 + 1)
+        .read_to_string(&mut text)
+        .with_context(|| format!("cannot read {shown} as text"))?;
+    ensure!(
+        text.len() <= limits::CONFIG_BYTES_MAX,
+        "{shown} is larger than a config may be (1 MiB)"
+    );
+    Ok(text)
+}

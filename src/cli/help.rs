@@ -1,0 +1,135 @@
+//! What argh says, folded to 80 columns, and its complaints as one line that names the next step.
+
+use argh::{ArgsInfo, CommandInfoWithArgs};
+
+use super::Arguments;
+
+const WIDTH: usize = 80;
+
+/// Help with its long lines folded; examples stay as they can be typed.
+pub fn folded(help: &str) -> String {
+    let mut in_examples = false;
+    let mut out = String::new();
+    for line in help.trim_end().lines() {
+        in_examples = match line {
+            "Examples:" => true,
+            "Notes:" => false,
+            _ => in_examples,
+        };
+        match in_examples {
+            true => out.push_str(line),
+            false => fold(line, &mut out),
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// Breaks a line between words, but in no `[--flag <value>]`. What goes on is indented as far as the line was, or below
+/// the first word of a usage.
+fn fold(line: &str, out: &mut String) {
+    if line.chars().count() <= WIDTH {
+        return out.push_str(line);
+    }
+    let written = line.trim_start();
+    let own = line.len() - written.len();
+    let next = if written.starts_with("Usage: ") {
+        7
+    } else {
+        own
+    };
+    let mut folded = " ".repeat(own);
+    let mut empty = true;
+    for word in words(written) {
+        if !empty && folded.chars().count() + 1 + word.chars().count() > WIDTH {
+            out.push_str(&folded);
+            out.push('\n');
+            folded = " ".repeat(next);
+            empty = true;
+        }
+        if !empty {
+            folded.push(' ');
+        }
+        folded.push_str(word);
+        empty = false;
+    }
+    out.push_str(&folded);
+}
+
+/// The words of a line; what stands in brackets is one.
+fn words(line: &str) -> Vec<&str> {
+    let (mut words, mut begin, mut depth) = (Vec::new(), 0, 0_usize);
+    for (at, c) in line.char_indices() {
+        match c {
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            ' ' if depth == 0 => {
+                words.push(&line[begin..at]);
+                begin = at + 1;
+            }
+            _ => {}
+        }
+    }
+    words.push(&line[begin..]);
+    words
+}
+
+/// A complaint about arguments, in one line, and where to read on.
+pub fn complaint(text: &str, arguments: &[&str]) -> String {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    let rest: Vec<&str> = lines.collect();
+    let said = format!("{first} {}", rest.join(", "));
+    let (said, command) = (said.trim_end_matches([' ', '.']), command(arguments));
+    format!("{said}; see {command} --help")
+}
+
+/// The command that these arguments begin with.
+fn command(arguments: &[&str]) -> String {
+    let mut path = vec!["plexspaces"];
+    let mut below: CommandInfoWithArgs = Arguments::get_args_info();
+    for argument in arguments {
+        let Some(found) = below.commands.into_iter().find(|it| it.name == *argument) else {
+            break;
+        };
+        path.push(found.name);
+        below = found.command;
+    }
+    path.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_are_folded_and_examples_are_not() {
+        let long = "word ".repeat(20);
+        let flags = "[--flag <value>] ".repeat(8);
+        let help = format!("Usage: x {flags}\n\n  {long}\nExamples:\n  {long}\nNotes:\n  {long}");
+        let folded = folded(&help);
+        let (above, rest) = folded.split_once("Examples:\n").unwrap();
+        assert!(above.lines().all(|line| line.len() <= 80), "{folded}");
+        assert!(above.contains("\n       [--flag <value>] ["), "{folded}");
+        assert!(above.contains("\n  word word"), "{folded}");
+        assert!(rest.lines().next().unwrap().len() > 80, "{folded}");
+        assert!(rest.lines().last().unwrap().len() <= 80, "{folded}");
+    }
+
+    #[test]
+    fn a_complaint_is_one_line_and_names_its_command() {
+        let check = |text: &str, arguments: &[&str], expected: &str| {
+            assert_eq!(complaint(text, arguments), expected);
+        };
+        check(
+            "Required options not provided:\n    --name\n    --wasm\n",
+            &["application", "deploy", "--dry-run"],
+            "Required options not provided: --name, --wasm; see plexspaces application deploy --help",
+        );
+        check(
+            "Unrecognized argument: x\n",
+            &["x", "list"],
+            "Unrecognized argument: x; see plexspaces --help",
+        );
+    }
+}

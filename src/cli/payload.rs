@@ -1,0 +1,47 @@
+//! What is sent to an actor: the argument itself, a file, or standard input; and for how long its answer is awaited.
+
+use std::io::{Read, stdin};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+
+use super::module;
+use crate::limits;
+
+/// `@FILE` is a file, `@-` (or `-`) standard input, nothing an empty message.
+pub fn payload(argument: Option<&str>) -> anyhow::Result<Bytes> {
+    let bytes = match argument {
+        None => Vec::new(),
+        Some("-" | "@-") => bounded(stdin().lock()).context("cannot read standard input")?,
+        Some(text) => match text.strip_prefix('@') {
+            Some(path) => bounded(module::open(Path::new(path))?)
+                .with_context(|| format!("cannot read {path}"))?,
+            None => text.as_bytes().to_vec(),
+        },
+    };
+    ensure!(
+        bytes.len() <= limits::MESSAGE_BYTES_MAX,
+        "a message has at most {} bytes; send a reference to the data, or the data in pieces",
+        limits::MESSAGE_BYTES_MAX
+    );
+    Ok(bytes.into())
+}
+
+fn bounded(from: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(limits::MESSAGE_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// How long the node gets beyond the deadline that it was told.
+const BEYOND: Duration = Duration::from_secs(10);
+
+/// The deadline as the node is told it, and the one after which the node itself is taken for silent.
+pub fn deadline(given: Option<crate::clock::Span>) -> (Vec<(&'static str, String)>, Duration) {
+    let deadline = given.map_or(limits::ASK_TIME_DEFAULT, |span| span.0);
+    let header = ("x-timeout-ms", deadline.as_millis().to_string());
+    (vec![header], deadline + BEYOND)
+}

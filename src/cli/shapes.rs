@@ -1,0 +1,89 @@
+//! The node's JSON as the command line reads it for tables. What a newer node adds is passed over; `--output json` shows
+//! everything, as the node sent it.
+
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub struct Applications {
+    pub applications: Vec<Application>,
+}
+
+#[derive(Deserialize)]
+pub struct Application {
+    pub application_id: String,
+    pub name: String,
+    pub version: String,
+    pub status: String,
+    pub deployed_at: String,
+    pub module_hash: String,
+    pub kind: String,
+    pub metrics: Metrics,
+}
+
+#[derive(Deserialize)]
+pub struct Metrics {
+    pub actor_count: u64,
+    pub uptime_seconds: u64,
+}
+
+/// One application with its actors.
+#[derive(Deserialize)]
+pub struct Detail {
+    #[serde(flatten)]
+    pub application: Application,
+    pub error: Option<String>,
+    pub actors: Vec<Actor>,
+}
+
+#[derive(Deserialize)]
+pub struct Actor {
+    pub actor_id: String,
+    pub state: String,
+    pub restarts: u64,
+    pub mailbox_depth: u64,
+    pub last_error: Option<String>,
+    /// Where actors of several applications are listed.
+    #[serde(default)]
+    pub application: String,
+}
+
+#[derive(Deserialize)]
+pub struct Actors {
+    pub actors: Vec<Actor>,
+}
+
+/// What deploy, start and stop answer.
+#[derive(Deserialize)]
+pub struct Deployed {
+    pub application_id: String,
+    pub status: String,
+}
+
+#[derive(Deserialize)]
+pub struct Undeployed {
+    pub application_id: String,
+}
+
+#[derive(Deserialize)]
+pub struct Told {
+    pub message_id: String,
+}
+
+#[derive(Deserialize)]
+pub struct Logs {
+    pub lines: Vec<serde_json::Value>,
+}
+
+/// One line of an application's log.
+#[derive(Deserialize)]
+pub struct Line {
+    pub time: String,
+    pub level: String,
+    pub actor: Option<String>,
+    pub message: String,
+}
+
+/// `APPLICATION_STATUS_RUNNING` as people say it.
+pub fn status(name: &str) -> &str {
+    name.trim_start_matches("APPLICATION_STATUS_")
+}

@@ -1,0 +1,142 @@
+//! A node that cannot be reached, is not the one meant, or refuses: one clear line, and the exit code.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::thread;
+
+use plexspaces_node::wasm::Kind;
+use tempfile::TempDir;
+
+use crate::cli::{Said, file, plexspaces, run, shown, to};
+use crate::guests::{ECHO, guest};
+use crate::harness::{Node, node};
+use crate::tokens;
+
+/// One command over HTTP and one over gRPC.
+fn both(address: &str) -> [Said; 2] {
+    let dir = TempDir::new().unwrap();
+    let wasm = file(&dir, "echo.wasm", &guest(Kind::Core, ECHO));
+    let deploy = ["deploy", "--name", "echo", "--wasm", shown(&wasm)];
+    [&["list"][..], &deploy].map(|command| run(&[command, &["--node", address]].concat()))
+}
+
+#[test]
+fn a_node_that_is_down_is_named() {
+    for said in both("localhost:1") {
+        said.fails(
+            1,
+            &[
+                "cannot reach a node at localhost:",
+                "is it running",
+                "--node",
+            ],
+        );
+    }
+}
+
+#[test]
+fn the_http_port_is_not_taken_for_the_grpc_port() {
+    let node = node();
+    let [list, deploy] = both(&node.http.to_string());
+    list.fails(1, &[&node.http.to_string(), "gRPC port"]);
+    deploy.fails(1, &[&node.http.to_string(), "gRPC port"]);
+}
+
+#[test]
+fn what_is_no_node_is_named() {
+    // A server of another kind, on two ports in a row.
+    let (first, second) = loop {
+        let first = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = first.local_addr().unwrap().port();
+        if let Ok(second) = TcpListener::bind(("127.0.0.1", port.wrapping_add(1))) {
+            break (first, second);
+        }
+    };
+    let address = first.local_addr().unwrap().to_string();
+    for listener in [first, second] {
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let _ = stream.unwrap().write_all(b"SSH-2.0-OpenSSH_9.2\r\n");
+            }
+        });
+    }
+    for said in both(&address) {
+        said.fails(1, &["does not speak", "gRPC port"]);
+    }
+}
+
+#[test]
+fn a_missing_or_unknown_token_is_told_and_a_good_one_is_taken_from_anywhere() {
+    let node = Node::start(TempDir::new().unwrap(), &["--require-token"]);
+    let (dir, address) = (TempDir::new().unwrap(), node.grpc.to_string());
+    let wasm = file(&dir, "echo.wasm", &guest(Kind::Core, ECHO));
+    let deploy = ["deploy", "--name", "echo", "--wasm", shown(&wasm)];
+    for command in [&["list"][..], &deploy] {
+        to(&node, command).fails(1, &["token", "plexspaces token create", "--token-file"]);
+        let with = |more: &[&str]| to(&node, &[command, more].concat());
+        with(&["--token", "plx_wrong"]).fails(1, &["no such token"]);
+        with(&["--token", "a b"]).fails(1, &["no token"]);
+        with(&["--token-file", "/gone"]).fails(1, &["/gone", "No such file"]);
+        with(&["--token", "a", "--token-file", "b"]).fails(2, &["not both"]);
+    }
+    let (_, token) = tokens::create(node.data_dir(), "deploy");
+    let kept = file(&dir, "token", format!("{token}\n").as_bytes());
+    to(&node, &[&deploy[..], &["--token", &token]].concat()).done();
+    to(&node, &["list", "--token-file", shown(&kept)]).done();
+    for (variable, value) in [
+        ("PLEXSPACES_TOKEN", token.as_str()),
+        ("PLEXSPACES_TOKEN_FILE", shown(&kept)),
+    ] {
+        let mut command = plexspaces(&["list"]);
+        let command = command
+            .env(variable, value)
+            .env("PLEXSPACES_NODE", &address);
+        let said: Said = command.output().unwrap().into();
+        assert!(said.done().contains("echo"), "{said:?}");
+    }
+    let (_, reader) = tokens::create(node.data_dir(), "read");
+    to(&node, &["undeploy", "echo", "--token", &reader]).fails(1, &["scope"]);
+}
+
+#[test]
+fn wrong_usage_has_an_exit_code_of_its_own() {
+    for wrong in [
+        &[][..],
+        &["launch"],
+        &["deploy", "--wasm", "x.wasm"],
+        &["list", "--node", "localhost"],
+        &["list", "--output", "xml"],
+        &["list", "--colour"],
+        &["completions", "tcsh"],
+        &["application"],
+    ] {
+        let said = run(wrong);
+        assert_eq!(
+            (said.code, said.out.as_str()),
+            (2, ""),
+            "{wrong:?}: {said:?}"
+        );
+        assert!(said.err.starts_with("plexspaces: "), "{said:?}");
+    }
+    let said: Said = plexspaces(&["list"])
+        .env("PLEXSPACES_NODE", "nowhere")
+        .output()
+        .unwrap()
+        .into();
+    said.fails(1, &["PLEXSPACES_NODE", "nowhere", "localhost:8000"]);
+}
+
+#[test]
+fn a_host_may_be_a_name() {
+    let node = node();
+    let named = format!("localhost:{}", node.grpc.port());
+    let said = run(&["list", "--output", "json", "--node", &named]);
+    assert_eq!(said.json()["applications"], serde_json::json!([]));
+    let unknown = format!("no-such-host.invalid:{}", node.grpc.port());
+    let said = run(&["list", "--node", &unknown]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(
+        said.err.contains("no-such-host.invalid") && said.err.contains("IP address"),
+        "{said:?}"
+    );
+}
