@@ -27,6 +27,7 @@ mod logs;
 mod messaging;
 mod metrics;
 mod odd_forms;
+mod polyglot;
 mod pool;
 mod preview1;
 mod process;

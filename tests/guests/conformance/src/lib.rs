@@ -3,6 +3,7 @@
 //! The message's type is an interface: the answer is `{"checks":12,"failures":["…"]}`. `events` answers with what
 //! `handle-event` got so far, `reach` tries the tenant and namespace of its payload.
 
+mod examples;
 mod locks;
 mod process_groups;
 mod report;
