@@ -2,6 +2,9 @@
 
 use std::thread;
 
+use plexspaces_node::wasm::Kind;
+
+use crate::guests::{ECHO, guest};
 use crate::harness::{Node, node};
 use crate::keeper::{Keeper, keeper_of_short_timeouts};
 
@@ -194,4 +197,30 @@ fn who_may_send_no_messages_sends_none_to_queues_and_topics() {
         (-6, -6)
     );
     assert_eq!(mute.receive("q", 0), None);
+}
+
+#[test]
+fn guests_that_flood_the_disk_hold_nobody_up() {
+    let node = node();
+    let floods = ["a", "b", "c", "d"].map(|name| Keeper::deploy(&node, name, ""));
+    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
+    let payload = "x".repeat(64 * 1024);
+    thread::scope(|scope| {
+        for keeper in floods {
+            let payload = &payload;
+            scope.spawn(move || {
+                for n in 0..25 {
+                    assert_eq!(keeper.put(&format!("{}-{n}", keeper.name), payload), 0);
+                    assert_eq!(keeper.send("q", payload), 0);
+                }
+            });
+        }
+        for _ in 0..50 {
+            assert_eq!(node.ask("echo", b"here").body_payload(), "here");
+        }
+        // What the node itself has to keep gets its turn.
+        node.deploy("late", &guest(Kind::Core, ECHO)).is_deployed();
+    });
+    assert_eq!(floods[0].one('h', "q").1.len(), 1);
+    assert_eq!(node.undeploy("late").status, 200);
 }
