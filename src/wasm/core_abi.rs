@@ -86,8 +86,8 @@ pub fn link(
 /// Resolves a module's imports. The error names all that this node does not provide.
 pub fn resolve(engine: &Engine, module: &Module) -> Result<InstancePre<Guest>, String> {
     let mut linker = Linker::new(engine);
-    let linked =
-        host::add_to_core_linker(&mut linker).and_then(|()| wasi::add_to_core_linker(&mut linker));
+    let linked = host::add_to_core_linker(&mut linker, module)
+        .and_then(|()| wasi::add_to_core_linker(&mut linker));
     linked.map_err(|error| format!("the node cannot link: {error:#}"))?;
     let missing = missing_imports(module);
     if !missing.is_empty() {

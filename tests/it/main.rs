@@ -2,11 +2,13 @@
 
 mod guests;
 mod harness;
+mod keeper;
 
 mod actors;
 mod applications;
 mod backup;
 mod capabilities;
+mod channels;
 mod commands;
 mod compiling;
 mod conformance;
@@ -14,6 +16,7 @@ mod connections;
 mod crash;
 mod dashboard;
 mod doors;
+mod durability;
 mod examples;
 mod floods;
 mod forms;
@@ -21,6 +24,7 @@ mod full_disk;
 mod fuzz;
 mod guest_limits;
 mod histories;
+mod keyvalue;
 mod lies;
 mod locks;
 mod logs;
