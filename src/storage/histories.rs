@@ -83,7 +83,10 @@ async fn a_flood_of_guests_leaves_some_of_the_queue_to_the_node() {
     let committer = Committer::start(on(InMemoryBackend::new).unwrap()).unwrap();
     let guests = committer.for_guests();
     let (held, hold) = std::sync::mpsc::channel::<()>();
-    let slow = move |_: &redb::WriteTransaction| Ok(drop(hold.recv()));
+    let slow = move |_: &redb::WriteTransaction| {
+        let _ = hold.recv();
+        Ok(())
+    };
     guests.submit(slow, drop).unwrap();
     let mut accepted = 0;
     let refused = loop {
@@ -743,7 +746,7 @@ async fn no_message_is_lost_or_acknowledged_twice() {
             });
         }
         tasks.join_all().await;
-        let acknowledged = acknowledged.lock().unwrap();
+        let acknowledged = acknowledged.lock().unwrap().clone();
         let twice: BTreeSet<_> = acknowledged.iter().filter(|it| *it.1 != 1).collect();
         assert!(twice.is_empty(), "round {round} of seed {seed}: {twice:?}");
         assert_eq!(queues.kept().await, 0, "round {round} of seed {seed}");

@@ -113,12 +113,8 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap(
         MODULE,
         "keyvalue_watch",
-        |mut caller: Caller<'_, Guest>, key: i32, len: i32| match watch(
-            &mut caller,
-            Slice(key, len),
-        ) {
-            Ok(id) => Ok(id.cast_signed()),
-            Err(unmet) => exchange::number(Err(unmet)).map(i64::from),
+        |mut caller: Caller<'_, Guest>, key: i32, len: i32| {
+            exchange::number(watch(&mut caller, Slice(key, len)))
         },
     )?;
     linker.func_wrap(
@@ -146,10 +142,11 @@ async fn put(
     let key = exchange::text(caller, key)?;
     let value = exchange::payload(caller, value)?;
     let guest = caller.data_mut();
-    Ok(match ttl_ms.map(i64::cast_unsigned) {
+    match ttl_ms.map(i64::cast_unsigned) {
         None => guest.put(home(), key, value).await??,
         Some(ttl_ms) => guest.put_with_ttl(home(), key, value, ttl_ms).await??,
-    })
+    }
+    Ok(())
 }
 
 async fn delete(caller: &mut Caller<'_, Guest>, key: Slice) -> Result<(), Unmet> {

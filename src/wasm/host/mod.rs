@@ -459,7 +459,8 @@ mod tests {
         core_abi::resolve(&engine, &module).map(drop).unwrap();
         let functions = INTERFACES.iter().flat_map(|it| it.core_functions);
         let mut provided: Vec<_> = functions.copied().collect();
-        (declared.sort_unstable(), provided.sort_unstable());
+        declared.sort_unstable();
+        provided.sort_unstable();
         assert_eq!(declared, provided);
         for name in provided {
             assert!(
