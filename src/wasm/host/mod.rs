@@ -14,6 +14,7 @@ mod planned;
 pub mod process_groups;
 pub mod tuplespace;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -301,14 +302,24 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 }
 
 /// Links every function that a core module may import from the node.
-pub fn add_to_core_linker(
-    linker: &mut CoreLinker<Guest>,
-    module: &wasmtime::Module,
-) -> wasmtime::Result<()> {
+pub fn add_to_core_linker(linker: &mut CoreLinker<Guest>) -> wasmtime::Result<()> {
     for interface in INTERFACES {
         (interface.link_core)(linker)?;
     }
-    core_channels::take_short_timeout(linker, module)
+    Ok(())
+}
+
+/// The linker for this module: the one for all, unless it imports a function by another of its types.
+pub fn core_linker_for<'a>(
+    linker: &'a CoreLinker<Guest>,
+    module: &wasmtime::Module,
+) -> wasmtime::Result<Cow<'a, CoreLinker<Guest>>> {
+    if !core_channels::wants_short_timeout(module) {
+        return Ok(Cow::Borrowed(linker));
+    }
+    let mut linker = linker.clone();
+    core_channels::take_short_timeout(&mut linker)?;
+    Ok(Cow::Owned(linker))
 }
 
 /// Whether a component may import this function of this interface.
@@ -418,6 +429,7 @@ mod tests {
 
     use super::*;
     use crate::wasm::core_abi;
+    use crate::wasm::linkers::Linkers;
 
     const HEADER: &str = include_str!("../../../examples/simple/core_modules/c/plexspaces.h");
     const PAGE: &str = include_str!("../../../docs/core-abi.md");
@@ -456,7 +468,8 @@ mod tests {
         let text = format!("(module {} {handler})", imports.join("\n"));
         let engine = Engine::default();
         let module = Module::new(&engine, wat::parse_str(&text).unwrap()).unwrap();
-        core_abi::resolve(&engine, &module).map(drop).unwrap();
+        let linkers = Linkers::new(engine);
+        core_abi::resolve(&linkers, &module).map(drop).unwrap();
         let functions = INTERFACES.iter().flat_map(|it| it.core_functions);
         let mut provided: Vec<_> = functions.copied().collect();
         declared.sort_unstable();
