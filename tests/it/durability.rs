@@ -122,7 +122,7 @@ fn turn(keeper: Keeper<'_>, known: &Mutex<Known>, kill: u64, at: u64) -> Option<
     if let Some((deliveries, text)) = received(told) {
         known.lock().unwrap().received(&text, deliveries);
         // A third is left to be delivered again.
-        if at % 3 != 0 {
+        if !at.is_multiple_of(3) {
             known
                 .lock()
                 .unwrap()
