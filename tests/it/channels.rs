@@ -221,6 +221,6 @@ fn guests_that_flood_the_disk_hold_nobody_up() {
         // What the node itself has to keep gets its turn.
         node.deploy("late", &guest(Kind::Core, ECHO)).is_deployed();
     });
-    assert_eq!(floods[0].one('h', "q").1.len(), 1);
+    assert_eq!(floods[0].receive("q", 0), told(1, &payload));
     assert_eq!(node.undeploy("late").status, 200);
 }
