@@ -1,4 +1,4 @@
-//! Durable records a second from 1, 10 and 100 writers, beside append and fdatasync of the same bytes in the same run.
+//! Durable records, values and queued messages a second from 1, 10 and 100 writers, beside append and fdatasync of the same bytes in the same run.
 //!
 //! `cargo bench --bench commits [DIR]`; DIR lies on the disk to be measured, the current folder's by default.
 
@@ -7,7 +7,9 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use plexspaces_node::storage::Storage;
+use plexspaces_node::id::ApplicationName;
+use plexspaces_node::place::Place;
+use plexspaces_node::storage::{Parcel, QueueName, Storage};
 
 const STAGE: Duration = Duration::from_secs(3);
 const ROUNDS: usize = 5;
@@ -20,40 +22,46 @@ fn main() {
         .enable_all()
         .build()
         .unwrap();
-    println!("writers  records/s  append+fdatasync/s  ratio   (medians of {ROUNDS}, 256 bytes)");
+    println!(
+        "writers  records/s  puts/s  enqueues/s  append+fdatasync/s   (medians of {ROUNDS}, 256 bytes)"
+    );
     runtime.block_on(async {
         let storage = Storage::open(&dir.path().join("data")).unwrap();
         for writers in [1, 10, 100] {
-            let mut pairs = Vec::new();
+            let mut rounds = Vec::new();
             for _ in 0..ROUNDS {
-                pairs.push((records(&storage, writers).await, appends(dir.path())));
+                rounds.push([
+                    writing(&storage, writers, record).await,
+                    writing(&storage, writers, put).await,
+                    writing(&storage, writers, enqueue).await,
+                    appends(dir.path()),
+                ]);
             }
-            let of = |pick: fn(&(f64, f64)) -> f64| {
-                let mut figures: Vec<_> = pairs.iter().map(pick).collect();
+            let median = |at: usize| {
+                let mut figures: Vec<_> = rounds.iter().map(|round| round[at]).collect();
                 figures.sort_by(f64::total_cmp);
                 figures[ROUNDS / 2]
             };
-            let (records, appends) = (of(|it| it.0), of(|it| it.1));
-            println!(
-                "{writers:7} {records:10.0} {appends:19.0} {:6.2}",
-                records / appends
-            );
+            let [records, puts, enqueues, appends] = [0, 1, 2, 3].map(median);
+            println!("{writers:7} {records:10.0} {puts:7.0} {enqueues:11.0} {appends:19.0}");
         }
         storage.close().await;
     });
 }
 
 /// Each writer waits until its record is on disk before it writes the next.
-async fn records(storage: &Storage, writers: usize) -> f64 {
+async fn writing<F: Future<Output = ()> + Send>(
+    storage: &Storage,
+    writers: usize,
+    write: impl Fn(Storage, usize, u64) -> F + Copy + Send + 'static,
+) -> f64 {
     let begin = Instant::now();
     let write = |writer: usize| {
-        let deployments = storage.deployments.clone();
+        let storage = storage.clone();
         async move {
             let mut written = 0_u64;
             while begin.elapsed() < STAGE {
-                let name = format!("writer-{writer}");
-                let put = deployments.put(name, RECORD.to_vec(), Vec::new());
-                put.await.unwrap();
+                write(storage.clone(), writer, written).await;
                 written += 1;
             }
             written
@@ -65,6 +73,40 @@ async fn records(storage: &Storage, writers: usize) -> f64 {
         written += task.await.unwrap();
     }
     written as f64 / begin.elapsed().as_secs_f64()
+}
+
+async fn record(storage: Storage, writer: usize, _: u64) {
+    let name = format!("writer-{writer}");
+    let put = storage.deployments.put(name, RECORD.to_vec(), Vec::new());
+    put.await.unwrap();
+}
+
+/// A thousand keys for each writer, written over and over.
+async fn put(storage: Storage, writer: usize, written: u64) {
+    let (place, owner) = (Place::default(), owner(writer));
+    let key = format!("key-{writer}-{}", written % 1_000);
+    let value = RECORD.to_vec().into();
+    let put = storage.keyvalue.put(&place, &owner, &key, value, None);
+    put.await.unwrap();
+}
+
+/// To a queue of the writer's own, which fits what a run sends.
+async fn enqueue(storage: Storage, writer: usize, _: u64) {
+    let name = QueueName::parse(Place::default(), &format!("queue-{writer}")).unwrap();
+    let parcel = Parcel {
+        payload: RECORD.to_vec().into(),
+        ..Parcel::default()
+    };
+    storage
+        .queues
+        .send(&name, &owner(writer), parcel)
+        .await
+        .unwrap();
+}
+
+/// Each writer is an application of its own, with its own bounds.
+fn owner(writer: usize) -> ApplicationName {
+    ApplicationName::parse(&format!("writer-{writer}")).unwrap()
 }
 
 /// One writer without a database.

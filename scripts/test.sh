@@ -13,6 +13,7 @@ main() {
     say "Building the example guests"
     guest "$calculator/build_python_actors.sh"
     guest "$calculator/build_rust_actors.sh" --output calculator_rust_from_source.wasm
+    guest examples/simple/core_modules/scripts/build_core_modules.sh
     guest tests/guests/build.sh
     say "Formatting"
     cargo fmt --check

@@ -78,6 +78,33 @@ fn number(name: &str, or: u64) -> u64 {
     env::var(name).map_or(or, |text| text.parse().unwrap())
 }
 
+#[tokio::test]
+async fn a_flood_of_guests_leaves_some_of_the_queue_to_the_node() {
+    let committer = Committer::start(on(InMemoryBackend::new).unwrap()).unwrap();
+    let guests = committer.for_guests();
+    let (held, hold) = std::sync::mpsc::channel::<()>();
+    let slow = move |_: &redb::WriteTransaction| {
+        let _ = hold.recv();
+        Ok(())
+    };
+    guests.submit(slow, drop).unwrap();
+    let mut accepted = 0;
+    let refused = loop {
+        match guests.submit(|_| Ok(()), drop) {
+            Ok(()) => accepted += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, super::StorageError::Busy), "{refused}");
+    assert!(accepted > 3_000, "{accepted}");
+    let own = committer.clone();
+    let own = tokio::spawn(async move { own.commit(|_| Ok(())).await });
+    tokio::task::yield_now().await;
+    drop(held);
+    own.await.unwrap().unwrap();
+    guests.commit(|_| Ok(())).await.unwrap();
+}
+
 // ── keys ────────────────────────────────────────────────────────────────────
 
 #[derive(Clone, Copy, Debug)]
@@ -719,7 +746,7 @@ async fn no_message_is_lost_or_acknowledged_twice() {
             });
         }
         tasks.join_all().await;
-        let acknowledged = acknowledged.lock().unwrap();
+        let acknowledged = acknowledged.lock().unwrap().clone();
         let twice: BTreeSet<_> = acknowledged.iter().filter(|it| *it.1 != 1).collect();
         assert!(twice.is_empty(), "round {round} of seed {seed}: {twice:?}");
         assert_eq!(queues.kept().await, 0, "round {round} of seed {seed}");

@@ -22,10 +22,12 @@ use super::usage::{Kept, Spent, Usage};
 use super::values::place;
 use crate::limits;
 
-/// Tenant, namespace and name to id, most messages, their time to live, and the application that made it.
-const QUEUES: TableDefinition<(&str, &str, &str), (u64, u32, u64, &str)> =
-    TableDefinition::new("queues");
-const NAMES: TableDefinition<u64, (&str, &str, &str)> = TableDefinition::new("queue-names");
+/// Tenant, namespace and name of a queue.
+type Name = (&'static str, &'static str, &'static str);
+/// Its id, its most messages, their time to live, and the application that made it.
+type Row = (u64, u32, u64, &'static str);
+const QUEUES: TableDefinition<Name, Row> = TableDefinition::new("queues");
+const NAMES: TableDefinition<u64, Name> = TableDefinition::new("queue-names");
 /// Queue to the next message's number, how many are ready, and how many there are in all.
 const COUNTS: TableDefinition<u64, (u64, u64, u64)> = TableDefinition::new("queue-counts");
 /// Queue and number to what was sent.
@@ -151,8 +153,8 @@ struct Queue {
 
 /// All tables of queues.
 pub struct Rows<'t> {
-    queues: Table<'t, (&'static str, &'static str, &'static str), (u64, u32, u64, &'static str)>,
-    names: Table<'t, u64, (&'static str, &'static str, &'static str)>,
+    queues: Table<'t, Name, Row>,
+    names: Table<'t, u64, Name>,
     counts: Table<'t, u64, (u64, u64, u64)>,
     letters: Table<'t, At, &'static [u8]>,
     ready: Table<'t, At, u32>,

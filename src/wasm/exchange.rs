@@ -253,35 +253,6 @@ fn word(number: usize) -> [u8; 4] {
         .to_le_bytes()
 }
 
-/// Texts one after the other, each behind its length.
-pub fn listed<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for text in texts {
-        bytes.extend_from_slice(&word(text.len()));
-        bytes.extend_from_slice(text.as_bytes());
-    }
-    bytes
-}
-
-/// Reads such a list. What does not hold together is refused.
-pub fn list(caller: &Caller<'_, Guest>, slice: Slice) -> Result<Vec<String>, Unmet> {
-    let bytes = payload(caller, slice)?;
-    let (mut texts, mut rest) = (Vec::new(), &*bytes);
-    while !rest.is_empty() {
-        let split = rest
-            .split_first_chunk()
-            .and_then(|(len, after)| after.split_at_checked(u32::from_le_bytes(*len) as usize));
-        let Some((text, after)) = split else {
-            let text =
-                "a list is cut off: each text is behind its length, four bytes little-endian";
-            return Err(actor_error(ErrorCode::InvalidMessage, text).into());
-        };
-        texts.push(String::from_utf8_lossy(text).into_owned());
-        rest = after;
-    }
-    Ok(texts)
-}
-
 impl Exchange {
     /// `None` for a guest that exports no memory.
     pub fn of(store: &mut Store<Guest>, instance: &Instance) -> Option<Self> {

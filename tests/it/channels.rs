@@ -2,6 +2,9 @@
 
 use std::thread;
 
+use plexspaces_node::wasm::Kind;
+
+use crate::guests::{ECHO, guest};
 use crate::harness::{Node, node};
 use crate::keeper::{Keeper, keeper_of_short_timeouts};
 
@@ -32,8 +35,7 @@ fn a_queue_gives_each_message_to_one_receiver_in_order() {
     );
     assert_eq!(two.tell('n', 0, ["q", "", ""]).0, 0, "rejected");
     assert_eq!(one.receive("q.dlq", 0), told(1, "c"));
-    let headers =
-        "\u{11}\0\0\0dead-letter-queue\u{1}\0\0\0q\u{16}\0\0\0dead-letter-deliveries\u{1}\0\0\01";
+    let headers = r#"[["dead-letter-queue","q"],["dead-letter-deliveries","1"]]"#;
     assert_eq!(one.one('M', ""), (0, headers.into()));
 }
 
@@ -110,10 +112,7 @@ fn options_delay_bounds_and_headers_hold() {
     assert_eq!(keeper.tell('o', ttl(1), ["q", "t", "brief"]).0, 0);
     assert_eq!(keeper.tell('o', 50, ["q", "t", "late"]).0, 0);
     assert_eq!(keeper.receive("q", 60_000), told(1, "late"));
-    assert_eq!(
-        keeper.one('M', ""),
-        (0, "\u{6}\0\0\0colour\u{3}\0\0\0red".into())
-    );
+    assert_eq!(keeper.one('M', ""), (0, r#"[["colour","red"]]"#.into()));
     assert_eq!(keeper.tell('q', 1, ["small", "", ""]).0, 0);
     assert_eq!(
         (keeper.send("small", "a"), keeper.send("small", "b")),
@@ -198,4 +197,30 @@ fn who_may_send_no_messages_sends_none_to_queues_and_topics() {
         (-6, -6)
     );
     assert_eq!(mute.receive("q", 0), None);
+}
+
+#[test]
+fn guests_that_flood_the_disk_hold_nobody_up() {
+    let node = node();
+    let floods = ["a", "b", "c", "d"].map(|name| Keeper::deploy(&node, name, ""));
+    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
+    let payload = "x".repeat(64 * 1024);
+    thread::scope(|scope| {
+        for keeper in floods {
+            let payload = &payload;
+            scope.spawn(move || {
+                for n in 0..25 {
+                    assert_eq!(keeper.put(&format!("{}-{n}", keeper.name), payload), 0);
+                    assert_eq!(keeper.send("q", payload), 0);
+                }
+            });
+        }
+        for _ in 0..50 {
+            assert_eq!(node.ask("echo", b"here").body_payload(), "here");
+        }
+        // What the node itself has to keep gets its turn.
+        node.deploy("late", &guest(Kind::Core, ECHO)).is_deployed();
+    });
+    assert_eq!(floods[0].receive("q", 0), told(1, &payload));
+    assert_eq!(node.undeploy("late").status, 200);
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
 
+use crate::crash::Dice;
 use crate::harness::{Node, node};
 use crate::keeper::{Keeper, received};
 
@@ -41,14 +42,14 @@ fn what_was_answered_of_keys_and_queues_survives_a_kill_at_any_moment() {
         number("PLEXSPACES_TEST_KILLS", 10),
         number("PLEXSPACES_TEST_SEED", 20_261_125),
     );
+    let mut dice = Dice(seed);
     let mut node = node();
     for name in WORKERS {
         Keeper::deploy(&node, name, "");
     }
     let known = Mutex::new(Known::default());
     for kill in 0..kills {
-        let moment =
-            Duration::from_micros(10_000 + (seed.wrapping_mul(kill * 2 + 1) >> 7) % 120_000);
+        let moment = Duration::from_micros(10_000 + dice.below(250_000));
         work_until_killed(&node, &known, kill, moment);
         node = Node::again(node.kill());
         let known = &mut known.lock().unwrap();
@@ -121,7 +122,7 @@ fn turn(keeper: Keeper<'_>, known: &Mutex<Known>, kill: u64, at: u64) -> Option<
     if let Some((deliveries, text)) = received(told) {
         known.lock().unwrap().received(&text, deliveries);
         // A third is left to be delivered again.
-        if at % 3 != 0 {
+        if !at.is_multiple_of(3) {
             known
                 .lock()
                 .unwrap()

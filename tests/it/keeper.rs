@@ -37,7 +37,7 @@ const KEEPER: &str = r#"(module
     (import "plexspaces" "queue_depth" (func $depth (param i32 i32) (result i64)))
     (memory (export "memory") 40)
     ;; the headers of what is sent with options: colour, red
-    (data (i32.const 128) "\06\00\00\00colour\03\00\00\00red")
+    (data (i32.const 128) "[[\"colour\",\"red\"]]")
     (data (i32.const 160) "waiting")
     (global $free (mut i32) (i32.const 1310720))
     ;; Starts over at each message: 20 pages for the answers, the rest for the host's buffer.
@@ -106,7 +106,7 @@ const KEEPER: &str = r#"(module
             (call $send_with_options (local.get $a) (local.get $al) (local.get $b) (local.get $bl)
                 (local.get $c) (local.get $cl)
                 (i64.and (local.get $n) (i64.const 0xffffffff)) (i64.shr_u (local.get $n) (i64.const 32))
-                (i32.const 128) (i32.const 17))))))
+                (i32.const 128) (i32.const 18))))))
         (if (i32.eq (local.get $op) (i32.const 114)) (then
             (if (i64.gt_s (local.get $n) (i64.const 1000)) (then (call $log (i32.const 160) (i32.const 7))))
             (local.set $status (call $receive (local.get $a) (local.get $al) WAIT))

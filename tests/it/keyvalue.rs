@@ -21,12 +21,7 @@ fn values_are_set_read_listed_and_removed() {
     );
     keeper.put("ab", "x");
     keeper.put("b", "x");
-    let listed = |keys: &[&str]| {
-        let lengths = keys
-            .iter()
-            .map(|key| format!("{}\0\0\0{key}", char::from(key.len() as u8)));
-        (0, lengths.collect::<String>())
-    };
+    let listed = |keys: &[&str]| (keys.len() as i32, format!("{keys:?}").replace(' ', ""));
     assert_eq!(keeper.one('l', "a"), listed(&["a", "ab"]));
     assert_eq!(keeper.tell('l', 2, ["", "", ""]), listed(&["a", "ab"]));
     assert_eq!((keeper.one('d', "a"), keeper.one('d', "a")), (OK, OK));
@@ -144,6 +139,11 @@ fn keys_and_values_have_their_bounds() {
         ),
         (-5, 0, -5)
     );
+    assert_eq!(
+        keeper.tell('t', 0, ["k", "x", ""]).0,
+        -5,
+        "no time to live at all"
+    );
     let reader = Keeper::deploy(&node, "reader", "[limits]\nmax_message_bytes = 100");
     keeper.put("v", &"v".repeat(2000));
     assert_eq!(
@@ -156,5 +156,5 @@ fn keys_and_values_have_their_bounds() {
         assert_eq!(keeper.put(&format!("{n}{}", &long[1..]), "x"), 0);
     }
     assert_eq!(keeper.one('l', "").0, -7);
-    assert_eq!(keeper.tell('l', 3, [""; 3]).0, 0);
+    assert_eq!(keeper.tell('l', 3, [""; 3]).0, 3);
 }

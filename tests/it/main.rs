@@ -42,6 +42,7 @@ mod logs;
 mod messaging;
 mod metrics;
 mod odd_forms;
+mod polyglot;
 mod pool;
 mod preview1;
 mod process;

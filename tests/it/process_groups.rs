@@ -229,22 +229,46 @@ fn a_core_module_uses_every_function_and_hears_what_is_published() {
 #[test]
 fn a_member_with_a_full_mailbox_is_not_reached_and_the_log_says_so() {
     let node = node();
-    let module = wat::parse_str(GUEST).unwrap();
-    node.form("one", &module)
+    let one = wat::parse_str(BUSY).unwrap();
+    node.form("one", &one)
         .config("[limits]\nmax_mailbox = 1")
         .send()
         .is_deployed();
-    node.deploy("other", &module).is_deployed();
-    assert_eq!(asked(&node, "one", "j", ""), "0");
-    // While it handles a publishing to itself, one event fits behind it, and no second.
-    node.form("flood", &wat::parse_str(FLOOD).unwrap())
-        .send()
+    node.deploy("flood", &wat::parse_str(FLOOD).unwrap())
         .is_deployed();
-    assert_eq!(node.ask("flood", b"").body_payload(), "1");
-    node.log_says("one@test-node missed a group event, 1 events so far");
-    let said = node.get("/api/v1/applications/one/logs").body;
-    assert!(said.contains("missed a group event"), "{said}");
+    std::thread::scope(|scope| {
+        let busy = scope.spawn(|| node.ask("one", b""));
+        while node.get("/api/v1/tuplespace/stats").json()["waiting"] != 1 {
+            std::thread::yield_now();
+        }
+        // Behind the message in hand there is room for one.
+        assert_eq!(node.ask("flood", b"").body_payload(), "1");
+        node.log_says("one@test-node missed a group event, 1 events so far");
+        node.log_says("one@test-node missed a group event, 8 events so far");
+        assert_eq!(
+            node.log_count("missed a group event"),
+            4,
+            "at 1, 2, 4 and 8 of 9"
+        );
+        let said = node.get("/api/v1/applications/one/logs").body;
+        assert!(said.contains("missed a group event"), "{said}");
+        let path = "/api/v1/tuplespace/tuples";
+        node.request("POST", path, &[], br#"{"tuple":[]}"#);
+        assert_eq!(busy.join().unwrap().status, 200);
+    });
 }
+
+/// Joins the group and waits for the empty tuple.
+const BUSY: &str = r#"(module
+    (import "plexspaces" "group_join" (func $join (param i32 i32 i32 i32) (result i32)))
+    (import "plexspaces" "tuple_take_blocking" (func $take (param i32 i32 i64 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 128) "g[]")
+    (func (export "handle_event") (param i32 i32 i32 i32 i32 i32))
+    (func (export "handle_request") (param i32 i32 i32 i32 i32 i32)
+        (if (call $join (i32.const 128) (i32.const 1) (i32.const 0) (i32.const 0)) (then (unreachable)))
+        (if (i32.ne (call $take (i32.const 129) (i32.const 2) (i64.const 0) (i32.const 0)) (i32.const 1))
+            (then (unreachable)))))"#;
 
 /// Publishes ten times in one call, and answers with how often it reached somebody.
 const FLOOD: &str = r#"(module

@@ -284,6 +284,7 @@ fn calls(node: &Node) -> Vec<(&'static str, Answer)> {
         ),
         ("an actor that traps", node.ask("rascal", b"trap")),
     ];
+    calls.extend(tuples(node));
     assert_eq!(node.wish("running", "stop").status, 200);
     calls.push((
         "an actor whose application is stopped",
@@ -304,4 +305,30 @@ fn calls(node: &Node) -> Vec<(&'static str, Answer)> {
         node.ask("rascal", b""),
     ));
     calls
+}
+
+fn tuples(node: &Node) -> Vec<(&'static str, Answer)> {
+    let post = |verb: &str, body: &str| {
+        let path = format!("/api/v1/tuplespace/{verb}");
+        node.request("POST", &path, &[], body.as_bytes())
+    };
+    vec![
+        ("a tuple that is no array", post("tuples", r#"{"tuple":1}"#)),
+        (
+            "a tuple that lives for no time",
+            post("tuples", r#"{"tuple":[],"ttl_ms":0}"#),
+        ),
+        (
+            "a predicate that is none",
+            post("take", r#"{"pattern":[{"predicate":"10"}]}"#),
+        ),
+        (
+            "a wait for tuples that is too long",
+            post("take", r#"{"pattern":[],"timeout_ms":600001}"#),
+        ),
+        (
+            "a list of tuples without a pattern",
+            node.get("/api/v1/tuplespace/tuples"),
+        ),
+    ]
 }

@@ -2,9 +2,10 @@
 
 use wasmtime::{Caller, ExternType, Linker, Module, ValType};
 
-use super::Guest;
 use super::bindings::channels::Host;
+use super::bindings::types::{ActorError, ErrorCode};
 use super::core_keyvalue::home;
+use super::{Guest, actor_error};
 use crate::wasm::core_abi::MODULE;
 use crate::wasm::exchange::{self, Slice, Unmet};
 
@@ -217,10 +218,9 @@ fn add_received(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         "received_headers",
         |mut caller: Caller<'_, Guest>, (answer_at,): (i32,)| {
             Box::new(async move {
-                let headers = &caller.data().received.headers;
-                let texts = headers.iter().flat_map(|(name, value)| [&**name, &**value]);
-                let texts = exchange::listed(texts);
-                exchange::answer(&mut caller, Ok(texts), answer_at).await
+                let headers = serde_json::to_vec(&caller.data().received.headers);
+                let headers = headers.expect("texts are JSON");
+                exchange::answer(&mut caller, Ok(headers), answer_at).await
             })
         },
     )?;
@@ -242,18 +242,24 @@ async fn send(
     let queue = exchange::text(caller, Slice(queue, queue_len))?;
     let kind = exchange::text(caller, Slice(kind, kind_len))?;
     let payload = exchange::payload(caller, Slice(payload, len))?;
-    let texts = exchange::list(caller, Slice(headers, headers_len))?;
-    let mut texts = texts.into_iter();
-    let mut headers = Vec::new();
-    while let Some(name) = texts.next() {
-        headers.push((name, texts.next().unwrap_or_default()));
-    }
+    let headers = read_headers(&exchange::payload(caller, Slice(headers, headers_len))?)?;
     let (delay_ms, ttl_ms) = (delay_ms.cast_unsigned(), ttl_ms.cast_unsigned());
     let guest = caller.data_mut();
     let sent =
         guest.send_to_queue_with_options(home(), queue, kind, payload, delay_ms, ttl_ms, headers);
     sent.await??;
     Ok(())
+}
+
+/// An array of pairs of name and value; nothing at all is none.
+fn read_headers(json: &[u8]) -> Result<Vec<(String, String)>, ActorError> {
+    if json.is_empty() {
+        return Ok(Vec::new());
+    }
+    serde_json::from_slice(json).map_err(|error| {
+        let text = format!("headers are JSON such as [[\"name\",\"value\"]]: {error}");
+        actor_error(ErrorCode::InvalidMessage, text)
+    })
 }
 
 /// A pointer to the payload behind its length, or 0 when nothing came in time.

@@ -42,7 +42,7 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         |mut caller: Caller<'_, Guest>, (key, key_len, value, len): (i32, i32, i32, i32)| {
             Box::new(async move {
                 let (key, value) = (Slice(key, key_len), Slice(value, len));
-                exchange::status(put(&mut caller, key, value, 0).await)
+                exchange::status(put(&mut caller, key, value, None).await)
             })
         },
     )?;
@@ -53,7 +53,7 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
          (key, key_len, value, len, ttl_ms): (i32, i32, i32, i32, i64)| {
             Box::new(async move {
                 let (key, value) = (Slice(key, key_len), Slice(value, len));
-                exchange::status(put(&mut caller, key, value, ttl_ms).await)
+                exchange::status(put(&mut caller, key, value, Some(ttl_ms)).await)
             })
         },
     )?;
@@ -80,7 +80,11 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         |mut caller: Caller<'_, Guest>, (prefix, len, limit, answer_at): (i32, i32, i32, i32)| {
             Box::new(async move {
                 let keys = list_keys(&mut caller, Slice(prefix, len), limit).await;
-                exchange::answer(&mut caller, keys, answer_at).await
+                let count = keys.as_ref().map_or(0, Vec::len);
+                let keys = keys.map(|keys| serde_json::to_vec(&keys).expect("texts are JSON"));
+                let status = exchange::answer(&mut caller, keys, answer_at).await?;
+                let count = i32::try_from(count).unwrap_or(i32::MAX);
+                Ok(if status == 0 { count } else { status })
             })
         },
     )?;
@@ -109,12 +113,8 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap(
         MODULE,
         "keyvalue_watch",
-        |mut caller: Caller<'_, Guest>, key: i32, len: i32| match watch(
-            &mut caller,
-            Slice(key, len),
-        ) {
-            Ok(id) => Ok(id.cast_signed()),
-            Err(unmet) => exchange::number(Err(unmet)).map(i64::from),
+        |mut caller: Caller<'_, Guest>, key: i32, len: i32| {
+            exchange::number(watch(&mut caller, Slice(key, len)))
         },
     )?;
     linker.func_wrap(
@@ -137,13 +137,16 @@ async fn put(
     caller: &mut Caller<'_, Guest>,
     key: Slice,
     value: Slice,
-    ttl_ms: i64,
+    ttl_ms: Option<i64>,
 ) -> Result<(), Unmet> {
     let key = exchange::text(caller, key)?;
     let value = exchange::payload(caller, value)?;
-    let ttl_ms = ttl_ms.cast_unsigned();
-    let put = caller.data_mut().put_with_ttl(home(), key, value, ttl_ms);
-    Ok(put.await??)
+    let guest = caller.data_mut();
+    match ttl_ms.map(i64::cast_unsigned) {
+        None => guest.put(home(), key, value).await??,
+        Some(ttl_ms) => guest.put_with_ttl(home(), key, value, ttl_ms).await??,
+    }
+    Ok(())
 }
 
 async fn delete(caller: &mut Caller<'_, Guest>, key: Slice) -> Result<(), Unmet> {
@@ -160,11 +163,10 @@ async fn list_keys(
     caller: &mut Caller<'_, Guest>,
     prefix: Slice,
     limit: i32,
-) -> Result<Vec<u8>, Unmet> {
+) -> Result<Vec<String>, Unmet> {
     let prefix = exchange::text(caller, prefix)?;
     let limit = limit.cast_unsigned();
-    let keys = caller.data_mut().list_keys(home(), prefix, limit).await??;
-    Ok(exchange::listed(keys.iter().map(String::as_str)))
+    Ok(caller.data_mut().list_keys(home(), prefix, limit).await??)
 }
 
 async fn compare_and_swap(

@@ -46,7 +46,11 @@ impl Host for Guest {
         value: Vec<u8>,
         ttl_ms: u64,
     ) -> Answer<()> {
-        let ttl = (ttl_ms != 0).then(|| Duration::from_millis(ttl_ms));
+        if ttl_ms == 0 {
+            let text = "a time to live is at least 1 ms; put sets a key for good";
+            return Ok(Err(actor_error(ErrorCode::InvalidMessage, text)));
+        }
+        let ttl = Some(Duration::from_millis(ttl_ms));
         Ok(self.set(context, key, value, ttl).await)
     }
 

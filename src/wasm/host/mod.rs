@@ -422,3 +422,64 @@ impl ResourceLimiter for MemoryLimiter {
         self.others.table_growing(current, desired, maximum)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::{Engine, Module};
+
+    use super::*;
+    use crate::wasm::core_abi;
+    use crate::wasm::linkers::Linkers;
+
+    const HEADER: &str = include_str!("../../../examples/simple/core_modules/c/plexspaces.h");
+    const PAGE: &str = include_str!("../../../docs/core-abi.md");
+
+    /// A declaration of the header as an import: what is 64 bits wide in C is so here, and all else a pointer or a word.
+    fn import(declaration: &str) -> (&str, String) {
+        let (name, rest) = declaration.split_once(") ").unwrap();
+        let (result, rest) = rest.split_once(" ps_").unwrap();
+        let arguments = rest.split_once('(').unwrap().1.strip_suffix(");").unwrap();
+        let wasm = |ty: &str| match ty {
+            _ if ty.contains('*') => "i32",
+            _ if ty.contains("int64_t") => "i64",
+            _ => "i32",
+        };
+        let arguments = arguments.split(", ").filter(|it| *it != "void");
+        let params: Vec<_> = arguments.map(wasm).collect();
+        let result = match result {
+            "void" => String::new(),
+            ty => format!("(result {})", wasm(ty)),
+        };
+        let params = params.join(" ");
+        (
+            name,
+            format!("(import \"plexspaces\" \"{name}\" (func (param {params}) {result}))"),
+        )
+    }
+
+    #[test]
+    fn the_c_header_declares_every_core_function_as_it_is() {
+        let lines = HEADER
+            .lines()
+            .filter_map(|line| line.strip_prefix("PLEXSPACES_IMPORT("));
+        let (mut declared, imports): (Vec<_>, Vec<_>) = lines.map(import).unzip();
+        let handler = "(memory (export \"memory\") 1)
+            (func (export \"handle_request\") (param i32 i32 i32 i32 i32 i32))";
+        let text = format!("(module {} {handler})", imports.join("\n"));
+        let engine = Engine::default();
+        let module = Module::new(&engine, wat::parse_str(&text).unwrap()).unwrap();
+        let linkers = Linkers::new(engine);
+        core_abi::resolve(&linkers, &module).map(drop).unwrap();
+        let functions = INTERFACES.iter().flat_map(|it| it.core_functions);
+        let mut provided: Vec<_> = functions.copied().collect();
+        declared.sort_unstable();
+        provided.sort_unstable();
+        assert_eq!(declared, provided);
+        for name in provided {
+            assert!(
+                PAGE.contains(&format!("`{name}(")),
+                "docs/core-abi.md lacks {name}"
+            );
+        }
+    }
+}

@@ -3,6 +3,9 @@
 //! The message's type is an interface: the answer is `{"checks":12,"failures":["…"]}`. `events` answers with what
 //! `handle-event` got so far, `reach` tries the tenant and namespace of its payload.
 
+mod examples;
+mod channels;
+mod keyvalue;
 mod locks;
 mod process_groups;
 mod report;
@@ -57,6 +60,8 @@ impl Guest for Conformance {
             "tuplespace" => tuplespace::check(&mut report),
             "locks" => locks::check(&mut report),
             "process-groups" => process_groups::check(&mut report),
+            "keyvalue" => keyvalue::check(&mut report),
+            "channels" => channels::check(&mut report),
             "take" => return tuplespace::take(&payload),
             "subscribe" => return tuplespace::subscribe(&payload),
             "lock" => return locks::lock(&payload),
@@ -87,6 +92,8 @@ fn reach(place: &str) -> String {
         tuplespace::reach(&ctx),
         locks::reach(&ctx),
         process_groups::reach(&ctx),
+        keyvalue::reach(&ctx),
+        channels::reach(&ctx),
     ];
     answers.concat().join(" ")
 }
