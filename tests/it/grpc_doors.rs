@@ -203,11 +203,14 @@ fn every_deploy_leaves_an_audit_line() {
             "{line}"
         );
     };
-    drop(begin_deploy(&node));
-    line("abandoned");
+    let begun = begin_deploy(&node);
+    while uploading(&node) != 1 {}
+    drop(begun);
+    // Its message broke off.
+    line("400 INVALID_ARGUMENT");
     let wire = Wire::to(&node);
     wire.call(DEPLOY, &[], Bytes::from_static(b"\0\0\0\0\x01\xff"));
-    line("400 INVALID_ARGUMENT");
+    while node.log_count("result=400 INVALID_ARGUMENT") != 2 {}
     wire.call(DEPLOY, &[], Bytes::from_static(b"\0\xff\xff\xff\xff"));
     line("413 RESOURCE_EXHAUSTED");
     Rpc::to(&node)
