@@ -50,7 +50,7 @@ pub struct Returned {
 
 /// Many senders, one receiver. It outlives the restarts of its actor.
 pub struct Mailbox {
-    bounds: Bounds,
+    bounds: Mutex<Bounds>,
     budget: Budget,
     state: Mutex<State>,
     arrived: Notify,
@@ -66,7 +66,7 @@ struct State {
 impl Mailbox {
     pub fn new(bounds: Bounds, budget: Budget) -> Self {
         Self {
-            bounds,
+            bounds: Mutex::new(bounds),
             budget,
             state: Mutex::default(),
             arrived: Notify::new(),
@@ -94,10 +94,33 @@ impl Mailbox {
         Ok(())
     }
 
+    /// Puts in what the node itself has to say, however full it is: such notices are bounded by what they are about.
+    pub fn push_notice(&self, envelope: Envelope) {
+        let weight = envelope.message.weight();
+        let mut state = self.state.lock().unwrap();
+        if state.closed {
+            return;
+        }
+        state.bytes += weight;
+        let share = self.budget.overdraw(weight);
+        state.waiting.push_back((envelope, share));
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// Other bounds from now on; what waits already stays.
+    pub fn rebound(&self, bounds: Bounds) {
+        *self.bounds.lock().unwrap() = bounds;
+    }
+
+    fn bounds(&self) -> Bounds {
+        *self.bounds.lock().unwrap()
+    }
+
     fn never_takes(&self, envelope: &Envelope) -> Option<PushError> {
         let (bytes, max) = (
             envelope.message.payload.len(),
-            self.bounds.message_bytes_max,
+            self.bounds().message_bytes_max,
         );
         (bytes > max).then_some(PushError::TooLong { bytes, max })
     }
@@ -106,8 +129,9 @@ impl Mailbox {
         if state.closed {
             return Err(PushError::Closed);
         }
-        let full = state.waiting.len() >= self.bounds.messages_max
-            || state.bytes + weight > self.bounds.bytes_max;
+        let bounds = self.bounds();
+        let full =
+            state.waiting.len() >= bounds.messages_max || state.bytes + weight > bounds.bytes_max;
         if full {
             return Err(PushError::Full);
         }

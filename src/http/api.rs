@@ -1,10 +1,14 @@
 //! The JSON shapes of the HTTP API.
 
+use std::collections::{BTreeMap, HashSet};
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::paging::Paging;
 use super::spec::Spec;
-use crate::application::{ActorOverview, ActorState, Overview};
+use super::tree::Branch;
+use crate::application::{ActorOverview, ActorState, Overview, Status};
 use crate::clock::rfc3339;
 use crate::storage::Line;
 use crate::wasm::{Kind, Pool};
@@ -67,7 +71,19 @@ pub struct Detail {
     pub spec: Spec,
     /// Why it has failed.
     pub error: Option<String>,
+    /// The version to which a rollback goes.
+    pub previous: Option<Previous>,
+    pub on_probation: bool,
+    /// As it runs. Of its workers, those of the page.
+    pub tree: Option<Branch>,
     pub actors: Vec<Actor>,
+    pub page: Page,
+}
+
+#[derive(Serialize)]
+pub struct Previous {
+    pub version: String,
+    pub module_hash: String,
 }
 
 #[derive(Serialize)]
@@ -77,7 +93,13 @@ pub struct Actor {
     pub state: &'static str,
     pub restarts: u32,
     pub mailbox_depth: usize,
+    pub messages_handled: u64,
+    pub messages_failed: u64,
+    pub memory_bytes: u64,
     pub last_error: Option<String>,
+    /// Who spawned it.
+    pub parent_id: Option<String>,
+    pub labels: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
@@ -85,7 +107,7 @@ pub struct Invoked<'a> {
     pub success: bool,
     pub payload: Payload<'a>,
     pub payload_encoding: &'static str,
-    pub headers: std::collections::BTreeMap<String, String>,
+    pub headers: BTreeMap<String, String>,
     pub actor_id: &'a str,
 }
 
@@ -116,7 +138,7 @@ pub struct Summary {
     pub total_nodes: u32,
     pub total_tenants: usize,
     pub total_applications: usize,
-    pub actors_by_type: std::collections::BTreeMap<String, usize>,
+    pub actors_by_type: BTreeMap<String, usize>,
     pub since: String,
     pub until: String,
     pub node_id: String,
@@ -235,20 +257,34 @@ impl From<&Overview> for Application {
                     .iter()
                     .filter(|actor| actor.state == ActorState::Running)
                     .count(),
-                supervisor_count: 0,
+                supervisor_count: match overview.status {
+                    Status::Running => overview.supervisors,
+                    _ => 0,
+                },
                 uptime_seconds: overview.uptime.as_secs(),
             },
         }
     }
 }
 
-impl From<&Overview> for Detail {
-    fn from(overview: &Overview) -> Self {
+impl Detail {
+    /// The part of an application that a page asks for.
+    pub fn of(overview: &Overview, paging: Paging) -> Self {
+        let (actors, page) = paging.cut(overview.actors.iter().collect());
+        let shown: HashSet<&str> = actors.iter().map(|actor| &*actor.id).collect();
+        let tree = overview.tree.as_ref();
         Self {
             application: overview.into(),
             spec: (&overview.spec).into(),
             error: overview.reason.clone(),
-            actors: overview.actors.iter().map(Actor::from).collect(),
+            previous: overview.previous.as_ref().map(|(version, hash)| Previous {
+                version: version.to_string(),
+                module_hash: hash.to_string(),
+            }),
+            on_probation: overview.on_probation,
+            tree: tree.and_then(|view| Branch::of(view, &shown)),
+            actors: actors.into_iter().map(Actor::from).collect(),
+            page,
         }
     }
 }
@@ -258,14 +294,15 @@ impl From<&ActorOverview> for Actor {
         Self {
             actor_id: actor.id.clone(),
             actor_type: actor.actor_type.clone(),
-            state: match actor.state {
-                ActorState::Running => "running",
-                ActorState::Stopped => "stopped",
-                ActorState::Failed => "failed",
-            },
+            state: actor.state.name(),
             restarts: actor.restarts,
             mailbox_depth: actor.mailbox_depth,
+            messages_handled: actor.messages_handled,
+            messages_failed: actor.messages_failed,
+            memory_bytes: actor.memory_bytes,
             last_error: actor.last_error.clone(),
+            parent_id: actor.parent.clone(),
+            labels: actor.labels.clone(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use hyper::Response;
 
+use super::paging::Paging;
 use super::reply::{self, Body};
 use super::{Door, api};
 use crate::application::Overview;
@@ -21,9 +22,10 @@ pub fn list(door: &Door) -> Response<Body> {
 }
 
 /// GET /api/v1/applications/{name}
-pub fn one(door: &Door, name: &str) -> Response<Body> {
-    match door.applications.get(name) {
-        Ok(overview) => reply::json(&api::Detail::from(&overview)),
+pub fn one(door: &Door, name: &str, query: Option<&str>) -> Response<Body> {
+    let paged = Paging::of(query).and_then(|paging| Ok((door.applications.get(name)?, paging)));
+    match paged {
+        Ok((overview, paging)) => reply::json(&api::Detail::of(&overview, paging)),
         Err(refusal) => reply::refuse(&refusal),
     }
 }
@@ -36,7 +38,7 @@ pub async fn undeploy(door: &Door, mut entry: Entry, name: &str) -> Response<Bod
     }
     let undeployed = door
         .to_its_end(async move {
-            let undeployed = applications.undeploy(&name, limits::SHUTDOWN_GRACE).await;
+            let undeployed = applications.undeploy(&name, limits::TREE_STOP_MAX).await;
             entry.ended(undeployed.as_ref());
             undeployed
         })
@@ -60,7 +62,14 @@ pub async fn start(door: &Door, entry: Entry, name: &str) -> Response<Body> {
 /// POST /api/v1/applications/{name}:stop
 pub async fn stop(door: &Door, entry: Entry, name: &str) -> Response<Body> {
     let (applications, key) = (door.applications.clone(), name.to_owned());
-    let work = async move { applications.stop(&key, limits::SHUTDOWN_GRACE).await };
+    let work = async move { applications.stop(&key, limits::TREE_STOP_MAX).await };
+    wish(door, entry, name, work).await
+}
+
+/// POST /api/v1/applications/{name}:rollback
+pub async fn rollback(door: &Door, entry: Entry, name: &str) -> Response<Body> {
+    let (applications, key) = (door.applications.clone(), name.to_owned());
+    let work = async move { applications.rollback(&key).await };
     wish(door, entry, name, work).await
 }
 

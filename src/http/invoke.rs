@@ -207,7 +207,7 @@ fn address(door: &Door, target: Target<'_>) -> Result<Arc<str>, Refusal> {
     match door.actors.find(&tenant, namespace, actor_type) {
         Match::One(actor) => Ok(actor.address().clone()),
         Match::None => {
-            if let Some(refusal) = door.applications.why_silent(namespace, actor_type) {
+            if let Some(refusal) = door.applications.why_silent(&tenant, namespace, actor_type) {
                 return Err(refusal);
             }
             let shown = |text: &str| text.chars().take(128).collect::<String>();

@@ -21,6 +21,7 @@ mod reply;
 mod router;
 mod server;
 mod spec;
+mod tree;
 mod uploads;
 
 use std::sync::Arc;

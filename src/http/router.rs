@@ -31,6 +31,7 @@ enum Endpoint {
     Undeploy,
     Start,
     Stop,
+    Rollback,
     Logs,
     Invoke,
     InvokeInTenant,
@@ -49,7 +50,7 @@ enum Endpoint {
 
 /// Method, path, endpoint. `{…}` takes one segment; literal paths stand before those with a place to fill.
 #[rustfmt::skip]
-const ROUTES: [(Method, &str, Endpoint); 35] = [
+const ROUTES: [(Method, &str, Endpoint); 36] = [
     (Method::GET,    "/health",                                   Endpoint::Health),
     (Method::GET,    "/health/live",                              Endpoint::Live),
     (Method::GET,    "/health/ready",                             Endpoint::Ready),
@@ -64,6 +65,7 @@ const ROUTES: [(Method, &str, Endpoint); 35] = [
     (Method::DELETE, "/api/v1/applications/{name}",               Endpoint::Undeploy),
     (Method::POST,   "/api/v1/applications/{name}:start",         Endpoint::Start),
     (Method::POST,   "/api/v1/applications/{name}:stop",          Endpoint::Stop),
+    (Method::POST,   "/api/v1/applications/{name}:rollback",      Endpoint::Rollback),
     (Method::POST,   "/api/v1/actors/by-id/{actor_id}",           Endpoint::InvokeById),
     (Method::DELETE, "/api/v1/actors/by-id/{actor_id}",           Endpoint::StopActor),
     (Method::GET,    "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
@@ -159,11 +161,12 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
     match (endpoint, segments.as_slice()) {
         (Endpoint::Deploy, _) => deploy::deploy(&door, entry(), &parts, body).await,
         (Endpoint::ListApplications, _) => applications::list(&door),
-        (Endpoint::Application, [name]) => applications::one(&door, name),
+        (Endpoint::Application, [name]) => applications::one(&door, name, query),
         (Endpoint::Undeploy, [name]) => applications::undeploy(&door, entry(), name).await,
         (Endpoint::Logs, [name]) => logs::logs(&door, name, query).await,
         (Endpoint::Start, [name]) => applications::start(&door, entry(), name).await,
         (Endpoint::Stop, [name]) => applications::stop(&door, entry(), name).await,
+        (Endpoint::Rollback, [name]) => applications::rollback(&door, entry(), name).await,
         (Endpoint::Invoke, [namespace, actor_type]) => {
             let target = Target::Type {
                 tenant: id::Scope::default(),
@@ -204,6 +207,7 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
             | Endpoint::Logs
             | Endpoint::Start
             | Endpoint::Stop
+            | Endpoint::Rollback
             | Endpoint::Invoke
             | Endpoint::InvokeInTenant
             | Endpoint::InvokeById
@@ -269,7 +273,7 @@ impl Endpoint {
             Self::Metrics | Self::Summary | Self::Nodes => Access::Needs(Scope::Read),
             Self::DashboardApplications | Self::Actors | Self::SystemInfo => Access::Needs(Scope::Read),
             Self::Invoke | Self::InvokeInTenant | Self::InvokeById => Access::Needs(Scope::Invoke),
-            Self::Backup | Self::Deploy | Self::Undeploy | Self::Start | Self::Stop | Self::StopActor => Access::Needs(Scope::Deploy),
+            Self::Backup | Self::Deploy | Self::Undeploy | Self::Start | Self::Stop | Self::Rollback | Self::StopActor => Access::Needs(Scope::Deploy),
         }
     }
 

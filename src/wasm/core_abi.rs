@@ -11,7 +11,7 @@ use wasmtime::{
 use super::called::{Arguments, Called, GuestError};
 use super::exchange::{self, Buffer, Exchange, Slice};
 use super::exports::{self, Chosen, HANDLERS, HOOKS, Handler, Handlers, Hook, Hooks, INIT, Intent};
-use super::host::{Guest, conversation, core_messaging, logging};
+use super::host::{Guest, conversation, core_lives, core_messaging, logging};
 use super::wasi;
 
 /// The import module of every host function.
@@ -88,6 +88,7 @@ pub fn resolve(engine: &Engine, module: &Module) -> Result<InstancePre<Guest>, S
     let mut linker = Linker::new(engine);
     let linked = logging::add_to_core_linker(&mut linker)
         .and_then(|()| core_messaging::add_to_linker(&mut linker))
+        .and_then(|()| core_lives::add_to_linker(&mut linker))
         .and_then(|()| conversation::add_to_core_linker(&mut linker))
         .and_then(|()| wasi::add_to_core_linker(&mut linker));
     linked.map_err(|error| format!("the node cannot link: {error:#}"))?;
@@ -114,6 +115,7 @@ fn missing_imports(module: &Module) -> Vec<String> {
     let own = [
         logging::CORE_FUNCTIONS,
         core_messaging::FUNCTIONS,
+        core_lives::FUNCTIONS,
         conversation::CORE_FUNCTIONS,
     ]
     .concat();
@@ -197,6 +199,11 @@ pub struct Bound {
 }
 
 impl Linked {
+    /// Whether it says which tree it wants.
+    pub fn has_tree(&self) -> bool {
+        self.hooks.get(Hook::SupervisorTree).is_some()
+    }
+
     pub async fn start(&self, store: &mut Store<Guest>) -> wasmtime::Result<Bound> {
         let instance = self.instance.instantiate_async(&mut *store).await?;
         store.data_mut().exchange = Exchange::of(store, &instance);
@@ -227,6 +234,11 @@ impl Bound {
     /// Those that a message goes to, in their order.
     pub fn route(&self, intent: Intent, message_type: &str) -> Vec<Handler> {
         self.handlers.route(intent, message_type)
+    }
+
+    /// Whether it is told of others' ends.
+    pub fn hears_notices(&self) -> bool {
+        self.handlers.hears_notices()
     }
 
     /// Whether the node keeps this guest's state for it.

@@ -1,10 +1,14 @@
 //! What one guest may ask of the node: the state behind its host functions, and their catalogue.
 
 pub mod conversation;
+pub mod core_lives;
 pub mod core_messaging;
+pub mod lives;
 pub mod logging;
 pub mod messaging;
 mod planned;
+
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use wasmtime::component::{HasSelf, Linker};
@@ -12,9 +16,10 @@ use wasmtime::{ResourceLimiter, StoreLimits};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use super::exchange::Exchange;
+use super::starter::Starter;
 use super::wasi::World;
 use super::{Capabilities, GuestLimits};
-use crate::actor::{Actors, Timers};
+use crate::actor::{Actors, Place, Timers};
 use crate::id::ActorId;
 use conversation::Conversation;
 use logging::GuestLog;
@@ -33,6 +38,7 @@ pub mod bindings {
         ",
         imports: {
             "plexspaces:actor/messaging.ask": async | trappable,
+            "plexspaces:actor/messaging.spawn": async | trappable,
             "plexspaces:actor/messaging.sleep": async | trappable,
             default: trappable,
         },
@@ -46,6 +52,10 @@ use bindings::types::{ActorError, ErrorCode};
 pub struct Guest {
     pub actor: ActorId,
     pub actors: Actors,
+    /// Where in its tree it lives.
+    pub place: Place<Starter>,
+    /// What it was started from, and its children can be.
+    pub starter: Starter,
     pub log: GuestLog,
     pub spans: logging::Spans,
     pub limits: GuestLimits,
@@ -69,20 +79,29 @@ pub struct Commitments {
     pub timers: Timers,
 }
 
+impl Commitments {
+    /// Takes those of an earlier instance of the same actor.
+    pub fn absorb(&mut self, earlier: Self) {
+        self.conversation.absorb(earlier.conversation);
+        self.timers.absorb(earlier.timers);
+    }
+}
+
 impl Guest {
     pub fn new(
-        actor: ActorId,
-        actors: Actors,
+        starter: Starter,
+        place: Place<Starter>,
         log: GuestLog,
-        limits: GuestLimits,
-        capabilities: Capabilities,
         world: World,
         commitments: Commitments,
     ) -> Self {
+        let (limits, capabilities) = (starter.setting.limits, starter.setting.capabilities);
         let memory = MemoryLimiter::new(&limits);
         Self {
-            actor,
-            actors,
+            actor: place.actor.clone(),
+            actors: starter.program.actors.clone(),
+            place,
+            starter,
             log,
             spans: logging::Spans::default(),
             limits,
@@ -95,6 +114,25 @@ impl Guest {
             asking_for_memory: false,
             world,
         }
+    }
+
+    /// What stays with the actor when another instance takes the place of this one.
+    pub fn into_commitments(self) -> Commitments {
+        Commitments {
+            conversation: self.conversation,
+            timers: self.timers,
+        }
+    }
+
+    pub fn inherit(&mut self, earlier: Commitments) {
+        self.conversation.absorb(earlier.conversation);
+        self.timers.absorb(earlier.timers);
+    }
+
+    /// Lets onlookers see how much memory it holds.
+    pub fn shows_memory(&self) {
+        let bytes = self.memory.memory_bytes;
+        self.place.vitals.memory_bytes.store(bytes, Relaxed);
     }
 
     pub fn exchange(&self) -> wasmtime::Result<&Exchange> {
