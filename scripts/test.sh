@@ -24,6 +24,8 @@ main() {
     export NODE=${CARGO_TARGET_DIR:-$root/target}/debug/plexspaces
     ./scripts/quickstart.sh
     ./scripts/test-empty-node-deployment.sh
+    say "A gRPC client that is none of ours"
+    ./scripts/test-grpc-client.sh
     say "All passed"
 }
 

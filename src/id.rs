@@ -84,6 +84,17 @@ impl Version {
     }
 }
 
+/// What a module that is kept for itself is called: 1 to 128 of letters, digits, `.`, `_`, `-`. The actors that are
+/// spawned of it bear it as their type.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ModuleName(Arc<str>);
+
+impl ModuleName {
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        word("module name", text, 128).map(Self)
+    }
+}
+
 /// What people call a token: 1 to 64 printable characters, not necessarily unique.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenName(Arc<str>);
@@ -105,6 +116,11 @@ impl ChildId {
 
     /// Of an application without a tree: its one worker. Of one with a tree: its root supervisor.
     pub fn of_application(name: &ApplicationName) -> Self {
+        Self(name.0.clone())
+    }
+
+    /// The type of those that are spawned of a module.
+    pub fn of_module(name: &ModuleName) -> Self {
         Self(name.0.clone())
     }
 
@@ -242,6 +258,7 @@ prints_as_given!(
     Scope,
     ApplicationId,
     Version,
+    ModuleName,
     TokenName,
     ChildId
 );
@@ -269,6 +286,7 @@ stored_as_text!(
     ApplicationId by Self::parse,
     Version by Self::parse,
     ChildId by Self::parse,
+    ModuleName by Self::parse,
     Scope by |text: &str| Self::parse("scope", text),
     Digest by |text: &str| Self::parse(text).ok_or("64 hex digits")
 );

@@ -1,6 +1,7 @@
 //! The PlexSpaces edge node, floor by floor: a room uses the rooms above it in this list, never those below.
 
 // floor 0: words
+pub mod allowance;
 pub mod audit;
 pub mod auth;
 pub mod budget;
@@ -28,11 +29,15 @@ pub mod wasm;
 // floor 4: what operators deploy
 pub mod application;
 
-// floor 5: doors
+// floor 5: where the doors are
+pub mod gate;
+
+// floor 6: doors
+pub mod grpc;
 pub mod http;
 
-// floor 6: the wiring
+// floor 7: the wiring
 pub mod node;
 
-// floor 7: the command line
+// floor 8: the command line
 pub mod cli;

@@ -32,6 +32,8 @@ pub const UPLOAD_PACE_AFTER: Duration = Duration::from_secs(30);
 pub const UPLOAD_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// How long a body may say nothing at all.
 pub const BODY_SILENCE_MAX: Duration = Duration::from_secs(30);
+/// What must come of a body in that time, the last piece apart: 1 KiB a second.
+pub const BODY_PACE_BYTES: usize = 30 * KIB;
 /// How long one upload may take from its first byte to its last.
 pub const UPLOAD_TIME_MAX: Duration = Duration::from_secs(3600);
 /// What is read and dropped after an early refusal, so that the client sees the answer.
@@ -64,6 +66,19 @@ pub const STREAMS_MAX: u32 = 64;
 pub const WINDOW_BYTES_MAX: u32 = 256 * KIB as u32;
 /// Resets that one HTTP/2 connection may leave pending (rapid reset, CVE-2023-44487).
 pub const PENDING_RESETS_MAX: usize = 16;
+
+// ── gRPC ────────────────────────────────────────────────────────────────────
+
+/// Largest module in a gRPC message, exact to the byte; larger ones go by HTTP, where they are streamed to the disk.
+pub const GRPC_WASM_BYTES_MAX: usize = 5 * MIB;
+/// What such a message may hold beside the module: spec, environment, initial state and the envelope.
+pub const GRPC_DEPLOY_ENVELOPE_BYTES_MAX: usize = 2 * MIB;
+/// How deep a tree may be written in one message: each level is a call of the parser's.
+pub const WRITTEN_TREE_DEPTH_MAX: usize = 32;
+/// Clients that watch the node's health: each holds a connection, and strangers may do so.
+pub const HEALTH_WATCHERS_MAX: usize = 64;
+/// What any other message may hold beside a payload.
+pub const GRPC_ENVELOPE_BYTES_MAX: usize = 128 * KIB;
 
 /// Text of one error; a guest's own words may be longer.
 pub const ERROR_BYTES_MAX: usize = 4 * KIB;
@@ -153,6 +168,8 @@ pub const RESTORE_TURN: Duration = Duration::from_secs(2);
 pub const BACKUP_ENTRY_BYTES_MAX: u64 = 1024 * MIB as u64;
 /// Applications that one may depend on.
 pub const DEPENDENCIES_MAX: usize = 64;
+/// Modules that are kept for themselves; without it they fill the disk, since nobody has to name one again.
+pub const MODULES_MAX: usize = 64;
 /// Applications on one node: each holds at least one slot of the pool.
 pub const APPLICATIONS_MAX: usize = 1_000;
 

@@ -76,6 +76,12 @@ pub fn raise_open_files_max() {
     let _ = setrlimit(Resource::Nofile, raised);
 }
 
+/// What the machine calls itself.
+pub fn hostname() -> String {
+    let uname = rustix::system::uname();
+    uname.nodename().to_string_lossy().into_owned()
+}
+
 /// Processors that this process may use.
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)

@@ -9,13 +9,14 @@ use crate::auth::Demand;
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::http::{BindError, Door, Guard, Listeners};
+use crate::gate::{BindError, Door, Guard, Listeners};
 use crate::machine;
 use crate::metrics::Metrics;
 use crate::service;
 use crate::shutdown::Shutdown;
 use crate::storage::{Storage, StorageError};
 use crate::wasm::{EngineError, Wasm};
+use crate::{grpc, http};
 
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -72,7 +73,17 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
         shutdown.clone(),
         guard,
     );
-    let doors = listeners.open(&door);
+    let services = grpc::Services::new(&door);
+    let grpc_port = move |door, peer, request| {
+        let services = services.clone();
+        async move {
+            match grpc::is_meant(&request) {
+                true => services.answer(door, peer, request).await,
+                false => http::beside_grpc(door, peer, request).await,
+            }
+        }
+    };
+    let doors = listeners.open(&door, grpc_port, http::gateway);
     let run = async {
         applications.restore().await;
         door.serve();

@@ -45,6 +45,8 @@ pub(super) struct Member {
 impl Estate {
     /// The id of a child. The worker of an application without a tree bears the application's own name.
     pub fn actor(&self, id: &ChildId, actor_type: Option<&ChildId>, actors: &Actors) -> ActorId {
+        let own = id == &ChildId::of_application(&self.application);
+        let actor_type = actor_type.or(self.worker_type.as_ref().filter(|_| own));
         let scopes = (&self.tenant, &self.namespace);
         ActorId::child(scopes, &self.application, id, actor_type, actors.node())
     }

@@ -46,6 +46,8 @@ pub struct Estate {
     pub tenant: Scope,
     pub namespace: Scope,
     pub application: ApplicationName,
+    /// What callers find the one worker of an application without a tree by, where it is not its own id.
+    pub worker_type: Option<ChildId>,
 }
 
 /// What a tree is planted from.

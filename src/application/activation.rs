@@ -13,14 +13,14 @@ use super::supervisor;
 use crate::actor::{
     Actors, Bounds, ChildSpec, Estate, Fault, NotStarted, Planting, Standing, Tree, TreeSpec,
 };
-use crate::id::{ApplicationName, ChildId, Digest};
+use crate::id::{ActorId, ApplicationName, ChildId, Digest};
 use crate::limits;
 use crate::refusal::{Kind, Refusal};
 use crate::storage::{Artifact, Left};
 use crate::wasm::{self, Birth, Program, ProgramError, Setting, Snapshot, Starter};
 
 /// A module on this node's disk.
-pub struct Module {
+pub struct Binary {
     pub digest: Digest,
     pub bytes: u64,
     pub path: PathBuf,
@@ -28,7 +28,7 @@ pub struct Module {
     pub artifact: Option<Artifact>,
 }
 
-impl From<Artifact> for Module {
+impl From<Artifact> for Binary {
     fn from(artifact: Artifact) -> Self {
         Self {
             digest: artifact.digest,
@@ -58,7 +58,7 @@ impl Applications {
     pub(super) async fn prepare(
         &self,
         spec: &Spec,
-        module: &Module,
+        module: &Binary,
         known_tree: Option<TreeSpec>,
     ) -> Result<Prepared, Refusal> {
         let libraries = self.libraries_of(spec)?;
@@ -80,9 +80,7 @@ impl Applications {
 
     async fn ask_for_tree(&self, prepared: &Prepared) -> Result<Option<TreeSpec>, Refusal> {
         let starter = prepared.starter(Bytes::new());
-        let estate = prepared.estate();
-        let root = ChildId::of_application(&estate.application);
-        let actor = estate.actor(&root, None, &self.actors);
+        let actor = self.worker_id(&prepared.spec);
         let Some(tree) = starter.tree(actor).await? else {
             return Ok(None);
         };
@@ -122,9 +120,15 @@ impl Applications {
         self.bring_up(&prepared, &left).await
     }
 
+    /// The actor that an application without a tree is.
+    pub(super) fn worker_id(&self, spec: &Spec) -> ActorId {
+        let id = ChildId::of_application(&spec.name);
+        estate_of(spec).actor(&id, None, &self.actors)
+    }
+
     /// A module that was kept.
-    pub(super) fn kept(&self, digest: Digest, bytes: u64) -> Module {
-        Module {
+    pub(super) fn kept(&self, digest: Digest, bytes: u64) -> Binary {
+        Binary {
             digest,
             bytes,
             path: self.storage.artifacts.path(digest),
@@ -173,7 +177,7 @@ impl Prepared {
         self.setting.bounds
     }
 
-    pub fn version(&self, module: &Module, deployed_at: std::time::SystemTime) -> Version {
+    pub fn version(&self, module: &Binary, deployed_at: std::time::SystemTime) -> Version {
         Version {
             spec: self.spec.clone(),
             digest: module.digest,
@@ -189,11 +193,7 @@ impl Prepared {
     }
 
     fn estate(&self) -> Estate {
-        Estate {
-            tenant: self.spec.tenant.clone(),
-            namespace: self.spec.namespace.clone(),
-            application: self.spec.name.clone(),
-        }
+        estate_of(&self.spec)
     }
 
     fn planting(&self, left: &[Left], actors: &Actors) -> Planting<Starter> {
@@ -274,6 +274,16 @@ impl Active {
             Some(tree) => tree.standing(),
             None => Standing::Running,
         }
+    }
+}
+
+fn estate_of(spec: &Spec) -> Estate {
+    let module = spec.spawned_of.as_ref();
+    Estate {
+        tenant: spec.tenant.clone(),
+        namespace: spec.namespace.clone(),
+        application: spec.name.clone(),
+        worker_type: module.map(ChildId::of_module),
     }
 }
 

@@ -4,46 +4,57 @@ use std::time::Duration;
 
 use log::Level;
 
-use super::activation::{Active, Module, Prepared};
+use super::activation::{Active, Binary, Prepared};
 use super::overview::Status;
 use super::record::{Desired, Record, Version};
 use super::spec::Spec;
 use super::table::{Claim, Deployed, Reservation, Running, Slot, State, Table};
 use super::{Applications, called_off};
 use crate::actor::Farewell;
-use crate::id::{ApplicationId, ApplicationName, Digest};
+use crate::id::{ApplicationId, ApplicationName};
 use crate::limits;
 use crate::metrics::Code;
-use crate::refusal::Refusal;
+use crate::refusal::{Kind, Refusal};
 use crate::storage::Artifact;
 
 impl Applications {
     /// Deploys an uploaded module under its spec's name. The same version, module and spec again changes nothing; what
     /// runs under the name is upgraded to anything else.
     pub async fn deploy(&self, spec: Spec, artifact: Artifact) -> Result<Status, Refusal> {
-        self.deploy_module(spec, artifact.into()).await
+        self.deploy_as(Course::Upgrade, spec, artifact).await
     }
 
-    /// The same with a module that this node has kept: that of an application, or of the version before it.
-    pub async fn deploy_kept(&self, spec: Spec, digest: Digest) -> Result<Status, Refusal> {
-        let module = self.module_of(digest)?;
-        self.deploy_module(spec, module).await
-    }
-
-    async fn deploy_module(&self, spec: Spec, module: Module) -> Result<Status, Refusal> {
-        let deployed = self.claim_and_deploy(spec, module).await;
+    /// The same under a name that nothing else has.
+    pub(super) async fn deploy_as(
+        &self,
+        course: Course,
+        spec: Spec,
+        artifact: Artifact,
+    ) -> Result<Status, Refusal> {
+        let deployed = self.claim_and_deploy(course, spec, artifact.into()).await;
         let metrics = self.actors.metrics();
         metrics.deploys.count(Code::of(&deployed));
         deployed
     }
 
-    async fn claim_and_deploy(&self, spec: Spec, module: Module) -> Result<Status, Refusal> {
+    async fn claim_and_deploy(
+        &self,
+        course: Course,
+        spec: Spec,
+        module: Binary,
+    ) -> Result<Status, Refusal> {
         let digest = module.digest;
         let (name, version) = (spec.name.clone(), spec.version.clone());
         let deployed = match self.table.claim(&spec, digest)? {
             Claim::Same => return Ok(Status::Running),
             Claim::New(reservation) => self.deploy_new(&spec, module, reservation).await,
-            Claim::Another(change) => self.upgrade(spec, module, None, change).await,
+            Claim::Another(change) if course == Course::Upgrade => {
+                self.upgrade(spec, module, None, change).await
+            }
+            Claim::Another(_) => {
+                let text = format!("application {name} is there already; choose another name");
+                return Err(Refusal::new(Kind::AlreadyExists, text));
+            }
         };
         match deployed {
             Ok(()) => {
@@ -61,7 +72,7 @@ impl Applications {
     async fn deploy_new(
         &self,
         spec: &Spec,
-        module: Module,
+        module: Binary,
         reservation: Reservation,
     ) -> Result<(), Refusal> {
         let activating = self.activate(spec, &module);
@@ -89,7 +100,7 @@ impl Applications {
     }
 
     /// Starts what was just uploaded.
-    async fn activate(&self, spec: &Spec, module: &Module) -> Result<(Version, Active), Refusal> {
+    async fn activate(&self, spec: &Spec, module: &Binary) -> Result<(Version, Active), Refusal> {
         self.needs(spec)?;
         let prepared = self.prepare(spec, module, None).await?;
         let version = prepared.version(module, self.actors.clock().wall());
@@ -105,7 +116,7 @@ impl Applications {
     }
 
     /// Keeps the module, then the record that refers to it.
-    async fn keep(&self, version: Version, module: Module) -> Result<Record, Refusal> {
+    async fn keep(&self, version: Version, module: Binary) -> Result<Record, Refusal> {
         let record = Record {
             spec: version.spec,
             digest: version.digest,
@@ -129,7 +140,7 @@ impl Applications {
     pub async fn rehearse(&self, spec: Spec, artifact: Artifact) -> Result<Status, Refusal> {
         let digest = artifact.digest;
         let claim = self.table.claim(&spec, digest)?;
-        let module = Module::from(artifact);
+        let module = Binary::from(artifact);
         let preparing = async {
             self.needs(&spec)?;
             self.prepare(&spec, &module, None).await
@@ -184,7 +195,7 @@ impl Applications {
         }
         self.table.lock().remove(&name);
         for digest in digests {
-            if !self.table.is_used(digest) {
+            if !self.is_used(digest) {
                 self.storage.artifacts.remove(digest).await;
             }
         }
@@ -244,6 +255,13 @@ impl Applications {
         let slot = Slot::Deployed(deployed);
         self.table.lock().insert(name.clone(), slot);
     }
+}
+
+/// What becomes of another version under the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Course {
+    Upgrade,
+    Refuse,
 }
 
 /// What an undeploy found.

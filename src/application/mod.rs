@@ -8,16 +8,19 @@ mod backoff;
 mod backup;
 mod dependencies;
 mod deploy;
+mod modules;
 mod overview;
 mod probation;
 mod record;
 mod restore;
 mod revival;
+mod spawned;
 pub mod spec;
 mod supervisor;
 mod table;
 mod turns;
 mod upgrade;
+mod uploads;
 mod wishes;
 
 use std::sync::{Arc, Mutex};
@@ -32,14 +35,19 @@ use crate::limits;
 use crate::refusal::{Kind, Refusal};
 use crate::storage::{Left, Logs, Storage, Upload};
 use crate::wasm::{Pool, Wasm};
+use modules::Modules;
 use record::Record;
-use spec::Spec;
+use spec::{Config, Spec};
 use table::{Running, Slot, State, Table};
 use turns::Turns;
+use uploads::Uploads;
 
 pub use backup::{Backup, RestoreError, restore};
+pub use modules::Module;
 pub use overview::{ActorOverview, ActorState, Overview, Status};
+pub use spawned::Spawn;
 pub use turns::Turn;
+pub use uploads::Streaming;
 
 /// All applications of this node.
 #[derive(Clone)]
@@ -48,7 +56,9 @@ pub struct Applications {
     actors: Actors,
     wasm: Wasm,
     table: Table,
+    modules: Modules,
     turns: Turns,
+    uploads: Uploads,
     /// How long a failed application waits before its first new start.
     restart_delay: Duration,
     backups: Arc<Semaphore>,
@@ -63,22 +73,31 @@ impl Applications {
             actors,
             wasm,
             table: Table::default(),
+            modules: Modules::default(),
             turns: Turns::new(),
+            uploads: Uploads::default(),
             restart_delay,
             backups: Arc::new(Semaphore::new(1)),
             troubles: Arc::default(),
         }
     }
 
-    /// A deploy's right to be under way, to be asked for before its module is read and held to its end.
-    pub fn turn(&self) -> Result<Turn, Refusal> {
-        self.turns.take()
+    /// A deploy's right to be under way, to be asked for before its module is read and held to its end, and a place
+    /// among those that stream. That is free again once the module is here: who waits for the compiler keeps nobody
+    /// from sending.
+    pub fn begin_upload(&self) -> Result<(Turn, Streaming), Refusal> {
+        Ok((self.turns.take()?, self.uploads.begin()?))
     }
 
-    /// The spec overlaid with the text of a configuration. Read on the file worker: a large one takes long to parse.
-    pub async fn configured(&self, spec: Spec, config: String) -> Result<Spec, Refusal> {
+    /// How many modules are on their way in.
+    pub fn uploading(&self) -> usize {
+        self.uploads.count()
+    }
+
+    /// The spec overlaid with a configuration. Read on the file worker: a large one takes long to parse.
+    pub async fn configured(&self, spec: Spec, config: Config) -> Result<Spec, Refusal> {
         let files = &self.storage.files;
-        files.run(move || spec.with_config(&config)).await
+        files.run(move || spec.with_config(config)).await
     }
 
     /// Opens an upload for a module on its way in.
@@ -156,8 +175,12 @@ impl Applications {
         Ok(self.storage.deployments.put(name, bytes, left).await?)
     }
 
+    fn is_used(&self, digest: Digest) -> bool {
+        self.table.is_used(digest) || self.modules.is_used(digest)
+    }
+
     async fn forget_unused(&self, digest: Digest) {
-        if !self.table.is_used(digest) {
+        if !self.is_used(digest) {
             self.wasm.forget(digest);
             self.storage.artifacts.remove(digest).await;
         }

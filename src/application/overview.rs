@@ -80,6 +80,17 @@ impl Applications {
         }
     }
 
+    /// The name of the application that a caller means by its name, or else by its `application_id`.
+    pub fn named(&self, reference: &str) -> Result<ApplicationName, Refusal> {
+        let mut slots = self.table.lock();
+        let by_id = slots.iter().find(|(_, slot)| &**slot.id() == reference);
+        let by_id = by_id.map(|(name, _)| name.clone());
+        match (Table::find(&mut slots, reference), by_id) {
+            (Ok((name, _)), _) | (Err(_), Some(name)) => Ok(name),
+            (Err(unknown), None) => Err(unknown),
+        }
+    }
+
     /// Why the actors of an application do not answer, if it is there and has such actors.
     pub fn why_silent(&self, tenant: &Scope, namespace: &str, actor_type: &str) -> Option<Refusal> {
         let slots = self.table.lock();
@@ -197,6 +208,21 @@ fn address_of(record: &Record, actor_type: &str, node: &NodeId) -> String {
         ActorId::child(scopes, &spec.name, &id, None, node).to_string()
     });
     id.unwrap_or_else(|_| actor_type.to_owned())
+}
+
+impl Overview {
+    /// Those that its config, or its module, asks for, where it runs.
+    pub fn supervisors_running(&self) -> usize {
+        match self.status {
+            Status::Running => self.supervisors,
+            _ => 0,
+        }
+    }
+
+    pub fn actors_running(&self) -> usize {
+        let running = |actor: &&ActorOverview| actor.state == ActorState::Running;
+        self.actors.iter().filter(running).count()
+    }
 }
 
 impl ActorOverview {

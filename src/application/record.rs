@@ -72,6 +72,15 @@ impl Record {
         std::iter::once(self.digest).chain(previous).collect()
     }
 
+    /// The version, of the two that are kept, that has this module.
+    pub fn version_of(&self, digest: Digest) -> Option<Version> {
+        match &self.previous {
+            _ if self.digest == digest => Some(self.version()),
+            Some(previous) if previous.digest == digest => Some((**previous).clone()),
+            _ => None,
+        }
+    }
+
     /// What it takes to run this version again.
     pub fn version(&self) -> Version {
         Version {

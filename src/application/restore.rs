@@ -25,6 +25,10 @@ impl Applications {
                 return self.troubles.lock().unwrap().push(trouble);
             }
         };
+        if let Err(error) = self.restore_modules().await {
+            let trouble = format!("modules are not restored: {error}");
+            self.troubles.lock().unwrap().push(trouble);
+        }
         for record in records {
             let record = self.unless_hopeless(record, &mut attempts).await;
             self.admit(record, &attempts);
@@ -160,10 +164,11 @@ impl Applications {
         if !self.troubles().is_empty() {
             return;
         }
-        let used: HashSet<Digest> = {
+        let mut used: HashSet<Digest> = {
             let slots = self.table.lock();
             slots.values().flat_map(Slot::digests).collect()
         };
+        used.extend(self.modules.digests());
         self.storage.artifacts.collect(used).await;
     }
 }

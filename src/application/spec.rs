@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use toml::Spanned;
 
 use super::supervisor;
 use crate::actor::TreeSpec;
 use crate::clock::Span;
 use crate::config::{abridged, in_one_line};
-use crate::id::{ApplicationId, ApplicationName, Scope, Version};
+use crate::id::{ApplicationId, ApplicationName, ModuleName, Scope, Version};
 use crate::limits::{self, MIB};
 use crate::refusal::{Kind, Refusal};
 use crate::wasm::{Capabilities, GuestLimits};
@@ -41,6 +42,17 @@ pub struct Spec {
     /// What `init` gets in an actor's first life.
     #[serde(with = "as_base64")]
     pub initial_state: Bytes,
+    /// The module of which a client spawned this one actor; none where an application was deployed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spawned_of: Option<ModuleName>,
+}
+
+/// A configuration as a deploy brings it.
+pub enum Config {
+    /// The text of a TOML file.
+    Toml(String),
+    /// What such a file would hold.
+    Table(toml::Table),
 }
 
 impl Spec {
@@ -61,13 +73,32 @@ impl Spec {
             capabilities: Capabilities::default(),
             mailbox_messages_max: limits::MAILBOX_MESSAGES_MAX,
             initial_state: Bytes::new(),
+            spawned_of: None,
         })
     }
 
-    /// The same, overlaid with the `config` part of the form. The refusal names the line and the key.
-    pub fn with_config(mut self, text: &str) -> Result<Self, Refusal> {
-        let written: Written =
-            toml::from_str(text).map_err(|error| refused(&in_one_line(text, &error)))?;
+    /// The same, overlaid with a configuration. The refusal names the key, and the line if there are any.
+    pub fn with_config(self, config: Config) -> Result<Self, Refusal> {
+        match config {
+            Config::Toml(text) => {
+                let written = toml::from_str::<Written<Spanned<String>>>(&text);
+                let written = written.map_err(|error| refused(&in_one_line(&text, &error)))?;
+                self.overlaid(written, &text)
+            }
+            Config::Table(table) => {
+                let written = table.try_into::<Written<String>>();
+                let written = written.map_err(|error| refused(&in_one_line("", &error)))?;
+                self.overlaid(written, "")
+            }
+        }
+    }
+
+    /// The text is where the lines are counted.
+    fn overlaid<I: supervisor::Id>(
+        mut self,
+        written: Written<I>,
+        text: &str,
+    ) -> Result<Self, Refusal> {
         same("name", written.name.as_deref(), &self.name)?;
         same("version", written.version.as_deref(), &self.version)?;
         self.kind = written.application_type;
@@ -172,8 +203,8 @@ impl Spec {
 
 /// The configuration as it is written.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
+#[serde(deny_unknown_fields, bound = "I: Deserialize<'de>")]
+struct Written<I> {
     name: Option<String>,
     version: Option<String>,
     description: Option<String>,
@@ -187,7 +218,7 @@ struct Written {
     env: BTreeMap<String, String>,
     #[serde(default)]
     limits: WrittenLimits,
-    supervisor: Option<supervisor::Written>,
+    supervisor: Option<supervisor::Written<I>>,
     capabilities: Option<WrittenCapabilities>,
 }
 
@@ -364,7 +395,8 @@ mod tests {
 
     fn parse(config: &str) -> Result<Spec, String> {
         let form = Spec::of_form("calc-app", "calc", "1.0.0").unwrap();
-        form.with_config(config).map_err(|refusal| refusal.message)
+        form.with_config(Config::Toml(config.to_owned()))
+            .map_err(|refusal| refusal.message)
     }
 
     #[test]

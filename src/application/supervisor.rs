@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use prost::Message;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use toml::Spanned;
 
 use crate::actor::{ChildSpec, Restart, Strategy, SupervisorSpec, TreeSpec};
@@ -13,21 +13,21 @@ use crate::clock::Span;
 use crate::id::ChildId;
 use crate::limits;
 
-/// A supervisor as it is written. What is not there has its default.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Written {
+/// A supervisor as it is written. What is not there has its default. An id in a text knows where it stands.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, bound = "I: Deserialize<'de>")]
+pub struct Written<I> {
     strategy: Option<Strategy>,
     max_restarts: Option<usize>,
     max_restart_window: Option<Span>,
     #[serde(default)]
-    children: Vec<WrittenChild>,
+    children: Vec<WrittenChild<I>>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenChild {
-    id: Id,
+#[serde(deny_unknown_fields, bound = "I: Deserialize<'de>")]
+struct WrittenChild<I> {
+    id: I,
     #[serde(rename = "type")]
     kind: Option<Kind>,
     #[serde(default)]
@@ -35,7 +35,7 @@ struct WrittenChild {
     shutdown_timeout: Option<Span>,
     #[serde(default)]
     args: BTreeMap<String, String>,
-    supervisor: Option<Written>,
+    supervisor: Option<Written<I>>,
     /// Read and left alone: no facet means anything to this node.
     #[serde(default, rename = "facets")]
     _facets: Vec<toml::Table>,
@@ -48,19 +48,21 @@ enum Kind {
     Supervisor,
 }
 
-/// A child's id and the byte at which it stands, where it stands in a text.
-struct Id {
-    text: String,
-    at: Option<usize>,
+/// A child's id, and the byte at which it stands where it stands in a text.
+pub trait Id {
+    fn parts(self) -> (String, Option<usize>);
 }
 
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<String>::deserialize(from)?;
-        Ok(Self {
-            at: Some(spanned.span().start),
-            text: spanned.into_inner(),
-        })
+impl Id for Spanned<String> {
+    fn parts(self) -> (String, Option<usize>) {
+        let at = self.span().start;
+        (self.into_inner(), Some(at))
+    }
+}
+
+impl Id for String {
+    fn parts(self) -> (String, Option<usize>) {
+        (self, None)
     }
 }
 
@@ -84,7 +86,7 @@ impl Wrong {
     }
 }
 
-impl Written {
+impl<I: Id> Written<I> {
     /// The tree, if it can be one.
     pub fn checked(self) -> Result<TreeSpec, Wrong> {
         let mut places = BTreeMap::new();
@@ -132,17 +134,17 @@ impl Written {
     }
 }
 
-impl WrittenChild {
+impl<I: Id> WrittenChild<I> {
     fn checked(
         self,
         key: &str,
         depth: usize,
         places: &mut BTreeMap<ChildId, Option<usize>>,
     ) -> Result<ChildSpec, Wrong> {
-        let at = self.id.at;
+        let (text, at) = self.id.parts();
         let wrong = |text: String| Wrong { text, at };
-        let id = ChildId::parse(&self.id.text)
-            .map_err(|error| wrong(format!("{key}.children: {error}")))?;
+        let id =
+            ChildId::parse(&text).map_err(|error| wrong(format!("{key}.children: {error}")))?;
         // Of two alike the second one is shown.
         places.insert(id.clone(), at);
         let wrong_with = |text: String| wrong(format!("{key}.children, id {id:?}: {text}"));
@@ -236,7 +238,7 @@ struct ChildMessage {
 }
 
 impl SupervisorMessage {
-    fn written(self) -> Result<Written, String> {
+    fn written(self) -> Result<Written<String>, String> {
         let strategy = match self.strategy {
             0 => None,
             1 => Some(Strategy::OneForOne),
@@ -255,7 +257,7 @@ impl SupervisorMessage {
 }
 
 impl ChildMessage {
-    fn written(self) -> Result<WrittenChild, String> {
+    fn written(self) -> Result<WrittenChild<String>, String> {
         let kind = match self.kind {
             0 => None,
             1 => Some(Kind::Worker),
@@ -270,10 +272,7 @@ impl ChildMessage {
         };
         let supervisor = self.supervisor.map(|it| it.written()).transpose()?;
         Ok(WrittenChild {
-            id: Id {
-                text: self.id,
-                at: None,
-            },
+            id: self.id,
             kind,
             restart,
             shutdown_timeout: self.shutdown_timeout.map(span).transpose()?,
@@ -295,7 +294,8 @@ mod tests {
     use super::*;
 
     fn of_toml(text: &str) -> Result<TreeSpec, String> {
-        let written: Written = toml::from_str(text).map_err(|error| error.to_string())?;
+        let written: Written<Spanned<String>> =
+            toml::from_str(text).map_err(|error| error.to_string())?;
         written.checked().map_err(|wrong| wrong.within(text))
     }
 

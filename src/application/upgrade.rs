@@ -6,12 +6,12 @@ use bytes::Bytes;
 use log::Level;
 
 use super::Applications;
-use super::activation::{Module, Prepared};
+use super::activation::{Binary, Prepared};
 use super::record::{Record, Version};
 use super::spec::{ApplicationType, Spec};
 use super::table::{Change, Slot, State, Ticket};
 use crate::actor::{Ready, Renew, TreeSpec, UpgradeError};
-use crate::id::{ChildId, Digest};
+use crate::id::ChildId;
 use crate::refusal::{Kind, Refusal};
 use crate::storage::Left;
 use crate::wasm::Starter;
@@ -32,28 +32,11 @@ impl Applications {
         Ok(())
     }
 
-    /// A module that some application has, or had before its last upgrade.
-    pub(super) fn module_of(&self, digest: Digest) -> Result<Module, Refusal> {
-        let slots = self.table.lock();
-        let bytes = slots.values().filter_map(Slot::deployed).find_map(|it| {
-            let record = &it.record;
-            let previous = record.previous.as_ref();
-            let known = previous.map(|previous| (previous.digest, previous.bytes));
-            let mut known = known.into_iter().chain([(record.digest, record.bytes)]);
-            known.find(|(known, _)| *known == digest)
-        });
-        let (digest, bytes) = bytes.ok_or_else(|| {
-            let text = format!("this node has no module {digest}; send its bytes");
-            Refusal::new(Kind::NotFound, text)
-        })?;
-        Ok(self.kept(digest, bytes))
-    }
-
     /// Puts another version in the place of the one under this name.
     pub(super) async fn upgrade(
         &self,
         spec: Spec,
-        module: Module,
+        module: Binary,
         known_tree: Option<TreeSpec>,
         change: Change,
     ) -> Result<(), Refusal> {
@@ -112,7 +95,7 @@ impl Applications {
         prepared: &Prepared,
         old: Record,
         version: Version,
-        module: Module,
+        module: Binary,
         ready: Ready,
     ) -> Result<(), Refusal> {
         let record = old.at(version, Some(old.version()), true);
@@ -137,7 +120,7 @@ impl Applications {
         prepared: &Prepared,
         old: Record,
         version: Version,
-        module: Module,
+        module: Binary,
     ) -> Result<(), Refusal> {
         let ticket = Ticket::default();
         let before = self.table.change(&change.name, |deployed| {
@@ -175,7 +158,7 @@ impl Applications {
         &self,
         prepared: &Prepared,
         record: &Record,
-        module: Module,
+        module: Binary,
     ) -> Result<super::activation::Active, Refusal> {
         let name = record.spec.name.to_string();
         let left = self.storage.deployments.all_left(name).await?;
@@ -192,7 +175,7 @@ impl Applications {
     async fn keep_version(
         &self,
         record: &Record,
-        module: Module,
+        module: Binary,
         left: Vec<Left>,
     ) -> Result<(), Refusal> {
         if let Some(artifact) = module.artifact {

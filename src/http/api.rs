@@ -8,8 +8,9 @@ use serde_json::value::RawValue;
 use super::paging::Paging;
 use super::spec::Spec;
 use super::tree::Branch;
-use crate::application::{ActorOverview, ActorState, Overview, Status};
+use crate::application::{ActorOverview, ActorState, Overview};
 use crate::clock::rfc3339;
+use crate::gate;
 use crate::storage::Line;
 use crate::wasm::{Kind, Pool};
 
@@ -257,10 +258,7 @@ impl From<&Overview> for Application {
                     .iter()
                     .filter(|actor| actor.state == ActorState::Running)
                     .count(),
-                supervisor_count: match overview.status {
-                    Status::Running => overview.supervisors,
-                    _ => 0,
-                },
+                supervisor_count: overview.supervisors_running(),
                 uptime_seconds: overview.uptime.as_secs(),
             },
         }
@@ -304,6 +302,13 @@ impl From<&ActorOverview> for Actor {
             parent_id: actor.parent.clone(),
             labels: actor.labels.clone(),
         }
+    }
+}
+
+impl From<gate::Degraded> for Degraded {
+    fn from(degraded: gate::Degraded) -> Self {
+        let gate::Degraded { component, reason } = degraded;
+        Self { component, reason }
     }
 }
 

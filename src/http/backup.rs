@@ -4,8 +4,8 @@ use hyper::Response;
 use hyper::header::{self, HeaderValue};
 use tokio::sync::mpsc;
 
-use super::body::Body;
-use super::{Door, reply};
+use super::Door;
+use super::reply::{self, Body};
 
 /// GET /api/v1/backup
 pub async fn backup(door: &Door) -> Response<Body> {

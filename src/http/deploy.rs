@@ -6,14 +6,12 @@ use hyper::Response;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::HeaderMap;
 use hyper::http::request::Parts;
-use tokio::time::timeout;
 
 use super::multipart::{Form, Part};
 use super::reply::{self, Body};
-use super::uploads::Streaming;
 use super::{Door, api};
-use crate::application::Turn;
-use crate::application::spec::Spec;
+use crate::application::Streaming;
+use crate::application::spec::{Config, Spec};
 use crate::audit::Entry;
 use crate::id::Digest;
 use crate::limits;
@@ -35,7 +33,7 @@ pub async fn deploy(
             return reply::refuse_early(refusal, headers, body);
         }
     };
-    let (turn, streaming) = match admitted(door) {
+    let (turn, streaming) = match door.applications.begin_upload() {
         Ok(admitted) => admitted,
         Err(refusal) => {
             turn_down(door, entry, rehearsal, &refusal);
@@ -83,20 +81,6 @@ pub async fn deploy(
     }
 }
 
-/// A deploy's turn, and a place among those that stream. The place is free again once the module is here: who waits for
-/// the compiler keeps nobody from sending.
-fn admitted(door: &Door) -> Result<(Turn, Streaming), Refusal> {
-    let turn = door.applications.turn()?;
-    let streaming = door.uploads.begin().ok_or_else(|| {
-        let text = format!(
-            "{} uploads are under way, the most at a time; try again soon",
-            limits::UPLOADS_MAX
-        );
-        Refusal::new(Kind::Unavailable, text)
-    })?;
-    Ok((turn, streaming))
-}
-
 fn told_to_wait(refused: Response<Body>) -> Response<Body> {
     reply::retry_after(refused, limits::UPLOAD_RETRY_AFTER.as_secs())
 }
@@ -137,18 +121,12 @@ async fn receive_in_time(
 ) -> Result<(Spec, Artifact), Refusal> {
     let body = Arc::new(Mutex::new(body));
     let receiving = receive(door, headers, body.clone(), &streaming);
-    let received = tokio::select! {
-        received = timeout(limits::UPLOAD_TIME_MAX, receiving) => received,
-        () = streaming.displaced() => Ok(Err(gave_way())),
-    };
+    let received = streaming.receive(receiving).await;
     // The form is dropped by now, so the rest of the body is ours.
     if let Some(body) = Arc::into_inner(body) {
         reply::drain(body.into_inner().unwrap());
     }
-    received.unwrap_or_else(|_| {
-        let text = format!("the upload took more than {:?}", limits::UPLOAD_TIME_MAX);
-        Err(Refusal::new(Kind::Malformed, text))
-    })
+    received
 }
 
 /// The parts that came so far.
@@ -239,7 +217,10 @@ impl Fields {
                 check_digest(sha256.as_deref(), artifact.digest)?;
                 let spec = Spec::of_form(&id, &name, &version)?;
                 let spec = match config {
-                    Some(config) => door.applications.configured(spec, config).await?,
+                    Some(config) => {
+                        let config = Config::Toml(config);
+                        door.applications.configured(spec, config).await?
+                    }
                     None => spec,
                 };
                 Ok((spec, artifact))
@@ -287,14 +268,6 @@ fn unknown_field(name: &str) -> Refusal {
         "unknown field {shown:?}; a deploy has application_id, name, version, wasm_file and, if wanted, config and sha256"
     );
     Refusal::new(Kind::Malformed, text)
-}
-
-fn gave_way() -> Refusal {
-    let text = format!(
-        "this upload came at less than {} KiB a second and made room for another; send it again later, or over a faster line",
-        limits::UPLOAD_PACE_CONTESTED / limits::KIB as u64
-    );
-    Refusal::new(Kind::Unavailable, text)
 }
 
 fn too_large() -> Refusal {

@@ -9,8 +9,8 @@ use log::Level;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
 
-use super::body::Body;
-use super::{Door, api, reply};
+use super::reply::{self, Body};
+use super::{Door, api};
 use crate::application::Log;
 use crate::clock::rfc3339;
 use crate::limits;

@@ -56,7 +56,7 @@ fn node(door: &Door, moment: &mut Moment) {
     moment.gauge(
         "plexspaces_uploads_in_progress",
         "Modules on their way in",
-        door.uploads.count() as u64,
+        door.applications.uploading() as u64,
     );
 }
 

@@ -19,9 +19,8 @@ use super::reply::{Silent, heard};
 use crate::limits::{self, KIB};
 use crate::refusal::{Kind, Refusal};
 
-/// The least that multer gets at once. It must come within the silence limit, so this is also the slowest pace of
-/// an upload: 1 KiB a second over 30 s.
-const PIECE_BYTES_MIN: usize = 30 * KIB;
+/// The least that multer gets at once: what must come within the silence limit.
+const PIECE_BYTES_MIN: usize = limits::BODY_PACE_BYTES;
 
 /// The longest boundary that the standard allows (RFC 2046, 5.1.1).
 const BOUNDARY_CHARS_MAX: usize = 70;

@@ -1,17 +1,14 @@
 //! Values and refusals as responses: the one place where either becomes HTTP.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
-use tokio::time::timeout;
 
 use super::api;
-pub use super::body::Body;
+pub use crate::gate::Body;
+pub use crate::gate::incoming::{Silent, drain, heard};
 use crate::limits;
 use crate::refusal::{Kind, Refusal};
 
@@ -71,19 +68,6 @@ pub fn refuse_early(refusal: Refusal, headers: &HeaderMap, body: Incoming) -> Re
     refuse(&refusal)
 }
 
-/// Reads what is left of a body in the background, within bounds, and drops it.
-pub fn drain(mut body: Incoming) {
-    tokio::spawn(timeout(limits::REFUSED_BODY_TIME_MAX, async move {
-        let mut bytes = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            bytes += frame.data_ref().map_or(0, Bytes::len);
-            if bytes > limits::REFUSED_BODY_BYTES_MAX {
-                break;
-            }
-        }
-    }));
-}
-
 pub fn retry_after(mut response: Response<Body>, seconds: u64) -> Response<Body> {
     response
         .headers_mut()
@@ -102,15 +86,3 @@ pub fn without_body(mut response: Response<Body>) -> Response<Body> {
     *response.body_mut() = Body::empty();
     response
 }
-
-/// Waits for a piece of a body no longer than a body may be silent.
-pub async fn heard<T>(piece: impl Future<Output = T>) -> Result<T, Silent> {
-    timeout(limits::BODY_SILENCE_MAX, piece)
-        .await
-        .map_err(|_| Silent(limits::BODY_SILENCE_MAX))
-}
-
-/// The client stopped sending in the middle of its body.
-#[derive(Debug, thiserror::Error)]
-#[error("nothing more of the request's body came for {0:?}; send it again")]
-pub struct Silent(Duration);

@@ -3,18 +3,18 @@
 use std::net::SocketAddr;
 
 use hyper::body::Incoming;
-use hyper::{Method, Request, Response, Uri, header};
+use hyper::{Method, Request, Response, header};
 use percent_encoding::percent_decode_str;
 
-use super::guard::TurnedAway;
-use super::invoke::Target;
 use super::reply::{self, Body};
 use super::{
     Door, applications, backup, dashboard, deploy, figures, health, invoke, logs, metrics,
 };
-use crate::auth::{Caller, Scope};
+use crate::auth::Scope;
+use crate::gate::invocation::Target;
+use crate::gate::{Access, call};
+use crate::id;
 use crate::refusal::{Kind, Refusal};
-use crate::{audit, id};
 
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,9 +102,13 @@ pub async fn gateway(door: Door, peer: SocketAddr, request: Request<Incoming>) -
     }
 }
 
-/// Answers one request on the gRPC port, where only health is spoken until the gRPC services arrive.
-pub async fn grpc_port(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
-    let admitted = admit(&door, peer, &request, Access::Open);
+/// Answers one request on the gRPC port that is no gRPC: health, as load balancers ask for it.
+pub async fn beside_grpc(
+    door: Door,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let admitted = door.admit(peer, &request, Access::Open);
     let (parts, body) = request.into_parts();
     let routed = route(&parts.method, parts.uri.path());
     let health = routed.ok().and_then(|(endpoint, _)| endpoint.health(&door));
@@ -113,18 +117,10 @@ pub async fn grpc_port(door: Door, peer: SocketAddr, request: Request<Incoming>)
         (Ok(_), Some(health)) if parts.method == Method::HEAD => reply::without_body(health),
         (Ok(_), Some(health)) => health,
         (Ok(_), None) => {
-            let text = "this is the gRPC port, which serves GET /health only so far; HTTP is on the next port";
+            let text = "this is the gRPC port, which serves gRPC over HTTP/2 and GET /health; HTTP is on the next port";
             reply::refuse_early(Refusal::new(Kind::NotFound, text), &parts.headers, body)
         }
     }
-}
-
-/// What a caller of whom nothing is known must bring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    Open,
-    /// A token of this scope.
-    Needs(Scope),
 }
 
 async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
@@ -135,7 +131,7 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
             endpoint.access()
         });
     // Who is asking comes before what: a stranger learns nothing of the paths.
-    let admitted = admit(&door, peer, &request, access);
+    let admitted = door.admit(peer, &request, access);
     let (parts, body) = request.into_parts();
     let admitted = admitted.map_err(Rejection::Refused);
     let (caller, (endpoint, segments)) = match admitted.and_then(|it| Ok((it, routed?))) {
@@ -234,28 +230,6 @@ fn encoded(headers: &hyper::HeaderMap) -> Option<Refusal> {
         .collect();
     let text = format!("this node reads no body with Content-Encoding {shown:?}; send it as it is");
     Some(Refusal::new(Kind::UnsupportedMedia, text))
-}
-
-/// Asks the guard, and leaves an audit line where it says no.
-fn admit<B>(
-    door: &Door,
-    peer: SocketAddr,
-    request: &Request<B>,
-    access: Access,
-) -> Result<Caller, Refusal> {
-    let admitted = door.guard.admit(peer, request, access);
-    admitted.map_err(|TurnedAway { caller, refusal }| {
-        let call = call(request.method(), request.uri());
-        door.audit.turned_away(&caller, peer, &call, &refusal);
-        refusal
-    })
-}
-
-fn call<'a>(method: &'a Method, uri: &'a Uri) -> audit::Call<'a> {
-    audit::Call {
-        method: method.as_str(),
-        path: uri.path(),
-    }
 }
 
 impl Endpoint {

@@ -152,13 +152,13 @@ impl StatusClass {
 pub struct Code(&'static str);
 
 impl Code {
-    const OK: &'static str = "OK";
+    pub const OK: Self = Self("OK");
 
     pub fn of<T>(ended: &Result<T, crate::refusal::Refusal>) -> Self {
         Self(
             ended
                 .as_ref()
-                .map_or_else(|refusal| refusal.kind.code(), |_| Self::OK),
+                .map_or_else(|refusal| refusal.kind.code(), |_| Self::OK.0),
         )
     }
 }
@@ -173,7 +173,7 @@ impl Label for Code {
     const NAME: &'static str = "code";
 
     fn values() -> Vec<&'static str> {
-        let mut codes = vec![Self::OK];
+        let mut codes = vec![Self::OK.0];
         codes.extend(Kind::ALL.iter().map(|kind| kind.code()));
         codes[1..].sort_unstable();
         codes.dedup();

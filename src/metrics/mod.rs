@@ -40,6 +40,7 @@ pub struct Metrics {
     pub restarts: Counter,
     pub given_up: Counter,
     pub http_requests: By<StatusClass>,
+    pub grpc_requests: By<Code>,
     pub loop_lag: LoopLag,
     registry: Registry,
 }
@@ -126,6 +127,12 @@ impl Metrics {
                 registered,
                 "plexspaces_http_requests",
                 "HTTP requests answered on both ports, by class of status",
+                By::new(),
+            ),
+            grpc_requests: add(
+                registered,
+                "plexspaces_grpc_requests",
+                "gRPC calls answered, by code; among HTTP requests each is a success",
                 By::new(),
             ),
             loop_lag: LoopLag::new(add(

@@ -32,14 +32,8 @@ impl Artifacts {
 
     /// Opens a file for a module that is on its way.
     pub async fn upload(&self) -> Result<Upload, StorageError> {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        let path = self
-            .uploads
-            .join(format!("{}.part", LAST.fetch_add(1, Ordering::Relaxed)));
-        let temporary = Temporary {
-            path: path.clone(),
-            files: self.files.clone(),
-        };
+        let temporary = self.temporary();
+        let path = temporary.path.clone();
         let file = self.files.run(move || create_private(&path)).await;
         let file = file.map_err(StorageError::io("opening an upload"))?;
         Ok(Upload {
@@ -50,6 +44,29 @@ impl Artifacts {
             bytes: 0,
             temporary,
         })
+    }
+
+    /// A module that is kept, as if it had just come once more.
+    pub async fn again(&self, digest: Digest, bytes: u64) -> Result<Artifact, StorageError> {
+        let temporary = self.temporary();
+        let (from, to) = (self.path(digest), temporary.path.clone());
+        let linked = self.files.run(move || fs::hard_link(from, to)).await;
+        linked.map_err(StorageError::io("linking a module"))?;
+        Ok(Artifact {
+            digest,
+            bytes,
+            temporary,
+        })
+    }
+
+    /// A path for an upload, and what is there goes with the guard.
+    fn temporary(&self) -> Temporary {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        Temporary {
+            path: self.uploads.join(format!("{number}.part")),
+            files: self.files.clone(),
+        }
     }
 
     /// A path among the uploads that nothing else has; what is there is swept away at the next start.

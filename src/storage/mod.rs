@@ -10,6 +10,7 @@ mod directory;
 mod faults;
 mod files;
 mod logs;
+mod modules;
 mod quarantine;
 mod room;
 mod starts;
@@ -30,6 +31,7 @@ pub use committer::Committer;
 pub use deployments::{Deployments, Left, Whole};
 pub use files::Files;
 pub use logs::{Line, Logs};
+pub use modules::Modules;
 pub use quarantine::Quarantine;
 pub use starts::Starts;
 pub use tokens::{Tokens, TokensError};
@@ -44,6 +46,7 @@ pub struct Storage {
     pub deployments: Deployments,
     pub files: Files,
     pub logs: Logs,
+    pub modules: Modules,
     pub quarantine: Quarantine,
     pub starts: Starts,
     pub tokens: Tokens,
@@ -91,6 +94,7 @@ impl Storage {
             artifacts: Artifacts::new(uploads, modules, files.clone()),
             deployments: Deployments::new(committer.clone()),
             logs: Logs::in_dir(logs, files.clone()),
+            modules: Modules::new(committer.clone()),
             files,
             quarantine,
             starts,

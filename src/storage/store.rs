@@ -186,6 +186,14 @@ fn attempt(open: &Opener) -> Result<Database, Trouble> {
     }
 }
 
+/// A table, if anything was ever written to it.
+pub fn there<T>(opened: Result<T, TableError>) -> Result<Option<T>, TableError> {
+    match opened {
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
 fn checked() -> Builder {
     let mut builder = Database::builder();
     builder

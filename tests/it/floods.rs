@@ -9,31 +9,34 @@ use crate::harness::{Node, node};
 use plexspaces_node::wasm::Kind;
 
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
 
+/// What a client says first.
+pub const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub const END_HEADERS: u8 = 4;
 
 /// One frame on the wire.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u32).to_be_bytes();
     let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
     [&head, payload].concat()
 }
 
 /// The head of a request in HPACK, nothing of it compressed but the method and the scheme.
-fn request(method: u8, path: &str) -> Vec<u8> {
+pub fn request(method: u8, path: &str) -> Vec<u8> {
     let text = |index: u8, text: &str| [&[index, text.len() as u8], text.as_bytes()].concat();
     [vec![method, 0x86], text(4, path), text(1, "localhost")].concat()
 }
 
 const GET: u8 = 0x82;
-const POST: u8 = 0x83;
+pub const POST: u8 = 0x83;
 
 /// A header of this many bytes that goes into no table.
 fn header_of(bytes: usize) -> Vec<u8> {
@@ -57,10 +60,7 @@ fn flood(node: &Node, frames: impl FnMut(u32) -> Option<Vec<u8>>) -> Vec<u8> {
         let _ = reading.read_to_end(&mut read);
         read
     });
-    let opening = [
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(),
-        &frame(SETTINGS, 0, 0, b""),
-    ];
+    let opening = [OPENING, &frame(SETTINGS, 0, 0, b"")];
     let pieces = std::iter::once(opening.concat()).chain((0..).map_while(frames));
     for piece in pieces {
         if stream.write_all(&piece).is_err() {
@@ -207,10 +207,7 @@ fn streams_past_the_limit_are_refused_and_those_below_are_served() {
     let get = request(GET, "/health");
     // All in one write, so that they are there at once.
     let asked = (0..500).flat_map(|at| frame(HEADERS, END_STREAM | END_HEADERS, 2 * at + 1, &get));
-    let opening = [
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(),
-        &frame(SETTINGS, 0, 0, b""),
-    ];
+    let opening = [OPENING, &frame(SETTINGS, 0, 0, b"")];
     let mut stream = TcpStream::connect(node.http).unwrap();
     let asked = asked.collect::<Vec<u8>>();
     stream

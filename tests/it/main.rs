@@ -1,5 +1,6 @@
 //! The node at its doors: one file per feature, each test with a node of its own.
 
+mod grpc_client;
 mod guests;
 mod harness;
 
@@ -18,6 +19,10 @@ mod floods;
 mod forms;
 mod full_disk;
 mod fuzz;
+mod grpc_actors;
+mod grpc_deploys;
+mod grpc_doors;
+mod grpc_health;
 mod guest_limits;
 mod lies;
 mod logs;

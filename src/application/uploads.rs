@@ -6,9 +6,10 @@
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::limits;
+use crate::refusal::{Kind, Refusal};
 
 /// The uploads that stream at this moment.
 #[derive(Clone, Default)]
@@ -35,8 +36,18 @@ pub struct Streaming {
 }
 
 impl Uploads {
-    /// A place for an upload that begins now, perhaps that of one that is too slow; `None` where all go at a fair pace.
-    pub fn begin(&self) -> Option<Streaming> {
+    /// A place for an upload that begins now, perhaps that of one that is too slow; refused where all go at a fair pace.
+    pub fn begin(&self) -> Result<Streaming, Refusal> {
+        self.place().ok_or_else(|| {
+            let text = format!(
+                "{} uploads are under way, the most at a time; try again soon",
+                limits::UPLOADS_MAX
+            );
+            Refusal::new(Kind::Unavailable, text)
+        })
+    }
+
+    fn place(&self) -> Option<Streaming> {
         let (now, mut table) = (Instant::now(), self.0.lock().unwrap());
         if table.streams.len() >= limits::UPLOADS_MAX {
             let slow = table.slowest(now)?;
@@ -90,10 +101,33 @@ impl Streaming {
         }
     }
 
+    /// Receives the upload within the time that one has, and for as long as nobody else has taken its place.
+    pub async fn receive<T>(
+        &self,
+        receiving: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        let received = tokio::select! {
+            received = timeout(limits::UPLOAD_TIME_MAX, receiving) => received,
+            () = self.displaced() => return Err(gave_way()),
+        };
+        received.unwrap_or_else(|_| {
+            let text = format!("the upload took more than {:?}", limits::UPLOAD_TIME_MAX);
+            Err(Refusal::new(Kind::Malformed, text))
+        })
+    }
+
     /// Resolves when somebody else has taken the place.
-    pub async fn displaced(&self) {
+    async fn displaced(&self) {
         self.displaced.notified().await;
     }
+}
+
+fn gave_way() -> Refusal {
+    let text = format!(
+        "this upload came at less than {} KiB a second and made room for another; send it again later, or over a faster line",
+        limits::UPLOAD_PACE_CONTESTED / limits::KIB as u64
+    );
+    Refusal::new(Kind::Unavailable, text)
 }
 
 impl Drop for Streaming {
@@ -113,7 +147,7 @@ mod tests {
     async fn a_newcomer_takes_the_place_of_the_slowest_that_crawls() {
         let uploads = Uploads::default();
         let (fair, slow) = (uploads.begin().unwrap(), uploads.begin().unwrap());
-        assert!(uploads.begin().is_none(), "both have only begun");
+        assert!(uploads.begin().is_err(), "both have only begun");
         tokio::time::advance(limits::UPLOAD_PACE_AFTER).await;
         let needed = limits::UPLOAD_PACE_CONTESTED * limits::UPLOAD_PACE_AFTER.as_secs();
         fair.received(needed as usize);
@@ -122,11 +156,11 @@ mod tests {
         slow.displaced().await;
         drop(slow);
         assert!(
-            uploads.begin().is_none(),
+            uploads.begin().is_err(),
             "the others keep the pace, or have only begun"
         );
         drop(newcomer);
-        assert!(uploads.begin().is_some());
+        assert!(uploads.begin().is_ok());
     }
 
     #[tokio::test(start_paused = true)]

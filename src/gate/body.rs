@@ -1,10 +1,11 @@
 //! The bodies of answers: most are whole, a few go on for as long as somebody listens.
 
-use std::convert::Infallible;
+use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
 
@@ -17,7 +18,20 @@ pub enum Body {
     Whole(Option<Bytes>),
     /// What a task sends until it ends; it ends when the client has left.
     Stream(Stream),
+    /// What another library makes, perhaps with trailers.
+    Foreign(Foreign),
 }
+
+/// The body of an answer that is made elsewhere.
+pub struct Foreign {
+    body: Pin<Box<dyn HttpBody<Data = Bytes, Error = Broken> + Send>>,
+    /// What is counted until it is sent.
+    _share: Option<Share>,
+    /// Kept so that its connection is not taken for an idle one.
+    _busy: Option<Busy>,
+}
+
+type Broken = Box<dyn Error + Send + Sync>;
 
 /// An answer that goes on.
 pub struct Stream {
@@ -47,6 +61,19 @@ impl Body {
         })
     }
 
+    /// What another library makes; `share` is what it weighs until it is sent, as far as that is known.
+    pub fn foreign<B>(body: B, share: Option<Share>) -> Self
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<Broken>,
+    {
+        Self::Foreign(Foreign {
+            body: Box::pin(body.map_err(Into::into)),
+            _share: share,
+            _busy: None,
+        })
+    }
+
     /// The same, with `busy` held for as long as it goes on.
     pub fn keeping(self, busy: Busy) -> Self {
         match self {
@@ -54,6 +81,10 @@ impl Body {
             Self::Stream(stream) => Self::Stream(Stream {
                 _busy: Some(busy),
                 ..stream
+            }),
+            Self::Foreign(foreign) => Self::Foreign(Foreign {
+                _busy: Some(busy),
+                ..foreign
             }),
         }
     }
@@ -82,27 +113,33 @@ impl From<Bytes> for Body {
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let bytes = match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take()),
             Self::Stream(stream) => stream.pieces.poll_recv(context),
+            Self::Foreign(foreign) => return foreign.body.as_mut().poll_frame(context),
         };
         bytes.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Stream(_) => false,
+            Self::Foreign(foreign) => foreign.body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Self::Stream(_) => SizeHint::default(),
+            Self::Foreign(foreign) => foreign.body.size_hint(),
         }
     }
 }

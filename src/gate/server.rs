@@ -17,8 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::connections::{Connections, Seat};
-use super::reply::Body;
-use super::{Door, router};
+use super::{Body, Door};
 use crate::metrics::StatusClass;
 use crate::shutdown::Shutdown;
 use crate::{limits, machine};
@@ -79,13 +78,17 @@ impl Listeners {
         self.gateway.local_addr()
     }
 
-    /// Starts to answer on both ports.
-    pub fn open(self, door: &Door) -> Doors {
+    /// Starts to answer on both ports, each by its own handler.
+    pub fn open<G, H>(self, door: &Door, grpc: G, gateway: H) -> Doors
+    where
+        G: Handler,
+        H: Handler,
+    {
         let connections = [(); 2].map(|()| Connections::new(connections_max()));
-        let [grpc, gateway] = connections.clone();
+        let [by_grpc, by_http] = connections.clone();
         let accepting = vec![
-            tokio::spawn(accept(self.grpc, grpc, door.clone(), router::grpc_port)),
-            tokio::spawn(accept(self.gateway, gateway, door.clone(), router::gateway)),
+            tokio::spawn(accept(self.grpc, by_grpc, door.clone(), grpc)),
+            tokio::spawn(accept(self.gateway, by_http, door.clone(), gateway)),
         ];
         Doors {
             accepting,
@@ -147,18 +150,44 @@ fn connections_max() -> usize {
     (open_files / 4).clamp(limits::CONNECTIONS_RESERVED_SHARE, limits::CONNECTIONS_MAX)
 }
 
-async fn accept<H, F>(listener: TcpListener, connections: Connections, door: Door, handler: H)
+/// Answers each request of a port.
+pub trait Handler: Clone + Send + Sync + 'static {
+    fn answer(
+        &self,
+        door: Door,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send + 'static;
+}
+
+impl<H, F> Handler for H
 where
-    H: Fn(Door, SocketAddr, Request<Incoming>) -> F + Copy + Send + Sync + 'static,
+    H: Fn(Door, SocketAddr, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
+    fn answer(
+        &self,
+        door: Door,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send + 'static {
+        self(door, peer, request)
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    connections: Connections,
+    door: Door,
+    handler: impl Handler,
+) {
     let mut warned: Option<Instant> = None;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // One who finds no room is hung up on: what waits in line here, nobody else can answer either.
                 if let Some(seat) = connections.admit(peer.ip()) {
-                    tokio::spawn(serve(stream, peer, seat, door.clone(), handler));
+                    tokio::spawn(serve(stream, peer, seat, door.clone(), handler.clone()));
                 }
             }
             Err(error) => {
@@ -178,11 +207,7 @@ where
     }
 }
 
-async fn serve<H, F>(stream: TcpStream, peer: SocketAddr, seat: Seat, door: Door, handler: H)
-where
-    H: Fn(Door, SocketAddr, Request<Incoming>) -> F + Copy + Send + Sync + 'static,
-    F: Future<Output = Response<Body>> + Send + 'static,
-{
+async fn serve(stream: TcpStream, peer: SocketAddr, seat: Seat, door: Door, handler: impl Handler) {
     let _ = stream.set_nodelay(true);
     let shutdown = door.shutdown.clone();
     let service = service_fn(|request| {
@@ -190,7 +215,7 @@ where
         let metrics = door.actors.metrics().clone();
         metrics.loop_lag.stir();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let answer = handler(door.clone(), peer, request);
+        let answer = handler.answer(door.clone(), peer, request);
         async move {
             let answer = answer.await;
             log::debug!("{peer} {method} {path} {}", answer.status().as_u16());

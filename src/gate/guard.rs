@@ -6,11 +6,19 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::Authority;
 use hyper::{Request, Uri};
 
-use super::router::Access;
 use crate::auth::{self, Caller, Demand, Scope, Secret};
 use crate::config::Config;
+use crate::machine;
 use crate::refusal::{Kind, Refusal};
 use crate::storage::Tokens;
+
+/// What a caller of whom nothing is known must bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Open,
+    /// A token of this scope.
+    Needs(Scope),
+}
 
 pub struct Guard {
     /// Names besides `localhost` and IP literals under which this node is asked for.
@@ -21,11 +29,7 @@ pub struct Guard {
 
 impl Guard {
     pub fn new(config: &Config, tokens: Tokens) -> Self {
-        let hostname = rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned();
-        let mut hosts = vec![hostname, config.node_id.to_string()];
+        let mut hosts = vec![machine::hostname(), config.node_id.to_string()];
         hosts.extend_from_slice(&config.http_hosts);
         Self {
             hosts,

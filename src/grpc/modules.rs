@@ -1,0 +1,223 @@
+//! WasmRuntimeService: keep a module by itself, and start actors of it one by one.
+
+use bytes::Bytes;
+use toml::Table;
+use tonic::{Request, Response, Status};
+
+use super::arrival::Arrival;
+use super::config::{named, put_span};
+use super::methods;
+use super::moment::timestamp;
+use super::proto::wasm::deploy_wasm_module_request::PreWarmStrategy;
+use super::proto::wasm::wasm_runtime_service_server::WasmRuntimeService;
+use super::proto::wasm::{
+    DeployWasmModuleRequest, DeployWasmModuleResponse, InstantiateActorRequest,
+    InstantiateActorResponse, ResourceLimits, WasmCapabilities, WasmConfig, WasmModule,
+};
+use crate::application::Spawn;
+use crate::application::spec::Config;
+use crate::gate::Door;
+use crate::id::{ModuleName, Version};
+use crate::limits;
+use crate::refusal::{Kind, Refusal};
+use crate::storage::Artifact;
+
+pub struct Modules {
+    door: Door,
+}
+
+impl Modules {
+    pub fn new(door: &Door) -> Self {
+        let door = door.clone();
+        Self { door }
+    }
+
+    async fn deploy(
+        &self,
+        request: DeployWasmModuleRequest,
+        arrival: &Arrival,
+    ) -> Result<DeployWasmModuleResponse, Refusal> {
+        let strategy: PreWarmStrategy = named(request.pre_warm, "pre_warm")?;
+        if strategy != PreWarmStrategy::None || !request.target_node_tags.is_empty() {
+            return Err(alone("pre_warm and target_node_tags"));
+        }
+        let module = request.module.unwrap_or_default();
+        require(&[
+            ("module.name", module.name.is_empty()),
+            ("module.version", module.version.is_empty()),
+            ("module.module_bytes", module.module_bytes.is_empty()),
+        ])?;
+        let name = ModuleName::parse(&module.name)?;
+        let version = Version::parse(&module.version)?;
+        let artifact = store(&self.door, module).await?;
+        arrival.passed_on();
+        let (applications, turn) = (self.door.applications.clone(), arrival.turn());
+        // From here on a client that leaves changes nothing.
+        let keeping = async move {
+            let _turn = turn;
+            applications.keep_module(name, version, artifact).await
+        };
+        let module = self.door.to_its_end(keeping).await?;
+        Ok(DeployWasmModuleResponse {
+            success: true,
+            module_hash: module.digest.to_string(),
+            ..Default::default()
+        })
+    }
+
+    async fn instantiate(
+        &self,
+        request: InstantiateActorRequest,
+    ) -> Result<InstantiateActorResponse, Refusal> {
+        require(&[
+            ("module_ref", request.module_ref.is_empty()),
+            ("actor_id", request.actor_id.is_empty()),
+        ])?;
+        let node = self.door.actors.node().to_string();
+        if !request.target_node_id.is_empty() && request.target_node_id != node {
+            return Err(alone("target_node_id of another node"));
+        }
+        let spawn = Spawn {
+            id: request.actor_id,
+            initial_state: request.initial_state,
+            config: request.config.map(configured).transpose()?,
+        };
+        let actor_id = spawned(&self.door, request.module_ref, spawn).await?;
+        Ok(InstantiateActorResponse {
+            success: true,
+            actor_id,
+            node_id: node,
+            created_at: Some(timestamp(self.door.actors.clock().wall())),
+            error: None,
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl WasmRuntimeService for Modules {
+    async fn deploy_module(
+        &self,
+        request: Request<DeployWasmModuleRequest>,
+    ) -> Result<Response<DeployWasmModuleResponse>, Status> {
+        let arrival = Arrival::of(&request);
+        let entry = arrival.entry(&self.door.audit);
+        let deployed = self.deploy(request.into_inner(), &arrival).await;
+        entry.ended(deployed.as_ref());
+        Ok(Response::new(deployed?))
+    }
+
+    async fn instantiate_actor(
+        &self,
+        request: Request<InstantiateActorRequest>,
+    ) -> Result<Response<InstantiateActorResponse>, Status> {
+        let entry = Arrival::of(&request).entry(&self.door.audit);
+        let instantiated = self.instantiate(request.into_inner()).await;
+        entry.ended(instantiated.as_ref());
+        Ok(Response::new(instantiated?))
+    }
+}
+
+/// Starts an actor in a task of the node's, and answers with its address.
+pub async fn spawned(door: &Door, module: String, spawn: Spawn) -> Result<String, Refusal> {
+    let applications = door.applications.clone();
+    let spawning = async move { applications.spawn(&module, spawn).await };
+    let address = door.to_its_end(spawning).await?;
+    Ok(address.to_string())
+}
+
+/// Writes a module to the disk, as an upload by HTTP is.
+pub async fn store(door: &Door, module: WasmModule) -> Result<Artifact, Refusal> {
+    let mut bytes: Bytes = module.module_bytes;
+    if bytes.len() > limits::GRPC_WASM_BYTES_MAX {
+        return Err(methods::module_too_large());
+    }
+    let mut upload = door.applications.upload().await?;
+    while !bytes.is_empty() {
+        let chunk = bytes.split_to(bytes.len().min(limits::CHUNK_BYTES_MAX));
+        let metrics = door.actors.metrics();
+        metrics.upload_bytes.inc_by(chunk.len() as u64);
+        upload.write(chunk).await?;
+    }
+    let artifact = upload.finish().await?;
+    let (sent, arrived) = (module.module_hash, artifact.digest.to_string());
+    if !sent.is_empty() && !sent.trim().eq_ignore_ascii_case(&arrived) {
+        let text = format!(
+            "module_hash does not match: the module_bytes that arrived have {arrived}; send them again"
+        );
+        return Err(Refusal::new(Kind::Unprocessable, text));
+    }
+    Ok(artifact)
+}
+
+/// Names every required field that is missing.
+pub fn require(fields: &[(&str, bool)]) -> Result<(), Refusal> {
+    let missing = fields.iter().filter(|(_, missing)| *missing);
+    let missing: Vec<&str> = missing.map(|(name, _)| *name).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let text = format!("missing required fields: {}", missing.join(", "));
+    Err(Refusal::new(Kind::Malformed, text))
+}
+
+/// The answer to what only several nodes could do.
+fn alone(what: &str) -> Refusal {
+    let text = format!("{what}: this node acts for itself alone; leave it out");
+    Refusal::new(Kind::Malformed, text)
+}
+
+/// What one actor may use and do, in the words of a configuration. A number that is not set is 0 on the wire, and then
+/// means the default.
+fn configured(config: WasmConfig) -> Result<Config, Refusal> {
+    let (mut table, mut written) = (Table::new(), Table::new());
+    let given = config.limits.unwrap_or_default();
+    refuse_unknown_limits(&given)?;
+    for (key, number) in [
+        ("max_memory_bytes", given.max_memory_bytes),
+        ("max_table_elements", given.max_table_elements.into()),
+    ] {
+        if number > 0 {
+            let number = i64::try_from(number).unwrap_or(i64::MAX);
+            written.insert(key.into(), number.into());
+        }
+    }
+    put_span(&mut written, "max_execution_time", given.max_execution_time)?;
+    table.insert("limits".into(), written.into());
+    if let Some(capabilities) = config.capabilities {
+        table.insert("capabilities".into(), switches(capabilities).into());
+    }
+    Ok(Config::Table(table))
+}
+
+fn refuse_unknown_limits(given: &ResourceLimits) -> Result<(), Refusal> {
+    let unknown = [
+        ("max_stack_bytes", given.max_stack_bytes > 0),
+        ("max_fuel", given.max_fuel > 0),
+        ("max_pooled_instances", given.max_pooled_instances > 0),
+    ];
+    match unknown.iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let text = format!("limits.{name} is not supported by this node; leave it out");
+            Err(Refusal::new(Kind::Unprocessable, text))
+        }
+    }
+}
+
+/// By the keys of a configuration.
+fn switches(given: WasmCapabilities) -> Table {
+    let switches = [
+        ("allow_filesystem", given.allow_filesystem),
+        ("allow_network", given.allow_network),
+        ("allow_env", given.allow_env),
+        ("allow_random", given.allow_random),
+        ("allow_clocks", given.allow_clocks),
+        ("allow_tuplespace", given.allow_tuplespace),
+        ("allow_spawn_actors", given.allow_spawn_actors),
+        ("allow_send_messages", given.allow_send_messages),
+        ("allow_logging", given.allow_logging),
+    ];
+    let switches = switches.map(|(key, on)| (key.to_owned(), on.into()));
+    let root = ("filesystem_root".to_owned(), given.filesystem_root.into());
+    switches.into_iter().chain([root]).collect()
+}
