@@ -402,7 +402,12 @@ impl<S: Start> Driver<S> {
                 reason(&exit)
             ));
         }
-        let actions = self.decide(|it, now| it.ended(key, exit, now));
+        let actions = self.decide(|it, now| it.ended(key, exit.clone(), now));
+        if exit.is_abnormal() && actions.contains(&Action::Leave(key)) {
+            let text = format!("ended, and is not restarted: {}", reason(&exit));
+            log::warn!("actor {address} {text}");
+            self.says(Level::Warn, &address, &text);
+        }
         self.carry_out(actions);
     }
 

@@ -146,6 +146,7 @@ async fn plant<S: Start>(actors: &Actors, seed: S, bounds: Bounds) -> Result<Tre
     };
     let estate = Estate {
         tenant: Scope::default(),
+        worker_type: None,
         namespace: Scope::default(),
         application,
     };

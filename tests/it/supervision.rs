@@ -183,6 +183,7 @@ fn actors() -> Actors {
 fn estate() -> Estate {
     Estate {
         tenant: Scope::default(),
+        worker_type: None,
         namespace: Scope::default(),
         application: ApplicationName::parse("tree").unwrap(),
     }
