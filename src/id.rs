@@ -1,5 +1,6 @@
 //! The names of things: parsed once at a door, printed back as they came, proof of their rules in between.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -104,6 +105,44 @@ impl TokenName {
     }
 }
 
+/// A child's id, unique in its application's tree: the rules of an application's name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChildId(Arc<str>);
+
+impl ChildId {
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        word("id", text, 128).map(Self)
+    }
+
+    /// Of an application without a tree: its one worker. Of one with a tree: its root supervisor.
+    pub fn of_application(name: &ApplicationName) -> Self {
+        Self(name.0.clone())
+    }
+
+    /// The type of those that are spawned of a module.
+    pub fn of_module(name: &ModuleName) -> Self {
+        Self(name.0.clone())
+    }
+
+    /// One of many alike.
+    pub fn numbered(&self, number: u64) -> Self {
+        let stem = &self.0[..self.0.len().min(100)];
+        Self(format!("{stem}.{number}").into())
+    }
+}
+
+impl Borrow<str> for ApplicationName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for ChildId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Where an actor belongs and the text it is addressed by, such as `calculator@edge-7`.
 #[derive(Clone, Debug)]
 pub struct ActorId(Arc<Parts>);
@@ -114,35 +153,43 @@ struct Parts {
     tenant: Scope,
     namespace: Scope,
     application: ApplicationName,
+    child: Arc<str>,
     actor_type: Arc<str>,
 }
 
 impl ActorId {
-    /// The one worker of an application that has no supervision tree.
+    /// A child of an application's tree: `orders/worker-1@NODE`. One that is named after its application is addressed
+    /// by that alone. It bears its own id as its type where it has no other.
+    pub fn child(
+        (tenant, namespace): (&Scope, &Scope),
+        application: &ApplicationName,
+        child: &ChildId,
+        actor_type: Option<&ChildId>,
+        node: &NodeId,
+    ) -> Self {
+        let address = match child.0 == application.0 {
+            true => format!("{application}@{node}"),
+            false => format!("{application}/{child}@{node}"),
+        };
+        Self(Arc::new(Parts {
+            address: address.into(),
+            tenant: tenant.clone(),
+            namespace: namespace.clone(),
+            application: application.clone(),
+            child: child.0.clone(),
+            actor_type: actor_type.unwrap_or(child).0.clone(),
+        }))
+    }
+
+    /// The worker of an application that has no tree, named after it.
     pub fn worker(
         tenant: &Scope,
         namespace: &Scope,
         application: &ApplicationName,
         node: &NodeId,
     ) -> Self {
-        Self(Arc::new(Parts {
-            address: format!("{application}@{node}").into(),
-            tenant: tenant.clone(),
-            namespace: namespace.clone(),
-            application: application.clone(),
-            actor_type: application.0.clone(),
-        }))
-    }
-
-    /// The same actor with the type of those that are spawned of a module.
-    pub fn spawned_of(&self, module: &ModuleName) -> Self {
-        Self(Arc::new(Parts {
-            address: self.0.address.clone(),
-            tenant: self.0.tenant.clone(),
-            namespace: self.0.namespace.clone(),
-            application: self.0.application.clone(),
-            actor_type: module.0.clone(),
-        }))
+        let child = ChildId::of_application(application);
+        Self::child((tenant, namespace), application, &child, None, node)
     }
 
     pub fn address(&self) -> &Arc<str> {
@@ -161,7 +208,12 @@ impl ActorId {
         &self.0.application
     }
 
-    /// The child id within the application, which callers know as the actor's type.
+    /// Its id within the application.
+    pub fn child_id(&self) -> &str {
+        &self.0.child
+    }
+
+    /// What callers find it by; a child of a tree is of the type that is its id.
     pub fn actor_type(&self) -> &str {
         &self.0.actor_type
     }
@@ -218,7 +270,8 @@ prints_as_given!(
     ApplicationId,
     Version,
     ModuleName,
-    TokenName
+    TokenName,
+    ChildId
 );
 
 /// What is stored of a name is its text, and what is read back obeys the rules again.
@@ -243,6 +296,7 @@ stored_as_text!(
     ApplicationName by Self::parse,
     ApplicationId by Self::parse,
     Version by Self::parse,
+    ChildId by Self::parse,
     ModuleName by Self::parse,
     Scope by |text: &str| Self::parse("scope", text),
     Digest by |text: &str| Self::parse(text).ok_or("64 hex digits")

@@ -101,6 +101,8 @@ pub const MESSAGE_BYTES_MAX: usize = MIB;
 pub const MESSAGE_TYPE_CHARS_MAX: usize = 128;
 /// Messages waiting for one actor.
 pub const MAILBOX_MESSAGES_MAX: usize = 1_000;
+/// The most messages that a spec, or a spawn, may let wait for one actor.
+pub const MAILBOX_MESSAGES_CEILING: usize = 1_000_000;
 /// Bytes waiting for one actor.
 pub const MAILBOX_BYTES_MAX: usize = 4 * MIB;
 /// An ask that names no deadline.
@@ -157,15 +159,38 @@ pub const GROUP_TOPICS_MAX: usize = 64;
 
 // ── actors ──────────────────────────────────────────────────────────────────
 
-/// Restarts within `RESTART_WINDOW` before an application is given up.
-pub const RESTARTS_MAX: usize = 3;
-pub const RESTART_WINDOW: Duration = Duration::from_secs(5);
-/// What an actor gets to finish its message and its `shutdown`.
+/// Restarts within the window before a supervisor gives up, unless its spec says otherwise.
+pub const RESTARTS_DEFAULT: usize = 3;
+pub const RESTART_WINDOW_DEFAULT: Duration = Duration::from_secs(5);
+/// The most a spec may allow: a supervisor remembers each restart that still counts.
+pub const RESTARTS_MAX: usize = 1_000;
+pub const RESTART_WINDOW_MAX: Duration = Duration::from_secs(24 * 3600);
+/// What an actor gets to finish its message and its `shutdown`, unless its spec says otherwise.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+pub const SHUTDOWN_TIMEOUT_MAX: Duration = Duration::from_secs(600);
+/// What a whole tree gets to stop, right to left, when its operator stops it.
+pub const TREE_STOP_MAX: Duration = Duration::from_secs(600);
+/// What all trees get when the node ends; beyond it systemd would end the node.
+pub const TREE_CLOSE_MAX: Duration = Duration::from_secs(10);
+/// Supervisors above each other.
+pub const TREE_DEPTH_MAX: usize = 8;
+/// Children in one spec, supervisors included.
+pub const TREE_CHILDREN_MAX: usize = 16_384;
+/// Actors of one application, those that it spawns included.
+pub const TREE_ACTORS_MAX: usize = 20_000;
+/// What one tree is asked at a time; one more spawn is refused.
+pub const TREE_ORDERS_MAX: usize = 256;
+/// Characters of one child's args, keys included: `init` gets them as JSON.
+pub const CHILD_ARGS_BYTES_MAX: usize = 64 * KIB;
+/// Links and monitors of one actor, on either side: each is a notice when it ends.
+pub const TIES_MAX: usize = 10_000;
+/// Labels that a spawned actor gets, and the length of each with its name.
+pub const LABELS_MAX: usize = 32;
+pub const LABEL_BYTES_MAX: usize = 256;
+/// How long a new version is watched: one that fails within it is replaced by the one before.
+pub const PROBATION: Duration = Duration::from_secs(60);
 /// From the start of an actor to the end of its `init`, waits included.
 pub const START_TIME_MAX: Duration = Duration::from_secs(60);
-/// The most that an undeploy may give them.
-pub const SHUTDOWN_GRACE_MAX: Duration = Duration::from_secs(600);
 /// What a stopping node gives the messages in flight.
 pub const DRAIN_TIME_DEFAULT: Duration = Duration::from_secs(10);
 /// The wait before a failed application is started again, the first time; it doubles from there.
@@ -179,6 +204,8 @@ pub const START_ATTEMPTS_MAX: u32 = 3;
 pub const RESTORE_TURN: Duration = Duration::from_secs(2);
 /// All records, or the states of one application, in a backup, as text; what is larger was not made by a node.
 pub const BACKUP_ENTRY_BYTES_MAX: u64 = 1024 * MIB as u64;
+/// Applications that one may depend on.
+pub const DEPENDENCIES_MAX: usize = 64;
 /// Modules that are kept for themselves; without it they fill the disk, since nobody has to name one again.
 pub const MODULES_MAX: usize = 64;
 /// Applications on one node: each holds at least one slot of the pool.

@@ -5,16 +5,32 @@ use std::future::Future;
 
 use bytes::Bytes;
 
+use super::place::Place;
 use crate::message::Envelope;
 
 /// The running half of an actor. Wasm guests are one kind; plain Rust actors, in tests, are the other.
 pub trait Behavior: Send + 'static {
+    /// What stays with the actor when another behavior takes its place in an upgrade: open asks, timers and the like.
+    type Estate: Send + 'static;
+
     /// Handles one message and answers it if somebody waits. A fault ends the actor; an answer that is an error does not.
     fn handle(&mut self, envelope: Envelope)
     -> impl Future<Output = Result<Handled, Fault>> + Send;
 
-    /// The last words of an actor that is stopped in order: the state that its next life may begin with, if it has one.
-    fn terminate(self) -> impl Future<Output = Option<Bytes>> + Send;
+    /// The state that its next life may begin with, if it has one. It may go on afterwards.
+    fn snapshot(&mut self) -> impl Future<Output = Result<Option<Bytes>, Unsnapped>> + Send;
+
+    /// The last words of an actor that is stopped in order.
+    fn terminate(self) -> impl Future<Output = ()> + Send;
+
+    /// Whether it is told of the ends of those it is linked to. Else it ends with them.
+    fn traps_exits(&self) -> bool;
+
+    /// Gives way to a successor.
+    fn bequeath(self) -> Self::Estate;
+
+    /// Takes what the one before left.
+    fn inherit(&mut self, estate: Self::Estate);
 }
 
 /// How a message fared with an actor that goes on.
@@ -26,10 +42,17 @@ pub enum Handled {
 }
 
 /// How an actor comes to life, the first time and after each fault.
-pub trait Start: Send + Sync + 'static {
+pub trait Start: Clone + Send + Sync + 'static {
     type Behavior: Behavior;
 
-    fn start(&self) -> impl Future<Output = Result<Self::Behavior, Fault>> + Send;
+    /// Starts a life at this place.
+    fn start(
+        &self,
+        place: &Place<Self>,
+    ) -> impl Future<Output = Result<Self::Behavior, Fault>> + Send;
+
+    /// The next lives begin with this state.
+    fn resume(&mut self, left: Bytes);
 }
 
 /// Why an actor could not start or go on.
@@ -39,6 +62,14 @@ pub enum Fault {
     Broken(String),
     /// The node has no room for it now.
     NoRoom(String),
+}
+
+/// Why there is no snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsnapped {
+    /// The actor says no, and goes on.
+    Refused(String),
+    Broken(Fault),
 }
 
 impl fmt::Display for Fault {

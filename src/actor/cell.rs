@@ -1,36 +1,177 @@
-//! One actor's turns: receive, handle, until a fault or the wish to stop.
+//! One life of an actor: its turns, until it breaks, is told to stop, or hands over to its successor.
 
-use tokio::sync::watch;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-use super::behavior::{Behavior, Fault, Handled};
+use super::behavior::{Behavior, Fault, Handled, Unsnapped};
+use super::exit::Exit;
 use super::mailbox::Mailbox;
 use crate::limits;
 use crate::message::Envelope;
 use crate::metrics::{Handling, Metrics};
 
-/// How a life ended.
-#[derive(Debug)]
-pub(super) enum Exit {
-    Stopped,
-    Fault(Fault),
+/// What its surroundings want of a life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    Live,
+    /// Finish the message in hand, tell the state, and wait for what comes next.
+    Suspend,
+    /// Make way for a successor, after a suspension.
+    Succeed,
+    /// Finish the message in hand and end in order; end at once when this time has come.
+    Stop {
+        by: Instant,
+        exit: Exit,
+        farewell: Farewell,
+    },
+    End(Exit),
 }
 
-/// Handles what arrives until `stop` turns true. The message in hand is always finished first.
-pub(super) async fn live<B: Behavior>(
-    behavior: &mut B,
+/// Whether an actor that stops leaves its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    Plain,
+    /// It is asked for its state first: its next life may begin with it.
+    Snapshot,
+}
+
+/// Through which an actor is told. It outlives the restarts of its actor.
+pub struct Control {
+    wish: watch::Sender<Wish>,
+    suspended: Mutex<Option<oneshot::Sender<Result<Option<Bytes>, String>>>>,
+}
+
+/// What an onlooker may know of an actor's work.
+#[derive(Debug, Default)]
+pub struct Vitals {
+    pub handled: AtomicU64,
+    pub failed: AtomicU64,
+    /// Of the guest's own memory.
+    pub memory_bytes: AtomicU64,
+}
+
+/// How a life ended.
+pub enum End<E> {
+    Exit {
+        exit: Exit,
+        /// The state that it left, where it was asked for it.
+        left: Option<Bytes>,
+    },
+    /// It made way, and leaves what stays with the actor.
+    Succeeded(E),
+}
+
+impl Control {
+    pub fn new() -> Self {
+        Self {
+            wish: watch::Sender::new(Wish::Live),
+            suspended: Mutex::default(),
+        }
+    }
+
+    /// A new life begins: what was wanted of the one before does not concern it.
+    pub fn begin(&self) -> watch::Receiver<Wish> {
+        self.wish.send_replace(Wish::Live);
+        self.wish.subscribe()
+    }
+
+    /// Stops it in order. Of two such wishes the earlier time counts, and that there be a snapshot.
+    pub fn stop(&self, by: Instant, exit: Exit, farewell: Farewell) {
+        self.wish.send_if_modified(|wish| {
+            let (by, exit, farewell) = match wish {
+                Wish::End(_) => return false,
+                Wish::Stop {
+                    by: known,
+                    exit,
+                    farewell,
+                } => (by.min(*known), exit.clone(), *farewell),
+                _ => (by, exit.clone(), farewell),
+            };
+            *wish = Wish::Stop { by, exit, farewell };
+            true
+        });
+    }
+
+    /// Ends it at once.
+    pub fn end(&self, exit: Exit) {
+        self.wish.send_replace(Wish::End(exit));
+    }
+
+    /// Suspends it. The answer is its state, or why it has none to show; it is dropped where the life ends instead.
+    pub fn suspend(&self) -> oneshot::Receiver<Result<Option<Bytes>, String>> {
+        let (told, tells) = oneshot::channel();
+        *self.suspended.lock().unwrap() = Some(told);
+        self.wish.send_if_modified(|wish| {
+            let lives = *wish == Wish::Live;
+            if lives {
+                *wish = Wish::Suspend;
+            }
+            lives
+        });
+        tells
+    }
+
+    /// Resolves once it is not simply to go on; owned, so that the wait may outlive the actor, and then never ends.
+    pub fn interrupted(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut wish = self.wish.subscribe();
+        async move {
+            if wish.wait_for(|wish| *wish != Wish::Live).await.is_err() {
+                std::future::pending().await
+            }
+        }
+    }
+
+    /// Lets it go on, or make way.
+    pub fn release(&self, to: Wish) {
+        self.suspended.lock().unwrap().take();
+        self.wish.send_if_modified(|wish| {
+            let suspended = *wish == Wish::Suspend;
+            if suspended {
+                *wish = to.clone();
+            }
+            suspended
+        });
+    }
+}
+
+/// Handles what arrives for as long as that is wanted.
+pub async fn live<B: Behavior>(
+    mut behavior: B,
     mailbox: &Mailbox,
-    stop: &mut watch::Receiver<bool>,
+    control: &Control,
+    mut wishes: watch::Receiver<Wish>,
+    vitals: &Vitals,
     metrics: &Metrics,
-) -> Exit {
+) -> End<B::Estate> {
+    let exit = |exit| End::Exit { exit, left: None };
     loop {
+        let wish = wishes.borrow_and_update().clone();
+        match wish {
+            Wish::Live => {}
+            Wish::Suspend => match suspend(&mut behavior, control, &mut wishes).await {
+                Ok(()) => continue,
+                Err(ended) => return exit(ended),
+            },
+            Wish::Succeed => return End::Succeeded(behavior.bequeath()),
+            Wish::Stop { by, exit, farewell } => {
+                return stop(behavior, by, exit, farewell, &mut wishes).await;
+            }
+            Wish::End(ended) => return exit(ended),
+        }
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => return Exit::Stopped,
+            changed = wishes.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return exit(Exit::Killed),
+            },
             () = mailbox.filled() => {}
         }
-        if let Err(fault) = turn(behavior, mailbox, stop, metrics).await {
-            return Exit::Fault(fault);
+        if let Err(ended) = turn(&mut behavior, mailbox, &mut wishes, vitals, metrics).await {
+            return exit(ended);
         }
         tokio::task::yield_now().await;
     }
@@ -40,19 +181,28 @@ pub(super) async fn live<B: Behavior>(
 async fn turn<B: Behavior>(
     behavior: &mut B,
     mailbox: &Mailbox,
-    stop: &watch::Receiver<bool>,
+    wishes: &mut watch::Receiver<Wish>,
+    vitals: &Vitals,
     metrics: &Metrics,
-) -> Result<(), Fault> {
+) -> Result<(), Exit> {
     for _ in 0..limits::TURN_MESSAGES_MAX {
-        if *stop.borrow() {
+        if *wishes.borrow() != Wish::Live {
             break;
         }
         let Some(envelope) = mailbox.pop() else { break };
         if envelope.is_stale() {
             metrics.messages.count(Handling::Expired);
-        } else {
-            measured(behavior, envelope, metrics).await?;
+            continue;
         }
+        let handled = unless_ended(wishes, measured(behavior, envelope, metrics)).await?;
+        match handled {
+            Ok(Handled::Well) => vitals.handled.fetch_add(1, Relaxed),
+            Ok(Handled::Badly) => vitals.failed.fetch_add(1, Relaxed),
+            Err(fault) => {
+                vitals.failed.fetch_add(1, Relaxed);
+                return Err(Exit::error(fault.to_string()));
+            }
+        };
     }
     Ok(())
 }
@@ -61,7 +211,7 @@ async fn measured<B: Behavior>(
     behavior: &mut B,
     envelope: Envelope,
     metrics: &Metrics,
-) -> Result<(), Fault> {
+) -> Result<Handled, Fault> {
     metrics.loop_lag.stir();
     let began = Instant::now();
     let handled = behavior.handle(envelope).await;
@@ -71,5 +221,86 @@ async fn measured<B: Behavior>(
         Ok(Handled::Badly) => Handling::Failed,
         Err(_) => Handling::Broken,
     });
-    handled.map(drop)
+    handled
+}
+
+/// Does `work` unless the life is to end before it does; then what it had in hand is dropped with it.
+async fn unless_ended<T>(
+    wishes: &mut watch::Receiver<Wish>,
+    work: impl Future<Output = T>,
+) -> Result<T, Exit> {
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        exit = end_of_time(wishes) => Err(exit),
+    }
+}
+
+async fn end_of_time(wishes: &mut watch::Receiver<Wish>) -> Exit {
+    loop {
+        let wish = wishes.borrow_and_update().clone();
+        let changed = match wish {
+            Wish::End(exit) => return exit,
+            Wish::Stop { by, .. } => tokio::select! {
+                changed = wishes.changed() => changed,
+                () = tokio::time::sleep_until(by) => return Exit::Killed,
+            },
+            Wish::Live | Wish::Suspend | Wish::Succeed => wishes.changed().await,
+        };
+        if changed.is_err() {
+            return Exit::Killed;
+        }
+    }
+}
+
+/// Tells its state, then waits until it is known what comes next.
+async fn suspend<B: Behavior>(
+    behavior: &mut B,
+    control: &Control,
+    wishes: &mut watch::Receiver<Wish>,
+) -> Result<(), Exit> {
+    let tell = control.suspended.lock().unwrap().take();
+    if let Some(tell) = tell {
+        match unless_ended(wishes, behavior.snapshot()).await? {
+            Ok(state) => drop(tell.send(Ok(state))),
+            Err(Unsnapped::Refused(text)) => drop(tell.send(Err(text))),
+            Err(Unsnapped::Broken(fault)) => return Err(Exit::error(fault.to_string())),
+        }
+    }
+    while *wishes.borrow_and_update() == Wish::Suspend {
+        if wishes.changed().await.is_err() {
+            return Err(Exit::Killed);
+        }
+    }
+    Ok(())
+}
+
+async fn stop<B: Behavior, E>(
+    mut behavior: B,
+    by: Instant,
+    exit: Exit,
+    farewell: Farewell,
+    wishes: &mut watch::Receiver<Wish>,
+) -> End<E> {
+    let mut left = None;
+    let words = async {
+        if farewell == Farewell::Snapshot {
+            left = match behavior.snapshot().await {
+                Ok(state) => state,
+                Err(Unsnapped::Refused(text)) => {
+                    log::warn!("an actor that stops has no snapshot: {text}");
+                    None
+                }
+                Err(Unsnapped::Broken(_)) => return,
+            };
+        }
+        behavior.terminate().await;
+    };
+    let said = tokio::select! {
+        biased;
+        said = unless_ended(wishes, words) => said,
+        () = tokio::time::sleep_until(by) => Err(Exit::Killed),
+    };
+    let exit = said.map_or_else(|killed| killed, |()| exit);
+    End::Exit { exit, left }
 }

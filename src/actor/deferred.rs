@@ -23,6 +23,11 @@ impl Deferred {
         Ok(())
     }
 
+    /// Takes those of an earlier instance of the same actor.
+    pub fn absorb(&mut self, other: Self) {
+        self.open.extend(other.open);
+    }
+
     /// Takes the ask of this id. `None` where it was answered, or its asker has left, or it never was.
     pub fn close(&mut self, correlation: &str) -> Option<Reply> {
         let reply = self.open.remove(correlation)?;

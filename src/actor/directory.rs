@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use super::mailbox::Mailbox;
+use super::resident::Resident;
 use crate::id::{ActorId, NodeId, Scope};
 
 #[derive(Clone, Default)]
@@ -13,7 +13,7 @@ pub(super) struct Directory {
 
 #[derive(Default)]
 struct State {
-    by_address: HashMap<Arc<str>, (ActorId, Arc<Mailbox>)>,
+    by_address: HashMap<Arc<str>, Arc<Resident>>,
     by_type: HashMap<Arc<str>, Vec<ActorId>>,
     /// Counts searches, so that several actors of one application take turns.
     searches: usize,
@@ -45,16 +45,15 @@ pub(super) struct Listing {
 }
 
 impl Directory {
-    pub fn list(&self, id: ActorId, mailbox: Arc<Mailbox>) -> Listing {
+    pub fn list(&self, resident: Arc<Resident>) -> Listing {
+        let id = resident.id.clone();
         let mut state = self.state.lock().unwrap();
         state
             .by_type
             .entry(id.actor_type().into())
             .or_default()
             .push(id.clone());
-        state
-            .by_address
-            .insert(id.address().clone(), (id.clone(), mailbox));
+        state.by_address.insert(id.address().clone(), resident);
         Listing {
             id,
             directory: self.clone(),
@@ -62,13 +61,10 @@ impl Directory {
     }
 
     /// An address as a sender wrote it, with or without `@NODE`.
-    pub fn resolve(&self, address: &str, node: &NodeId) -> Option<(ActorId, Arc<Mailbox>)> {
+    pub fn resolve(&self, address: &str, node: &NodeId) -> Option<Arc<Resident>> {
         let state = self.state.lock().unwrap();
-        if let Some(found) = state.by_address.get(address) {
-            return Some(found.clone());
-        }
         if address.contains('@') {
-            return None;
+            return state.by_address.get(address).cloned();
         }
         state
             .by_address
@@ -79,8 +75,8 @@ impl Directory {
     pub fn census(&self) -> Census {
         let state = self.state.lock().unwrap();
         let mut census = Census::default();
-        for (_, mailbox) in state.by_address.values() {
-            let (waiting, bytes) = mailbox.load();
+        for resident in state.by_address.values() {
+            let (waiting, bytes) = resident.mailbox.load();
             census.actors += 1;
             census.waiting += waiting;
             census.waiting_max = census.waiting_max.max(waiting);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::budget::{Budget, Share};
 use crate::limits;
@@ -50,12 +50,10 @@ pub struct Returned {
 
 /// Many senders, one receiver. It outlives the restarts of its actor.
 pub struct Mailbox {
-    bounds: Bounds,
+    bounds: Mutex<Bounds>,
     budget: Budget,
     state: Mutex<State>,
     arrived: Notify,
-    /// Whether what its actor waits for without a limit is to end now.
-    interrupted: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -68,26 +66,10 @@ struct State {
 impl Mailbox {
     pub fn new(bounds: Bounds, budget: Budget) -> Self {
         Self {
-            bounds,
+            bounds: Mutex::new(bounds),
             budget,
             state: Mutex::default(),
             arrived: Notify::new(),
-            interrupted: watch::Sender::new(false),
-        }
-    }
-
-    /// Ends what the actor waits for without a limit in the message in hand, so that it can be stopped or swapped.
-    pub fn interrupt(&self) {
-        self.interrupted.send_replace(true);
-    }
-
-    /// Resolves once the actor is interrupted; owned, so that the wait may outlive the mailbox, and then never ends.
-    pub fn interrupted(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut interrupted = self.interrupted.subscribe();
-        async move {
-            if interrupted.wait_for(|yes| *yes).await.is_err() {
-                std::future::pending().await
-            }
         }
     }
 
@@ -112,10 +94,33 @@ impl Mailbox {
         Ok(())
     }
 
+    /// Puts in what the node itself has to say, however full it is: such notices are bounded by what they are about.
+    pub fn push_notice(&self, envelope: Envelope) {
+        let weight = envelope.message.weight();
+        let mut state = self.state.lock().unwrap();
+        if state.closed {
+            return;
+        }
+        state.bytes += weight;
+        let share = self.budget.overdraw(weight);
+        state.waiting.push_back((envelope, share));
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// Other bounds from now on; what waits already stays.
+    pub fn rebound(&self, bounds: Bounds) {
+        *self.bounds.lock().unwrap() = bounds;
+    }
+
+    fn bounds(&self) -> Bounds {
+        *self.bounds.lock().unwrap()
+    }
+
     fn never_takes(&self, envelope: &Envelope) -> Option<PushError> {
         let (bytes, max) = (
             envelope.message.payload.len(),
-            self.bounds.message_bytes_max,
+            self.bounds().message_bytes_max,
         );
         (bytes > max).then_some(PushError::TooLong { bytes, max })
     }
@@ -124,8 +129,9 @@ impl Mailbox {
         if state.closed {
             return Err(PushError::Closed);
         }
-        let full = state.waiting.len() >= self.bounds.messages_max
-            || state.bytes + weight > self.bounds.bytes_max;
+        let bounds = self.bounds();
+        let full =
+            state.waiting.len() >= bounds.messages_max || state.bytes + weight > bounds.bytes_max;
         if full {
             return Err(PushError::Full);
         }

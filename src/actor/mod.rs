@@ -2,21 +2,33 @@
 //!
 //! ```text
 //!            start ok                    stop wished
-//! (spawn) ──────────────► running ─────────────────────► stopping ──► gone
-//!    │ start fails           │ fault             shutdown, within its grace
+//! (plant) ──────────────► running ─────────────────────► stopping ──► gone
+//!    │ start fails           │ ends: its ties hear of it    shutdown, within its time
 //!    ▼                       ▼
-//!  refused            restarts left? ──no──► failed (the mailbox is closed, the reason kept)
-//!                            │ yes
-//!                            └──► start anew, same id and mailbox ──► running
+//!  all undone         its supervisor ──leaves it──► stopped (the mailbox is closed)
+//!                            │ starts it anew
+//!                            └──► same id and mailbox, new life ──► running
 //! ```
 
 mod behavior;
+mod birth;
 mod cell;
 mod deferred;
 mod directory;
+mod driver;
+mod exit;
+mod grove;
 mod mailbox;
-mod supervisor;
+mod notice;
+mod place;
+mod resident;
+mod spec;
+mod supervision;
+mod ties;
 mod timer;
+mod tree;
+mod upgrade;
+mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,20 +38,28 @@ use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::clock::Clock;
-use crate::id::{ActorId, NodeId, Scope};
+use crate::id::{ActorId, ApplicationName, NodeId, Scope};
 use crate::message::{Envelope, Failure, Message, MessageId, Nature, Reply};
 use crate::metrics::{Ask, Metrics, Undelivered};
 use crate::storage::Logs;
 
-pub use behavior::{Behavior, Fault, Handled, Start};
+pub use behavior::{Behavior, Fault, Handled, Start, Unsnapped};
+pub use cell::{Farewell, Vitals};
 pub use deferred::Deferred;
 pub use directory::{Census, Match};
+pub use exit::Exit;
 pub use mailbox::Bounds;
-pub use supervisor::{Actor, Status};
+pub use place::{Kin, Place, Spawn, SpawnError};
+pub use spec::{ChildSpec, Restart, Strategy, SupervisorSpec, TreeError, TreeSpec};
+pub use ties::TieError;
 pub use timer::{TimerError, Timers};
+pub use tree::{Estate, Left, NotStarted, Planting, Standing, Tree};
+pub use upgrade::{Ready, Renew, UpgradeError};
+pub use view::{NodeState, NodeView, View, Worker};
 
 use directory::Directory;
-use mailbox::{Mailbox, PushError, Returned};
+use mailbox::{PushError, Returned};
+use ties::Ties;
 
 /// All actors of this node, as those who talk to them see them.
 #[derive(Clone)]
@@ -49,6 +69,7 @@ pub struct Actors {
     metrics: Arc<Metrics>,
     logs: Logs,
     directory: Directory,
+    ties: Ties,
     budget: Budget,
 }
 
@@ -88,6 +109,7 @@ impl Actors {
             metrics,
             logs,
             directory: Directory::default(),
+            ties: Ties::default(),
             budget: Budget::new(usize::MAX),
         }
     }
@@ -136,21 +158,6 @@ impl Actors {
             sent_at_ms: self.clock.wall_ms(),
             headers: Vec::new(),
         }
-    }
-
-    /// Starts an actor and answers once it runs. One whose first start fails leaves nothing.
-    pub async fn spawn<S: Start>(
-        &self,
-        id: ActorId,
-        bounds: Bounds,
-        start: S,
-    ) -> Result<Actor, Fault> {
-        let behavior = supervisor::start_in_time(&start, &self.metrics).await?;
-        let mailbox = Arc::new(Mailbox::new(bounds, self.budget.clone()));
-        let listing = self.directory.list(id.clone(), mailbox.clone());
-        Ok(supervisor::supervise(
-            id, mailbox, listing, start, behavior, self,
-        ))
     }
 
     /// Puts a message into a mailbox and waits for nothing.
@@ -218,21 +225,38 @@ impl Actors {
 
     /// The whole address of an actor, from one that may lack `@NODE`.
     pub fn address(&self, address: &str) -> Option<Arc<str>> {
-        let (id, _) = self.directory.resolve(address, &self.node)?;
-        Some(id.address().clone())
+        let resident = self.directory.resolve(address, &self.node)?;
+        Some(resident.id.address().clone())
+    }
+
+    /// The whole address of what an actor calls so: within its application without the prefix.
+    pub fn address_for(&self, actor: &ActorId, address: &str) -> Option<Arc<str>> {
+        let local = match address.split_once('@') {
+            None => Some(address),
+            Some((local, node)) => (node == &*self.node).then_some(local),
+        };
+        let short = local.filter(|it| !it.is_empty() && !it.contains('/'));
+        let sibling = short.and_then(|it| self.address(&format!("{}/{it}", actor.application())));
+        sibling.or_else(|| self.address(address))
     }
 
     /// Whose tenant the actor at this address belongs to.
     pub fn tenant_of(&self, address: &str) -> Option<Scope> {
-        let (id, _) = self.directory.resolve(address, &self.node)?;
-        Some(id.tenant().clone())
+        let resident = self.directory.resolve(address, &self.node)?;
+        Some(resident.id.tenant().clone())
+    }
+
+    /// The application that the actor at this address belongs to.
+    pub fn application_of(&self, address: &str) -> Option<ApplicationName> {
+        let resident = self.directory.resolve(address, &self.node)?;
+        Some(resident.id.application().clone())
     }
 
     /// Resolves once the actor is to be stopped or swapped: what it waits for without a limit ends then. Never for one
     /// that is not listed, as during its start, which has a limit of its own.
     pub fn interrupted(&self, id: &ActorId) -> impl Future<Output = ()> + Send + use<> {
         let listed = self.directory.resolve(id.address(), &self.node);
-        let interrupted = listed.map(|(_, mailbox)| mailbox.interrupted());
+        let interrupted = listed.map(|resident| resident.control.interrupted());
         async move {
             match interrupted {
                 Some(interrupted) => interrupted.await,
@@ -256,12 +280,12 @@ impl Actors {
             self.metrics.undelivered.count(reason);
             Err((error, envelope))
         };
-        let Some((id, mailbox)) = self.directory.resolve(to, &self.node) else {
+        let Some(resident) = self.directory.resolve(to, &self.node) else {
             let unknown = SendError::UnknownActor(to.chars().take(255).collect());
             return undelivered(Undelivered::UnknownActor, unknown, Box::new(envelope));
         };
-        let address = id.address().clone();
-        let Err(Returned { why, envelope }) = mailbox.push(envelope) else {
+        let address = resident.id.address().clone();
+        let Err(Returned { why, envelope }) = resident.mailbox.push(envelope) else {
             return Ok(address);
         };
         let (reason, error) = match why {

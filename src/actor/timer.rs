@@ -1,9 +1,10 @@
 //! Messages that an actor sends itself later.
 //!
 //! One task serves all timers of an actor and sleeps until the next of them; an actor without timers has none, and
-//! nothing wakes up for it. Timers belong to one life of the actor: after a crash they are gone.
+//! nothing wakes up for it. Timers belong to one life of the actor: after a crash they are gone. An upgrade is no crash.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ pub struct Timers {
     actors: Actors,
     address: Arc<str>,
     pending: Arc<Pending>,
-    last_id: u64,
+    last_id: Arc<AtomicU64>,
     task: Option<JoinHandle<()>>,
 }
 
@@ -61,13 +62,13 @@ struct Letter {
 }
 
 impl Timers {
-    /// No timers yet, for the actor at `address`.
-    pub fn new(actors: Actors, address: Arc<str>) -> Self {
+    /// No timers yet, for the actor at `address`. Their ids follow on `last_id`, and no two have the same.
+    pub fn new(actors: Actors, address: Arc<str>, last_id: Arc<AtomicU64>) -> Self {
         Self {
             actors,
             address,
             pending: Arc::default(),
-            last_id: 0,
+            last_id,
             task: None,
         }
     }
@@ -94,13 +95,13 @@ impl Timers {
                 .ok_or(TimerError::NodeFull)?,
         };
         let at = self.actors.clock().now() + delay;
-        let id = self.last_id + 1;
+        let id = self.last_id.load(Relaxed) + 1;
         self.pending
             .table
             .lock()
             .unwrap()
             .insert((at, id), letter)?;
-        self.last_id = id;
+        self.last_id.store(id, Relaxed);
         self.pending.changed.notify_one();
         self.serve();
         Ok(id)
@@ -109,6 +110,25 @@ impl Timers {
     /// Whether the timer was still to fire.
     pub fn cancel(&mut self, id: u64) -> bool {
         self.pending.table.lock().unwrap().cancel(id)
+    }
+
+    /// Takes those of an earlier instance of the same actor.
+    pub fn absorb(&mut self, other: Self) {
+        let letters = {
+            let mut table = other.pending.table.lock().unwrap();
+            table.bytes = 0;
+            std::mem::take(&mut table.letters)
+        };
+        if letters.is_empty() {
+            return;
+        }
+        let mut table = self.pending.table.lock().unwrap();
+        for (key, letter) in letters {
+            table.put(key, letter);
+        }
+        drop(table);
+        self.pending.changed.notify_one();
+        self.serve();
     }
 
     fn serve(&mut self) {

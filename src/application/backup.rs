@@ -52,21 +52,31 @@ pub struct Backup {
 impl Applications {
     /// Holds this moment of the node for a backup. One at a time.
     pub async fn backup(&self) -> Result<Backup, Refusal> {
-        let alone = Arc::clone(&self.backups).try_acquire_owned().map_err(|_| {
+        let permit = Arc::clone(&self.backups).try_acquire_owned().map_err(|_| {
             let text = "a backup is under way already; try again when it has ended";
             Refusal::new(Kind::Unavailable, text)
         })?;
         let records = self.storage.deployments.all().await?.into_iter();
-        let text = |record| String::from_utf8(record).unwrap_or_default();
-        let records: Records = records.map(|(name, record)| (name, text(record))).collect();
+        let records: Records = records
+            .map(|(name, record)| (name, alone(record)))
+            .collect();
         Ok(Backup {
             moment: self.storage.moment(used(&records)).await?,
             records,
             time: rfc3339(self.actors.clock().wall()),
             storage: self.storage.clone(),
-            _alone: alone,
+            _alone: permit,
         })
     }
+}
+
+/// A record as a backup has it: the version before stays behind.
+fn alone(record: Vec<u8>) -> String {
+    let record = match Record::decode(&record) {
+        Ok(record) => record.alone().encode(),
+        Err(_) => record,
+    };
+    String::from_utf8(record).unwrap_or_default()
 }
 
 /// The modules that records refer to.

@@ -202,7 +202,7 @@ impl Applications {
     }
 
     /// The module that a caller means: one that is kept, by hash, `name@version` or name, or that of a deployed
-    /// application, by hash.
+    /// application or of the version before it, by hash.
     pub(super) fn module(&self, reference: &str) -> Result<Module, Refusal> {
         let found = self.modules.find(reference);
         let found = found.or_else(|| self.module_of_application(Digest::parse(reference)?));
@@ -215,16 +215,24 @@ impl Applications {
         })
     }
 
+    /// A module that a caller means, as if it had just come once more.
+    pub async fn known_module(&self, reference: &str) -> Result<Artifact, Refusal> {
+        let module = self.module(reference)?;
+        let _held = self.modules.hold(module.digest);
+        let artifacts = &self.storage.artifacts;
+        Ok(artifacts.again(module.digest, module.bytes).await?)
+    }
+
     fn module_of_application(&self, digest: Digest) -> Option<Module> {
         let slots = self.table.lock();
         let mut deployed = slots.values().filter_map(|slot| slot.deployed());
-        let record = &deployed.find(|it| it.record.digest == digest)?.record;
+        let version = deployed.find_map(|it| it.record.version_of(digest))?;
         Some(Module {
-            name: ModuleName::parse(&record.spec.name).ok()?,
-            version: record.spec.version.clone(),
+            name: ModuleName::parse(&version.spec.name).ok()?,
+            version: version.spec.version,
             digest,
-            bytes: record.bytes,
-            kind: record.kind,
+            bytes: version.bytes,
+            kind: version.kind,
             order: 0,
         })
     }

@@ -1,14 +1,18 @@
 //! What an onlooker sees of applications and their actors.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use super::Applications;
+use super::record::Record;
 use super::spec::Spec;
 use super::table::{Deployed, Slot, State, Table};
-use crate::actor::Actor;
-use crate::id::{ApplicationName, Digest};
+use crate::actor::{NodeView, View};
+use crate::id::{ActorId, ApplicationName, ChildId, Digest, NodeId, Scope, Version};
 use crate::refusal::{Kind, Refusal};
 use crate::wasm;
+
+pub use crate::actor::NodeState as ActorState;
 
 /// An application's state by the names of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +36,16 @@ pub struct Overview {
     pub digest: Digest,
     pub kind: wasm::Kind,
     pub deployed_at: SystemTime,
+    /// The version before, to which a rollback goes.
+    pub previous: Option<(Version, Digest)>,
+    pub on_probation: bool,
     /// Zero for one that does not run.
     pub uptime: Duration,
     pub actors: Vec<ActorOverview>,
+    /// Supervisors that its config, or its module, asks for.
+    pub supervisors: usize,
+    /// As it runs, or ran when it failed.
+    pub tree: Option<View>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,17 +55,13 @@ pub struct ActorOverview {
     pub state: ActorState,
     pub restarts: u32,
     pub mailbox_depth: usize,
+    pub messages_handled: u64,
+    pub messages_failed: u64,
+    pub memory_bytes: u64,
     pub last_error: Option<String>,
-}
-
-/// How an actor is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ActorState {
-    Running,
-    /// It was stopped alone; its application goes on without it.
-    Stopped,
-    /// Given up by its supervisor.
-    Failed,
+    /// Who spawned it.
+    pub parent: Option<String>,
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Applications {
@@ -84,50 +91,35 @@ impl Applications {
         }
     }
 
-    /// Why the actors of an application do not answer, if it is there and does not run.
-    pub fn why_silent(&self, namespace: &str, actor_type: &str) -> Option<Refusal> {
+    /// Why the actors of an application do not answer, if it is there and has such actors.
+    pub fn why_silent(&self, tenant: &Scope, namespace: &str, actor_type: &str) -> Option<Refusal> {
         let slots = self.table.lock();
-        let (name, slot) = slots.iter().find(|(name, slot)| {
-            let scope = slot.deployed().map(|it| &*it.record.spec.namespace);
-            &***name == actor_type && (namespace == actor_type || scope == Some(namespace))
+        let (name, slot) = slots.iter().find(|(name, slot)| match slot.deployed() {
+            Some(deployed) => {
+                let spec = &deployed.record.spec;
+                let meant = &***name == namespace || &*spec.namespace == namespace;
+                spec.tenant == *tenant && meant && has_type(&deployed.record, actor_type)
+            }
+            None => &***name == actor_type && &***name == namespace,
         })?;
         let Slot::Deployed(deployed) = slot else {
             return Some(slot.refuses(name).as_kind(Kind::Unavailable));
         };
-        let (text, kind) = match &deployed.state {
-            State::Failed(failed) => (
-                format!(
-                    "application {name} has failed: {}; undeploy it, and deploy one that works",
-                    failed.reason
-                ),
-                Kind::Unavailable,
+        let text = match (deployed.status(), &deployed.state) {
+            (Status::Failed, _) => format!(
+                "application {name} has failed: {}; undeploy it, and deploy one that works",
+                deployed.reason().unwrap_or_default()
             ),
-            State::Running(running) if running.worker.status().failed => (
-                format!(
-                    "application {name} has failed: {}; undeploy it, and deploy one that works",
-                    running.worker.status().last_error.unwrap_or_default()
-                ),
-                Kind::Unavailable,
+            (_, State::Stopped) => format!(
+                "application {name} is stopped; POST /api/v1/applications/{name}:start starts it"
             ),
-            State::Stopped => (
-                format!(
-                    "application {name} is stopped; POST /api/v1/applications/{name}:start starts it"
-                ),
-                Kind::Unavailable,
+            (_, State::Running(_)) => format!(
+                "actor {} is stopped; POST /api/v1/applications/{name}:start starts it",
+                address_of(&deployed.record, actor_type, self.actors.node())
             ),
-            State::Starting(_) | State::Stopping => {
-                return Some(slot.refuses(name).as_kind(Kind::Unavailable));
-            }
-            State::Running(running) if running.worker.has_ended() => (
-                format!(
-                    "actor {} is stopped; POST /api/v1/applications/{name}:start starts it",
-                    running.worker.id()
-                ),
-                Kind::Unavailable,
-            ),
-            State::Running(_) => return None,
+            _ => return Some(slot.refuses(name).as_kind(Kind::Unavailable)),
         };
-        Some(Refusal::new(kind, text))
+        Some(Refusal::new(Kind::Unavailable, text))
     }
 
     /// How many applications are in each status.
@@ -139,6 +131,14 @@ impl Applications {
         })
     }
 
+    /// How many supervisors all that run have.
+    pub fn supervisors(&self) -> usize {
+        let slots = self.table.lock();
+        let deployed = slots.values().filter_map(Slot::deployed);
+        let running = deployed.filter(|it| it.status() == Status::Running);
+        running.map(|it| supervisors_of(&it.record)).sum()
+    }
+
     /// The names of those that have failed.
     pub fn failed(&self) -> Vec<ApplicationName> {
         let slots = self.table.lock();
@@ -148,39 +148,77 @@ impl Applications {
         failed.map(|(name, _)| name.clone()).collect()
     }
 
+    /// Why each of those has.
+    pub fn failures(&self) -> Vec<(ApplicationName, String)> {
+        let slots = self.table.lock();
+        let reason = |(name, slot): (&ApplicationName, &Slot)| {
+            Some((name.clone(), slot.deployed()?.reason()?))
+        };
+        slots.iter().filter_map(reason).collect()
+    }
+
     fn overview(&self, deployed: &Deployed) -> Overview {
-        let (reason, uptime, actors) = match &deployed.state {
-            State::Running(running) => {
-                let worker = &running.worker;
-                let uptime = self.actors.clock().now() - running.since;
-                let status = worker.status();
-                let reason = status.last_error.filter(|_| status.failed);
-                (reason, uptime, vec![ActorOverview::of(worker)])
-            }
-            State::Failed(failed) => (
-                Some(failed.reason.clone()),
-                Duration::ZERO,
-                failed.actors.clone(),
+        let (uptime, tree) = match &deployed.state {
+            State::Running(running) => (
+                self.actors.clock().now() - running.since,
+                running.active.tree.as_ref().map(|tree| tree.view()),
             ),
-            State::Stopped | State::Starting(_) | State::Stopping => {
-                (None, Duration::ZERO, Vec::new())
-            }
+            State::Failed(failed) => (Duration::ZERO, failed.tree.clone()),
+            State::Stopped | State::Starting(_) | State::Stopping => (Duration::ZERO, None),
         };
         let record = &deployed.record;
+        let previous = record.previous.as_ref();
         Overview {
             spec: record.spec.clone(),
             status: deployed.status(),
-            reason,
+            reason: deployed.reason(),
             digest: record.digest,
             kind: record.kind,
             deployed_at: record.deployed_at,
+            previous: previous.map(|it| (it.spec.version.clone(), it.digest)),
+            on_probation: record.on_probation,
             uptime,
-            actors,
+            actors: tree.as_ref().map(ActorOverview::all).unwrap_or_default(),
+            supervisors: supervisors_of(record),
+            tree,
         }
     }
 }
 
+/// One without a tree has a supervisor too, but not one that anybody asked for.
+fn supervisors_of(record: &Record) -> usize {
+    if record.spec.supervisor.is_none() && record.own_tree.is_none() {
+        return 0;
+    }
+    let tree = record.tree();
+    let children = tree.children().into_iter();
+    1 + children.filter(|child| child.supervisor.is_some()).count()
+}
+
+fn has_type(record: &Record, actor_type: &str) -> bool {
+    let tree = record.tree();
+    let mut children = tree.children().into_iter();
+    children.any(|child| &*child.id == actor_type && child.supervisor.is_none())
+}
+
+fn address_of(record: &Record, actor_type: &str, node: &NodeId) -> String {
+    let spec = &record.spec;
+    let id = ChildId::parse(actor_type).map(|id| {
+        let scopes = (&spec.tenant, &spec.namespace);
+        ActorId::child(scopes, &spec.name, &id, None, node).to_string()
+    });
+    id.unwrap_or_else(|_| actor_type.to_owned())
+}
+
 impl Overview {
+    /// Those that its config, or its module, asks for, where it runs.
+    pub fn supervisors_running(&self) -> usize {
+        match self.status {
+            Status::Running => self.supervisors,
+            _ => 0,
+        }
+    }
+
     pub fn actors_running(&self) -> usize {
         let running = |actor: &&ActorOverview| actor.state == ActorState::Running;
         self.actors.iter().filter(running).count()
@@ -188,20 +226,28 @@ impl Overview {
 }
 
 impl ActorOverview {
-    pub fn of(worker: &Actor) -> Self {
-        let status = worker.status();
-        Self {
-            id: worker.id().to_string(),
-            actor_type: worker.id().actor_type().to_owned(),
-            state: match status.failed {
-                true => ActorState::Failed,
-                false if worker.has_ended() => ActorState::Stopped,
-                false => ActorState::Running,
-            },
-            restarts: status.restarts,
-            mailbox_depth: worker.mailbox_depth(),
-            last_error: status.last_error,
-        }
+    fn all(tree: &View) -> Vec<Self> {
+        tree.workers().into_iter().filter_map(Self::of).collect()
+    }
+
+    /// Of a worker.
+    pub fn of(view: &View) -> Option<Self> {
+        let NodeView::Worker(worker) = &view.node else {
+            return None;
+        };
+        Some(Self {
+            id: worker.actor.to_string(),
+            actor_type: worker.actor.actor_type().to_owned(),
+            state: view.standing,
+            restarts: view.restarts,
+            mailbox_depth: worker.mailbox_depth,
+            messages_handled: worker.messages_handled,
+            messages_failed: worker.messages_failed,
+            memory_bytes: worker.memory_bytes,
+            last_error: worker.last_error.clone(),
+            parent: worker.parent.as_deref().map(str::to_owned),
+            labels: worker.labels.clone(),
+        })
     }
 }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 use log::Level;
 
 use super::Applications;
+use super::dependencies::in_order;
 use super::record::{Desired, Record};
 use super::table::{Deployed, Failed, Slot, State, Ticket};
-use crate::id::Digest;
+use crate::id::{ApplicationName, Digest};
 use crate::limits;
 use crate::storage::StorageError;
 
@@ -16,7 +17,7 @@ impl Applications {
     /// Starts everything in the order in which it was deployed. One that is slow, fails or cannot be read holds up
     /// and stops nobody else.
     pub async fn restore(&self) {
-        let (records, attempts) = match self.recorded().await {
+        let (records, mut attempts) = match self.recorded().await {
             Ok(recorded) => recorded,
             Err(error) => {
                 log::error!("nothing can be restored: {error}");
@@ -29,14 +30,14 @@ impl Applications {
             self.troubles.lock().unwrap().push(trouble);
         }
         for record in records {
+            let record = self.unless_hopeless(record, &mut attempts).await;
             self.admit(record, &attempts);
         }
-        let mut wanted = self.wanted();
-        wanted.sort_by(|(one, _), (other, _)| {
-            (one.order, &one.spec.name).cmp(&(other.order, &other.spec.name))
-        });
-        for (record, ticket) in wanted {
-            self.start_in_turn(record, ticket, &attempts).await;
+        let (records, mut tickets) = self.wanted();
+        for record in in_order(records) {
+            if let Some(ticket) = tickets.remove(&record.spec.name) {
+                self.start_in_turn(record, ticket, &attempts).await;
+            }
         }
         self.collect_unused().await;
     }
@@ -68,6 +69,22 @@ impl Applications {
         Ok((records, attempts.into_iter().collect()))
     }
 
+    /// A version on probation that the node does not outlive is replaced by the one before.
+    async fn unless_hopeless(&self, record: Record, attempts: &mut HashMap<String, u32>) -> Record {
+        let tried = attempts.get(&*record.spec.name).copied().unwrap_or(0);
+        let on_trial = record.on_probation && record.previous.is_some();
+        if !on_trial || tried < limits::START_ATTEMPTS_MAX {
+            return record;
+        }
+        let reason = format!("the node ended {tried} times while it was starting");
+        attempts.remove(&*record.spec.name);
+        let key = record.spec.name.to_string();
+        if let Err(error) = self.storage.deployments.forget_attempts(key).await {
+            log::warn!("{error}");
+        }
+        self.taken_back(&record, &reason).await
+    }
+
     /// Puts a record into the table, and decides what becomes of it.
     fn admit(&self, record: Record, attempts: &HashMap<String, u32>) {
         let name = record.spec.name.clone();
@@ -82,7 +99,7 @@ impl Applications {
                 self.says(&name, Level::Error, &reason);
                 State::Failed(Failed {
                     reason,
-                    actors: vec![],
+                    tree: None,
                     retry: None,
                 })
             }
@@ -92,19 +109,23 @@ impl Applications {
             record,
             state,
             backoff: Default::default(),
+            changing: None,
         };
         let slot = Slot::Deployed(Box::new(deployed));
         self.table.lock().insert(name, slot);
     }
 
-    fn wanted(&self) -> Vec<(Record, Ticket)> {
+    fn wanted(&self) -> (Vec<Record>, HashMap<ApplicationName, Ticket>) {
         let slots = self.table.lock();
         let deployed = slots.values().filter_map(Slot::deployed);
         let wanted = deployed.filter_map(|it| match &it.state {
-            State::Starting(ticket) => Some((it.record.clone(), ticket.clone())),
+            State::Starting(ticket) => {
+                let name = it.record.spec.name.clone();
+                Some((it.record.clone(), (name, ticket.clone())))
+            }
             _ => None,
         });
-        wanted.collect()
+        wanted.unzip()
     }
 
     /// Waits for the start to end, but not for one that takes its time: that goes on by itself.
@@ -121,7 +142,7 @@ impl Applications {
                 let text = format!("started for the {}. time", tried + 1);
                 applications.says(application, Level::Warn, &text);
             }
-            let started = applications.start_deployed(&record, &ticket, None).await;
+            let started = applications.start_deployed(&record, &ticket).await;
             starts.end(&name).await;
             if started.is_ok() {
                 let text = format!("version {} is running", record.spec.version);
@@ -143,7 +164,10 @@ impl Applications {
         if !self.troubles().is_empty() {
             return;
         }
-        let mut used: HashSet<Digest> = self.table.lock().values().map(Slot::digest).collect();
+        let mut used: HashSet<Digest> = {
+            let slots = self.table.lock();
+            slots.values().flat_map(Slot::digests).collect()
+        };
         used.extend(self.modules.digests());
         self.storage.artifacts.collect(used).await;
     }

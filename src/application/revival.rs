@@ -2,30 +2,45 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use log::Level;
 
+use super::activation::Active;
 use super::record::{Desired, Record};
 use super::table::{Deployed, Failed, Running, State, Task, Ticket};
-use super::{ActorOverview, Applications, called_off};
-use crate::actor::Actor;
+use super::{Applications, called_off};
+use crate::actor::View;
 use crate::id::ApplicationName;
 use crate::refusal::Refusal;
+use crate::storage::Left;
 
 impl Applications {
     /// A running application, watched from now on.
-    pub(super) fn running(&self, name: &ApplicationName, worker: Actor) -> Running {
-        let (applications, name, given_up) = (self.clone(), name.clone(), worker.given_up());
-        let watch = Task::spawn(async move {
-            given_up.await;
-            // Nothing may follow: the task has just replaced itself.
-            applications.give_up(&name);
+    pub(super) fn running(&self, record: &Record, active: Active) -> Running {
+        let name = &record.spec.name;
+        let watch = self.watch(name, &active);
+        let probation = record.on_probation.then(|| {
+            if let Some(tree) = &active.tree {
+                tree.begin_probation();
+            }
+            self.probation_of(name)
         });
         Running {
-            worker,
+            active,
             since: self.actors.clock().now(),
-            _watch: watch,
+            watch,
+            probation,
         }
+    }
+
+    /// Notices when a tree has failed.
+    pub(super) fn watch(&self, name: &ApplicationName, active: &Active) -> Option<Task> {
+        let failed = active.tree.as_ref()?.failed();
+        let (applications, name) = (self.clone(), name.clone());
+        Some(Task::spawn(async move {
+            failed.await;
+            // Nothing may follow: the task may replace itself.
+            applications.give_up(&name).await;
+        }))
     }
 
     /// Starts what a ticket stands for. One that is wanted and does not start has failed; one that was stopped stays so.
@@ -33,16 +48,45 @@ impl Applications {
         &self,
         record: &Record,
         ticket: &Ticket,
-        left: Option<Bytes>,
+    ) -> Result<(), Refusal> {
+        let starting = ticket.unless_revoked(self.reactivate(record));
+        let started = starting.await;
+        self.end_start(record, ticket, started).await
+    }
+
+    /// The same with states that are not on the disk.
+    pub(super) async fn restart_with(
+        &self,
+        record: &Record,
+        ticket: &Ticket,
+        left: Vec<Left>,
+    ) -> Result<(), Refusal> {
+        let starting = async {
+            let module = self.kept(record.digest, record.bytes);
+            let tree = record.own_tree.clone();
+            let prepared = self.prepare(&record.spec, &module, tree).await?;
+            self.bring_up(&prepared, &left).await
+        };
+        let started = ticket.unless_revoked(starting).await;
+        self.end_start(record, ticket, started).await
+    }
+
+    async fn end_start(
+        &self,
+        record: &Record,
+        ticket: &Ticket,
+        started: Option<Result<Active, Refusal>>,
     ) -> Result<(), Refusal> {
         let name = &record.spec.name;
-        let starting = ticket.unless_revoked(self.reactivate(record, left));
-        match starting.await {
+        match started {
             None => Err(called_off(name)),
-            Some(Ok(worker)) => {
-                let running = State::Running(self.running(name, worker));
+            Some(Ok(active)) => {
+                let running = State::Running(self.running(record, active));
                 let ended = self.table.end_start(name, ticket, running);
                 ended.map_err(|_| called_off(name))
+            }
+            Some(Err(refusal)) if record.on_probation && record.previous.is_some() => {
+                self.start_previous(record, ticket, refusal).await
             }
             Some(Err(refusal)) => {
                 self.table.change(name, |deployed| {
@@ -62,31 +106,32 @@ impl Applications {
     /// What could not be started has failed, and is started again after a while.
     pub(super) fn fail(&self, name: &ApplicationName, deployed: &mut Deployed, reason: String) {
         self.says(name, Level::Error, &format!("does not start: {reason}"));
-        self.schedule(name, deployed, reason, vec![], Duration::ZERO);
+        self.schedule(name, deployed, reason, None, Duration::ZERO);
     }
 
-    /// The worker has used up its restarts.
-    fn give_up(&self, name: &ApplicationName) {
+    /// The root of a tree has given up, or a version on probation broke.
+    async fn give_up(&self, name: &ApplicationName) {
+        if self.takes_back(name).await {
+            return;
+        }
         self.table.change(name, |deployed| {
-            let State::Running(running) = &deployed.state else {
+            let (Some(reason), State::Running(running)) = (deployed.reason(), &deployed.state)
+            else {
                 return;
             };
-            let status = running.worker.status();
-            if status.failed {
-                let actors = vec![ActorOverview::of(&running.worker)];
-                let ran = self.actors.clock().now() - running.since;
-                let reason = status.last_error.unwrap_or_default();
-                self.schedule(name, deployed, reason, actors, ran);
-            }
+            let tree = running.active.tree.as_ref().map(|tree| tree.view());
+            let ran = self.actors.clock().now() - running.since;
+            self.says(name, Level::Error, &format!("has failed: {reason}"));
+            self.schedule(name, deployed, reason, tree, ran);
         });
     }
 
-    fn schedule(
+    pub(super) fn schedule(
         &self,
         name: &ApplicationName,
         deployed: &mut Deployed,
         reason: String,
-        actors: Vec<ActorOverview>,
+        tree: Option<View>,
         ran: Duration,
     ) {
         let (backoff, wait) = deployed.backoff.after(ran, self.restart_delay);
@@ -99,7 +144,7 @@ impl Applications {
         });
         deployed.state = State::Failed(Failed {
             reason,
-            actors,
+            tree,
             retry: Some(retry),
         });
     }
@@ -119,7 +164,7 @@ impl Applications {
         });
         if let Some((record, ticket)) = began.flatten() {
             self.actors.metrics().restarts.inc();
-            if self.start_deployed(&record, &ticket, None).await.is_ok() {
+            if self.start_deployed(&record, &ticket).await.is_ok() {
                 self.says(name, Level::Info, "running again");
             }
         }

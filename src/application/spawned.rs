@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Applications;
+use super::deploy::Course;
 use super::spec::{Config, Spec};
 use super::table::Slot;
 use crate::id::{ApplicationName, NodeId};
@@ -43,7 +44,7 @@ impl Applications {
         let artifacts = &self.storage.artifacts;
         let artifact = artifacts.again(module.digest, module.bytes).await?;
         let address = self.worker_id(&spec).address().clone();
-        self.deploy(spec, artifact).await?;
+        self.deploy_as(Course::Refuse, spec, artifact).await?;
         Ok(address)
     }
 

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use toml::Spanned;
 
+use super::supervisor;
+use crate::actor::TreeSpec;
 use crate::clock::Span;
 use crate::config::{abridged, in_one_line};
 use crate::id::{ApplicationId, ApplicationName, ModuleName, Scope, Version};
@@ -20,8 +23,16 @@ pub struct Spec {
     pub name: ApplicationName,
     pub version: Version,
     pub description: String,
+    #[serde(default)]
+    pub kind: ApplicationType,
     pub tenant: Scope,
     pub namespace: Scope,
+    /// What must run for it to run.
+    #[serde(default)]
+    pub dependencies: Vec<ApplicationName>,
+    /// The tree that its config asks for.
+    #[serde(default)]
+    pub supervisor: Option<TreeSpec>,
     /// The guest's environment.
     pub env: BTreeMap<String, String>,
     pub limits: GuestLimits,
@@ -52,8 +63,11 @@ impl Spec {
             name: ApplicationName::parse(name)?,
             version: Version::parse(version)?,
             description: format!("WASM application: {name}"),
+            kind: ApplicationType::Active,
             tenant: Scope::default(),
             namespace: Scope::default(),
+            dependencies: Vec::new(),
+            supervisor: None,
             env: BTreeMap::new(),
             limits: GuestLimits::default(),
             capabilities: Capabilities::default(),
@@ -65,29 +79,41 @@ impl Spec {
 
     /// The same, overlaid with a configuration. The refusal names the key, and the line if there are any.
     pub fn with_config(self, config: Config) -> Result<Self, Refusal> {
-        let written = match config {
+        match config {
             Config::Toml(text) => {
-                toml::from_str(&text).map_err(|error| refused(&in_one_line(&text, &error)))
+                let written = toml::from_str::<Written<Spanned<String>>>(&text);
+                let written = written.map_err(|error| refused(&in_one_line(&text, &error)))?;
+                self.overlaid(written, &text)
             }
             Config::Table(table) => {
-                let read = table.try_into();
-                read.map_err(|error| refused(&in_one_line("", &error)))
+                let written = table.try_into::<Written<String>>();
+                let written = written.map_err(|error| refused(&in_one_line("", &error)))?;
+                self.overlaid(written, "")
             }
-        };
-        self.overlaid(written?)
+        }
     }
 
-    fn overlaid(mut self, written: Written) -> Result<Self, Refusal> {
+    /// The text is where the lines are counted.
+    fn overlaid<I: supervisor::Id>(
+        mut self,
+        written: Written<I>,
+        text: &str,
+    ) -> Result<Self, Refusal> {
         same("name", written.name.as_deref(), &self.name)?;
         same("version", written.version.as_deref(), &self.version)?;
-        if written.application_type == ApplicationType::Library {
-            return Err(not_yet("type = \"library\""));
-        }
-        if !written.dependencies.is_empty() {
-            return Err(not_yet("dependencies"));
-        }
-        if written.supervisor.is_some() {
-            return Err(not_yet("[supervisor]"));
+        self.kind = written.application_type;
+        self.dependencies = self.depends_on(&written.dependencies)?;
+        self.supervisor = match written.supervisor {
+            Some(supervisor) => {
+                let tree = supervisor.checked();
+                Some(tree.map_err(|wrong| refused(&wrong.within(text)))?)
+            }
+            None => None,
+        };
+        if self.kind == ApplicationType::Library && self.supervisor.is_some() {
+            return Err(refused(
+                "type is \"library\", and a library runs no actors; leave [supervisor] out",
+            ));
         }
         if let Some(description) = written.description {
             self.description = description;
@@ -117,6 +143,39 @@ impl Spec {
         written.limits.apply(&mut self)?;
         Ok(self)
     }
+
+    /// The same with a tree that comes as a protobuf `SupervisorSpec`.
+    pub fn with_supervisor(mut self, protobuf: &[u8]) -> Result<Self, Refusal> {
+        let tree = supervisor::of_protobuf(protobuf);
+        self.supervisor = Some(tree.map_err(|text| refused(&format!("supervisor: {text}")))?);
+        Ok(self)
+    }
+
+    /// Names of applications, as a config or a message lists them.
+    pub fn depends_on(&self, names: &[String]) -> Result<Vec<ApplicationName>, Refusal> {
+        if names.len() > limits::DEPENDENCIES_MAX {
+            let text = format!(
+                "dependencies lists {} applications, the most is {}",
+                names.len(),
+                limits::DEPENDENCIES_MAX
+            );
+            return Err(refused(&text));
+        }
+        let mut dependencies = Vec::new();
+        for name in names {
+            let name = ApplicationName::parse(name)
+                .map_err(|error| refused(&format!("dependencies: {error}")))?;
+            if name == self.name {
+                return Err(refused(
+                    "dependencies: an application does not depend on itself",
+                ));
+            }
+            if !dependencies.contains(&name) {
+                dependencies.push(name);
+            }
+        }
+        Ok(dependencies)
+    }
 }
 
 impl Spec {
@@ -144,8 +203,8 @@ impl Spec {
 
 /// The configuration as it is written.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
+#[serde(deny_unknown_fields, bound = "I: Deserialize<'de>")]
+struct Written<I> {
     name: Option<String>,
     version: Option<String>,
     description: Option<String>,
@@ -159,7 +218,7 @@ struct Written {
     env: BTreeMap<String, String>,
     #[serde(default)]
     limits: WrittenLimits,
-    supervisor: Option<toml::Table>,
+    supervisor: Option<supervisor::Written<I>>,
     capabilities: Option<WrittenCapabilities>,
 }
 
@@ -204,12 +263,22 @@ impl WrittenCapabilities {
     }
 }
 
-#[derive(Default, PartialEq, Eq, Deserialize)]
+/// Whether it runs actors, or lends its module to those that do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum ApplicationType {
+pub enum ApplicationType {
     #[default]
     Active,
     Library,
+}
+
+impl ApplicationType {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Library => "library",
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -261,7 +330,7 @@ impl WrittenLimits {
             "max_mailbox",
             self.max_mailbox,
             1,
-            1_000_000,
+            limits::MAILBOX_MESSAGES_CEILING,
             &mut spec.mailbox_messages_max,
         )
     }
@@ -293,12 +362,6 @@ fn same(key: &str, written: Option<&str>, form: &str) -> Result<(), Refusal> {
         }
         _ => Ok(()),
     }
-}
-
-fn not_yet(what: &str) -> Refusal {
-    refused(&format!(
-        "{what} is not supported by this node yet; leave it out"
-    ))
 }
 
 fn refused(text: &str) -> Refusal {
@@ -369,8 +432,18 @@ mod tests {
         );
         check("name = 'other'", &["name", "other", "calc"]);
         check(
-            "[supervisor]\nstrategy = 'one_for_one'",
-            &["[supervisor]", "yet"],
+            "[supervisor]\nstrategy = 'one'",
+            &["line 2", "strategy", "one_for_one"],
+        );
+        check(
+            "[[supervisor.children]]\nid = 'a'\n[[supervisor.children]]\nid = 'a'",
+            &["line 4", "supervisor.children", "two children"],
+        );
+        check("dependencies = ['calc']", &["dependencies", "itself"]);
+        check("dependencies = ['a/b']", &["dependencies", "a/b"]);
+        check(
+            "type = 'library'\n[supervisor]",
+            &["library", "[supervisor]"],
         );
         check("x = [", &["line 1"]);
         check(

@@ -10,6 +10,8 @@
 //!        undeploy, likewise ──► leaving ──► (nothing)
 //! ```
 //!
+//! Another version under the same name is held by a [`Change`]: the slot stays as it is until that has ended.
+//!
 //! Slow work never holds the lock: it holds a [`Ticket`], and whoever takes the slot away from it revokes that.
 
 use std::collections::BTreeMap;
@@ -19,12 +21,12 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::ActorOverview;
+use super::activation::Active;
 use super::backoff::Backoff;
 use super::overview::Status;
-use super::record::Record;
+use super::record::{Record, Version};
 use super::spec::Spec;
-use crate::actor::Actor;
+use crate::actor::{Standing, View};
 use crate::id::{ApplicationId, ApplicationName, Digest};
 use crate::limits;
 use crate::refusal::{Kind, Refusal};
@@ -40,6 +42,7 @@ pub enum Slot {
     Deploying {
         id: ApplicationId,
         digest: Digest,
+        dependencies: Vec<ApplicationName>,
         /// `None` once the deploy is being recorded: then it cannot be called off any more.
         ticket: Option<Ticket>,
     },
@@ -47,7 +50,7 @@ pub enum Slot {
     /// Being undeployed; the module is still in use.
     Leaving {
         id: ApplicationId,
-        digest: Digest,
+        digests: Vec<Digest>,
     },
 }
 
@@ -55,6 +58,21 @@ pub struct Deployed {
     pub record: Record,
     pub state: State,
     pub backoff: Backoff,
+    pub changing: Option<NewVersion>,
+}
+
+/// What a version that is about to take another's place must find.
+pub struct NewVersion {
+    pub digest: Digest,
+    pub dependencies: Vec<ApplicationName>,
+}
+
+/// What a deploy may do.
+pub enum Claim {
+    /// Just this is running already.
+    Same,
+    New(Reservation),
+    Another(Change),
 }
 
 /// What becomes of a deployed application.
@@ -67,16 +85,18 @@ pub enum State {
 }
 
 pub struct Running {
-    pub worker: Actor,
+    pub active: Active,
     pub since: Instant,
-    /// Notices when the worker is given up.
-    pub _watch: Task,
+    /// Notices when its tree has failed.
+    pub watch: Option<Task>,
+    /// Ends the probation of a new version.
+    pub probation: Option<Task>,
 }
 
 pub struct Failed {
     pub reason: String,
-    /// As they were when they were given up.
-    pub actors: Vec<ActorOverview>,
+    /// As it was when it was given up.
+    pub tree: Option<View>,
     /// Starts the application again; `None` if only an operator can.
     pub retry: Option<Task>,
 }
@@ -133,19 +153,28 @@ impl Table {
         self.slots.lock().unwrap()
     }
 
-    /// Takes the name for a deploy, or says why it cannot be had. `None` means that just this is running already.
-    pub fn reserve(&self, spec: &Spec, digest: Digest) -> Result<Option<Reservation>, Refusal> {
+    /// Takes the name for a deploy, or says why it cannot be had.
+    pub fn claim(&self, spec: &Spec, digest: Digest) -> Result<Claim, Refusal> {
         let mut slots = self.lock();
-        if let Some(slot) = slots.get(&spec.name) {
-            return slot.accepts(spec, digest).map(|()| None);
+        let accepted = match slots.get(&spec.name) {
+            Some(slot) => Some(slot.accepts(spec, digest)?),
+            None => None,
+        };
+        if matches!(accepted, Some(Accepted::Same)) {
+            return Ok(Claim::Same);
         }
-        let same_id = |(_, slot): &(&ApplicationName, &Slot)| *slot.id() == spec.application_id;
+        let same_id = |(name, slot): &(&ApplicationName, &Slot)| {
+            *slot.id() == spec.application_id && **name != spec.name
+        };
         if let Some((other, _)) = slots.iter().find(same_id) {
             let text = format!(
                 "application_id {:?} belongs to application {other}; choose another id, or undeploy that one",
                 &*spec.application_id
             );
             return Err(Refusal::new(Kind::AlreadyExists, text));
+        }
+        if let Some(Slot::Deployed(deployed)) = slots.get_mut(&spec.name) {
+            return Ok(Claim::Another(Change::of(self, deployed, spec, digest)));
         }
         if slots.len() >= limits::APPLICATIONS_MAX {
             let text = format!(
@@ -158,14 +187,34 @@ impl Table {
         let slot = Slot::Deploying {
             id: spec.application_id.clone(),
             digest,
+            dependencies: spec.dependencies.clone(),
             ticket: Some(ticket.clone()),
         };
         slots.insert(spec.name.clone(), slot);
-        Ok(Some(Reservation {
+        Ok(Claim::New(Reservation {
             name: spec.name.clone(),
             ticket,
             table: self.clone(),
         }))
+    }
+
+    /// Holds what is deployed under a name for a change to the version before it. `None` where there is none.
+    pub fn claim_previous(&self, name: &str) -> Result<(Change, Version), Refusal> {
+        let mut slots = self.lock();
+        let (name, slot) = Self::find(&mut slots, name)?;
+        let Slot::Deployed(deployed) = slot else {
+            return Err(slot.refuses(&name));
+        };
+        let busy = matches!(deployed.state, State::Starting(_) | State::Stopping);
+        if busy || deployed.changing.is_some() {
+            return Err(slot.refuses(&name));
+        }
+        let Some(previous) = deployed.record.previous.clone() else {
+            let text = format!("application {name} has no version before this one");
+            return Err(Refusal::new(Kind::FailedPrecondition, text));
+        };
+        let change = Change::of(self, deployed, &previous.spec, previous.digest);
+        Ok((change, *previous))
     }
 
     /// The full name and the slot of a name as a caller wrote it.
@@ -218,7 +267,8 @@ impl Table {
     }
 
     pub fn is_used(&self, digest: Digest) -> bool {
-        self.lock().values().any(|slot| slot.digest() == digest)
+        let slots = self.lock();
+        slots.values().any(|slot| slot.digests().contains(&digest))
     }
 }
 
@@ -230,10 +280,16 @@ impl Slot {
         }
     }
 
-    pub fn digest(&self) -> Digest {
+    /// The modules that must not be forgotten.
+    pub fn digests(&self) -> Vec<Digest> {
         match self {
-            Self::Deploying { digest, .. } | Self::Leaving { digest, .. } => *digest,
-            Self::Deployed(deployed) => deployed.record.digest,
+            Self::Deploying { digest, .. } => vec![*digest],
+            Self::Leaving { digests, .. } => digests.clone(),
+            Self::Deployed(deployed) => {
+                let mut digests = deployed.record.digests();
+                digests.extend(deployed.changing.as_ref().map(|new| new.digest));
+                digests
+            }
         }
     }
 
@@ -257,42 +313,45 @@ impl Slot {
         let doing = match self {
             Self::Deploying { .. } => "being deployed",
             Self::Leaving { .. } => "being undeployed",
+            Self::Deployed(deployed) if deployed.changing.is_some() => "being upgraded",
             Self::Deployed(deployed) => deployed.status().in_words(),
         };
         let text = format!("application {name} is {doing}; try again in a moment");
         Refusal::new(Kind::FailedPrecondition, text)
     }
 
-    /// Whether a deploy of this name asks for just what is running.
-    fn accepts(&self, spec: &Spec, digest: Digest) -> Result<(), Refusal> {
+    /// Whether a deploy of this name asks for just what is running, or may take its place.
+    fn accepts(&self, spec: &Spec, digest: Digest) -> Result<Accepted, Refusal> {
         let name = &spec.name;
+        let busy = || Err(self.refuses(name).as_kind(Kind::AlreadyExists));
         let Self::Deployed(deployed) = self else {
-            return Err(self.refuses(name).as_kind(Kind::AlreadyExists));
+            return busy();
         };
         let Deployed { record, state, .. } = &**deployed;
-        let same = record.spec == *spec && record.digest == digest;
-        let text = match state {
-            _ if !same => format!(
-                "application {name} has version {} already; undeploy it first, upgrades in place are not provided yet",
-                record.spec.version
-            ),
-            State::Running(running) if !running.worker.status().failed => return Ok(()),
-            State::Running(_) => {
-                format!("application {name} has failed; undeploy it first, then deploy again")
-            }
-            State::Failed(failed) => format!(
-                "application {name} has failed: {}; undeploy it first, then deploy again",
-                failed.reason
-            ),
-            State::Stopped => format!(
+        if deployed.changing.is_some() || matches!(state, State::Starting(_) | State::Stopping) {
+            return busy();
+        }
+        if record.spec != *spec || record.digest != digest {
+            return Ok(Accepted::Other);
+        }
+        let text = match (deployed.status(), state) {
+            (Status::Running, _) => return Ok(Accepted::Same),
+            (_, State::Stopped) => format!(
                 "application {name} is deployed and stopped; POST /api/v1/applications/{name}:start starts it"
             ),
-            State::Starting(_) | State::Stopping => {
-                return Err(self.refuses(name).as_kind(Kind::AlreadyExists));
-            }
+            _ => format!(
+                "application {name} has failed: {}; deploy another version, or undeploy it first, then deploy again",
+                deployed.reason().unwrap_or_default()
+            ),
         };
         Err(Refusal::new(Kind::AlreadyExists, text))
     }
+}
+
+/// What a deploy of a name that is there may do.
+enum Accepted {
+    Same,
+    Other,
 }
 
 impl Deployed {
@@ -301,12 +360,27 @@ impl Deployed {
         matches!(&self.state, State::Starting(own) if own.is(ticket))
     }
 
+    /// Why it has failed, if it has.
+    pub fn reason(&self) -> Option<String> {
+        match &self.state {
+            State::Failed(failed) => Some(failed.reason.clone()),
+            State::Running(running) => match running.active.standing() {
+                Standing::Failed(reason) => Some(reason),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     pub fn status(&self) -> Status {
         match &self.state {
             State::Stopped => Status::Stopped,
             State::Starting(_) => Status::Starting,
-            State::Running(running) if running.worker.status().failed => Status::Failed,
-            State::Running(_) => Status::Running,
+            State::Running(running) => match running.active.standing() {
+                Standing::Running => Status::Running,
+                Standing::Failed(_) => Status::Failed,
+                Standing::Stopped => Status::Stopped,
+            },
             State::Stopping => Status::Stopping,
             State::Failed(_) => Status::Failed,
         }
@@ -353,6 +427,37 @@ impl Drop for Reservation {
         {
             slots.remove(&self.name);
         }
+    }
+}
+
+/// A name held for another version. Dropped, it is free for others again, with whatever is there then.
+pub struct Change {
+    pub name: ApplicationName,
+    table: Table,
+}
+
+impl Change {
+    fn of(table: &Table, deployed: &mut Deployed, spec: &Spec, digest: Digest) -> Self {
+        deployed.changing = Some(NewVersion {
+            digest,
+            dependencies: spec.dependencies.clone(),
+        });
+        Self {
+            name: deployed.record.spec.name.clone(),
+            table: table.clone(),
+        }
+    }
+
+    /// The same for what the node itself changes.
+    pub fn back(table: &Table, deployed: &mut Deployed, version: &Version) -> Self {
+        Self::of(table, deployed, &version.spec, version.digest)
+    }
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        self.table
+            .change(&self.name, |deployed| deployed.changing = None);
     }
 }
 

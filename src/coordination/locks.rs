@@ -361,6 +361,18 @@ impl State {
         }
     }
 
+    /// Makes what one life holds another's.
+    fn hand_over(&mut self, from: u64, to: u64) {
+        for version in self.held.remove(&from).unwrap_or_default() {
+            let named = self.by_version.get(&version).cloned();
+            let record = named.and_then(|(place, key)| self.record(&place, &key));
+            if let Some((_, owner)) = record.and_then(|record| record.hold.as_mut()) {
+                *owner = to;
+            }
+            self.held.entry(to).or_default().insert(version);
+        }
+    }
+
     fn release_version(&mut self, inner: &Inner, version: u64, now: Instant) {
         if let Some((place, key)) = self.by_version.get(&version).cloned() {
             self.let_go(&place, &key);
@@ -395,6 +407,12 @@ pub struct Holder {
 }
 
 impl Holder {
+    /// Takes what an earlier instance of the same actor holds.
+    pub fn absorb(&self, earlier: &mut Self) {
+        let (from, to) = (earlier.owner, self.owner);
+        self.locks.with(|_, state, _| state.hand_over(from, to));
+    }
+
     /// The lock, if it is free, or held already by this actor under the same holder: then it gets a new lease.
     pub fn try_acquire(
         &self,

@@ -176,6 +176,21 @@ impl State {
         }
     }
 
+    /// Makes the joinings of one life another's.
+    fn hand_over(&mut self, place: &Place, name: &str, from: u64, to: u64) {
+        let groups = self.places.get_mut(place);
+        let Some(group) = groups.and_then(|groups| groups.get_mut(name)) else {
+            return;
+        };
+        let Some(earlier) = group.members.remove(&from) else {
+            return;
+        };
+        match group.members.get_mut(&to) {
+            Some(member) => drop(member.joinings.splice(0..0, earlier.joinings)),
+            None => drop(group.members.insert(to, earlier)),
+        }
+    }
+
     /// Takes back the last joining of a member, or with it the membership.
     fn leave(&mut self, place: &Place, name: &str, member: u64) -> bool {
         let Some(groups) = self.places.get_mut(place) else {
@@ -270,6 +285,16 @@ impl Memberships {
             .leave(place, name, self.member);
         // A group that was deleted meanwhile has no members.
         left.then_some(()).ok_or_else(not_in)
+    }
+
+    /// Takes those of an earlier instance of the same actor.
+    pub fn absorb(&mut self, earlier: &mut Self) {
+        let joined = std::mem::take(&mut earlier.joined);
+        let mut state = self.groups.state.lock().unwrap();
+        for (place, name) in &joined {
+            state.hand_over(place, name, earlier.member, self.member);
+        }
+        self.joined.splice(0..0, joined);
     }
 }
 

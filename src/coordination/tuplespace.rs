@@ -499,6 +499,11 @@ impl Subscriptions {
         });
         true
     }
+
+    /// Takes those of an earlier instance of the same actor.
+    pub fn absorb(&mut self, earlier: &mut Self) {
+        self.open.extend(std::mem::take(&mut earlier.open));
+    }
 }
 
 impl Drop for Subscriptions {

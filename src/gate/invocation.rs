@@ -153,7 +153,8 @@ impl Door {
         match self.actors.find(&tenant, namespace, actor_type) {
             Match::One(actor) => Ok(actor.address().clone()),
             Match::None => {
-                if let Some(refusal) = self.applications.why_silent(namespace, actor_type) {
+                if let Some(refusal) = self.applications.why_silent(&tenant, namespace, actor_type)
+                {
                     return Err(refusal);
                 }
                 let shown = |text: &str| text.chars().take(128).collect::<String>();

@@ -368,7 +368,9 @@ fn not_supported(what: &str) -> Refusal {
 
 fn shown_state(actor: &ActorOverview) -> wire::ActorState {
     match actor.state {
+        ActorState::Starting | ActorState::Restarting => wire::ActorState::Activating,
         ActorState::Running => wire::ActorState::Active,
+        ActorState::Stopping => wire::ActorState::Stopping,
         ActorState::Stopped => wire::ActorState::Terminated,
         ActorState::Failed => wire::ActorState::Failed,
     }

@@ -62,7 +62,10 @@ impl Applications {
             ("application_id", request.application_id.is_empty()),
             ("name", request.name.is_empty()),
             ("version", request.version.is_empty()),
-            ("wasm_module.module_bytes", module.module_bytes.is_empty()),
+            (
+                "wasm_module.module_bytes",
+                module.module_bytes.is_empty() && module.module_hash.is_empty(),
+            ),
         ])?;
         let mut spec = Spec::of_form(&request.application_id, &request.name, &request.version)?;
         let release = request.release_config.unwrap_or_default();
@@ -70,7 +73,15 @@ impl Applications {
             spec = self.door.applications.configured(spec, config).await?;
         }
         spec.initial_state = request.initial_state;
-        Ok((spec, store(&self.door, module).await?))
+        // A hash alone is a module that is here already, such as that of the version before.
+        let artifact = match module.module_bytes.is_empty() {
+            true => {
+                let applications = &self.door.applications;
+                applications.known_module(&module.module_hash).await?
+            }
+            false => store(&self.door, module).await?,
+        };
+        Ok((spec, artifact))
     }
 
     async fn undeploy(
@@ -81,8 +92,8 @@ impl Applications {
         let checked = within(
             "timeout",
             request.timeout,
-            limits::SHUTDOWN_GRACE,
-            limits::SHUTDOWN_GRACE_MAX,
+            limits::TREE_STOP_MAX,
+            limits::TREE_STOP_MAX,
         );
         let checked = checked.and_then(|grace| Ok((grace, self.named(&request.application_id)?)));
         let (mut entry, (grace, name)) = entry.prepared(checked)?;
@@ -236,7 +247,7 @@ impl ApplicationService for Applications {
         let grace = if force {
             Duration::ZERO
         } else {
-            limits::SHUTDOWN_GRACE
+            limits::TREE_STOP_MAX
         };
         let (applications, key) = (self.door.applications.clone(), name.clone());
         let work = async move { applications.stop(&key, grace).await };
@@ -256,7 +267,7 @@ fn info(overview: &Overview) -> wire::ApplicationInfo {
         deployed_at: Some(timestamp(overview.deployed_at)),
         metrics: Some(wire::ApplicationMetrics {
             actor_count: overview.actors_running() as u32,
-            supervisor_count: 0,
+            supervisor_count: overview.supervisors_running() as u32,
             uptime_seconds: overview.uptime.as_secs(),
         }),
     }

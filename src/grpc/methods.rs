@@ -190,7 +190,7 @@ mod tests {
         for figure in [
             format!("A node keeps {modules};"),
             format!("at most {} clients watch", limits::HEALTH_WATCHERS_MAX),
-            format!("at most {} s)", limits::SHUTDOWN_GRACE_MAX.as_secs()),
+            format!("at most {} s)", limits::TREE_STOP_MAX.as_secs()),
             format!("at most {} s).", limits::ASK_TIME_MAX.as_secs()),
             format!(
                 "the message may hold {} MiB",

@@ -1,9 +1,12 @@
 //! The JSON shapes of the HTTP API.
 
+use std::collections::{BTreeMap, HashSet};
+
 use serde::Serialize;
 
 use super::paging::Paging;
 use super::spec::Spec;
+use super::tree::Branch;
 use crate::application::{ActorOverview, ActorState, Overview};
 use crate::clock::rfc3339;
 use crate::coordination::Tuple;
@@ -71,9 +74,19 @@ pub struct Detail {
     pub spec: Spec,
     /// Why it has failed.
     pub error: Option<String>,
-    /// Those that the page has.
+    /// The version to which a rollback goes.
+    pub previous: Option<Previous>,
+    pub on_probation: bool,
+    /// As it runs. Of its workers, those of the page.
+    pub tree: Option<Branch>,
     pub actors: Vec<Actor>,
     pub page: Page,
+}
+
+#[derive(Serialize)]
+pub struct Previous {
+    pub version: String,
+    pub module_hash: String,
 }
 
 #[derive(Serialize)]
@@ -83,7 +96,13 @@ pub struct Actor {
     pub state: &'static str,
     pub restarts: u32,
     pub mailbox_depth: usize,
+    pub messages_handled: u64,
+    pub messages_failed: u64,
+    pub memory_bytes: u64,
     pub last_error: Option<String>,
+    /// Who spawned it.
+    pub parent_id: Option<String>,
+    pub labels: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
@@ -91,7 +110,7 @@ pub struct Invoked<'a> {
     pub success: bool,
     pub payload: Payload<'a>,
     pub payload_encoding: &'static str,
-    pub headers: std::collections::BTreeMap<String, String>,
+    pub headers: BTreeMap<String, String>,
     pub actor_id: &'a str,
 }
 
@@ -158,7 +177,7 @@ pub struct Summary {
     pub total_nodes: u32,
     pub total_tenants: usize,
     pub total_applications: usize,
-    pub actors_by_type: std::collections::BTreeMap<String, usize>,
+    pub actors_by_type: BTreeMap<String, usize>,
     pub since: String,
     pub until: String,
     pub node_id: String,
@@ -272,8 +291,12 @@ impl From<&Overview> for Application {
             module_hash: overview.digest.to_string(),
             kind: overview.kind,
             metrics: Metrics {
-                actor_count: overview.actors_running(),
-                supervisor_count: 0,
+                actor_count: overview
+                    .actors
+                    .iter()
+                    .filter(|actor| actor.state == ActorState::Running)
+                    .count(),
+                supervisor_count: overview.supervisors_running(),
                 uptime_seconds: overview.uptime.as_secs(),
             },
         }
@@ -281,13 +304,21 @@ impl From<&Overview> for Application {
 }
 
 impl Detail {
-    /// With those of its actors that are asked for.
+    /// The part of an application that a page asks for.
     pub fn of(overview: &Overview, paging: Paging) -> Self {
         let (actors, page) = paging.cut(overview.actors.iter().collect());
+        let shown: HashSet<&str> = actors.iter().map(|actor| &*actor.id).collect();
+        let tree = overview.tree.as_ref();
         Self {
             application: overview.into(),
             spec: (&overview.spec).into(),
             error: overview.reason.clone(),
+            previous: overview.previous.as_ref().map(|(version, hash)| Previous {
+                version: version.to_string(),
+                module_hash: hash.to_string(),
+            }),
+            on_probation: overview.on_probation,
+            tree: tree.and_then(|view| Branch::of(view, &shown)),
             actors: actors.into_iter().map(Actor::from).collect(),
             page,
         }
@@ -299,14 +330,15 @@ impl From<&ActorOverview> for Actor {
         Self {
             actor_id: actor.id.clone(),
             actor_type: actor.actor_type.clone(),
-            state: match actor.state {
-                ActorState::Running => "running",
-                ActorState::Stopped => "stopped",
-                ActorState::Failed => "failed",
-            },
+            state: actor.state.name(),
             restarts: actor.restarts,
             mailbox_depth: actor.mailbox_depth,
+            messages_handled: actor.messages_handled,
+            messages_failed: actor.messages_failed,
+            memory_bytes: actor.memory_bytes,
             last_error: actor.last_error.clone(),
+            parent_id: actor.parent.clone(),
+            labels: actor.labels.clone(),
         }
     }
 }

@@ -23,8 +23,8 @@ pub fn list(door: &Door) -> Response<Body> {
 
 /// GET /api/v1/applications/{name}
 pub fn one(door: &Door, name: &str, query: Option<&str>) -> Response<Body> {
-    let looked = Paging::of(query).and_then(|paging| Ok((door.applications.get(name)?, paging)));
-    match looked {
+    let paged = Paging::of(query).and_then(|paging| Ok((door.applications.get(name)?, paging)));
+    match paged {
         Ok((overview, paging)) => reply::json(&api::Detail::of(&overview, paging)),
         Err(refusal) => reply::refuse(&refusal),
     }
@@ -36,7 +36,7 @@ pub async fn undeploy(door: &Door, mut entry: Entry, name: &str) -> Response<Bod
     if let Ok(Overview { spec, digest, .. }) = applications.get(&name) {
         entry.concerns(&spec.name, &spec.version, &digest);
     }
-    let undeploying = async move { applications.undeploy(&name, limits::SHUTDOWN_GRACE).await };
+    let undeploying = async move { applications.undeploy(&name, limits::TREE_STOP_MAX).await };
     match door.carry_out(entry, undeploying).await {
         Ok(id) => reply::json(&api::Undeployed {
             success: true,
@@ -56,7 +56,14 @@ pub async fn start(door: &Door, entry: Entry, name: &str) -> Response<Body> {
 /// POST /api/v1/applications/{name}:stop
 pub async fn stop(door: &Door, entry: Entry, name: &str) -> Response<Body> {
     let (applications, key) = (door.applications.clone(), name.to_owned());
-    let work = async move { applications.stop(&key, limits::SHUTDOWN_GRACE).await };
+    let work = async move { applications.stop(&key, limits::TREE_STOP_MAX).await };
+    wish(door, entry, name, work).await
+}
+
+/// POST /api/v1/applications/{name}:rollback
+pub async fn rollback(door: &Door, entry: Entry, name: &str) -> Response<Body> {
+    let (applications, key) = (door.applications.clone(), name.to_owned());
+    let work = async move { applications.rollback(&key).await };
     wish(door, entry, name, work).await
 }
 

@@ -64,6 +64,11 @@ fn actors(door: &Door, moment: &mut Moment) {
     let census = door.actors.census();
     moment.gauge("plexspaces_actors", "Actors that run", census.actors as u64);
     moment.gauge(
+        "plexspaces_supervisors",
+        "Supervisors that applications ask for and that run",
+        door.applications.supervisors() as u64,
+    );
+    moment.gauge(
         "plexspaces_mailbox_messages",
         "Messages that wait, in all mailboxes together",
         census.waiting as u64,

@@ -19,6 +19,7 @@ mod paging;
 mod reply;
 mod router;
 mod spec;
+mod tree;
 mod tuplespace;
 
 use crate::gate::Door;

@@ -32,6 +32,7 @@ enum Endpoint {
     Undeploy,
     Start,
     Stop,
+    Rollback,
     Logs,
     Invoke,
     InvokeInTenant,
@@ -57,7 +58,7 @@ enum Endpoint {
 
 /// Method, path, endpoint. `{…}` takes one segment; literal paths stand before those with a place to fill.
 #[rustfmt::skip]
-const ROUTES: [(Method, &str, Endpoint); 42] = [
+const ROUTES: [(Method, &str, Endpoint); 43] = [
     (Method::GET,    "/health",                                   Endpoint::Health),
     (Method::GET,    "/health/live",                              Endpoint::Live),
     (Method::GET,    "/health/ready",                             Endpoint::Ready),
@@ -72,6 +73,7 @@ const ROUTES: [(Method, &str, Endpoint); 42] = [
     (Method::DELETE, "/api/v1/applications/{name}",               Endpoint::Undeploy),
     (Method::POST,   "/api/v1/applications/{name}:start",         Endpoint::Start),
     (Method::POST,   "/api/v1/applications/{name}:stop",          Endpoint::Stop),
+    (Method::POST,   "/api/v1/applications/{name}:rollback",      Endpoint::Rollback),
     (Method::POST,   "/api/v1/actors/by-id/{actor_id}",           Endpoint::InvokeById),
     (Method::DELETE, "/api/v1/actors/by-id/{actor_id}",           Endpoint::StopActor),
     (Method::GET,    "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
@@ -177,6 +179,7 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         (Endpoint::Logs, [name]) => logs::logs(&door, name, query).await,
         (Endpoint::Start, [name]) => applications::start(&door, entry(), name).await,
         (Endpoint::Stop, [name]) => applications::stop(&door, entry(), name).await,
+        (Endpoint::Rollback, [name]) => applications::rollback(&door, entry(), name).await,
         (Endpoint::Invoke, [namespace, actor_type]) => {
             let target = Target::Type {
                 tenant: id::Scope::default(),
@@ -224,6 +227,7 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
             | Endpoint::Logs
             | Endpoint::Start
             | Endpoint::Stop
+            | Endpoint::Rollback
             | Endpoint::Invoke
             | Endpoint::InvokeInTenant
             | Endpoint::InvokeById
@@ -270,7 +274,7 @@ impl Endpoint {
             Self::WriteTuple | Self::TakeTuples => Access::Needs(Scope::Invoke),
             Self::ReadTuples | Self::CountTuples | Self::ListTuples => Access::Needs(Scope::Read),
             Self::CountTuplesQueried | Self::TupleStats => Access::Needs(Scope::Read),
-            Self::Backup | Self::Deploy | Self::Undeploy | Self::Start | Self::Stop | Self::StopActor => Access::Needs(Scope::Deploy),
+            Self::Backup | Self::Deploy | Self::Undeploy | Self::Start | Self::Stop | Self::Rollback | Self::StopActor => Access::Needs(Scope::Deploy),
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::tree::Supervisor;
 use crate::application;
 use crate::clock::Span;
 use crate::wasm::{Capabilities, GuestLimits};
@@ -18,6 +19,8 @@ pub struct Spec {
     application_type: &'static str,
     tenant: String,
     namespace: String,
+    dependencies: Vec<String>,
+    supervisor: Option<Supervisor>,
     /// What looks like a secret by its name is blotted out.
     env: BTreeMap<String, String>,
     limits: Limits,
@@ -39,9 +42,11 @@ impl From<&application::spec::Spec> for Spec {
             name: spec.name.to_string(),
             version: spec.version.to_string(),
             description: spec.description.clone(),
-            application_type: "active",
+            application_type: spec.kind.name(),
             tenant: spec.tenant.to_string(),
             namespace: spec.namespace.to_string(),
+            dependencies: spec.dependencies.iter().map(|it| it.to_string()).collect(),
+            supervisor: spec.supervisor.as_ref().map(|it| it.root().into()),
             env: spec.env_without_secrets(),
             limits: Limits::of(&spec.limits, spec.mailbox_messages_max),
             capabilities: switches(spec.capabilities),

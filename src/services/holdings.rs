@@ -4,6 +4,7 @@
 //! dropped with the actor: each service's guard undoes there what the actor left behind.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::Services;
 use crate::coordination::channels::Subscription;
@@ -26,9 +27,8 @@ pub struct Holdings {
     services: Services,
 }
 
-/// Guards by numbers of the actor's own, from 1 upwards.
+/// Guards by numbers that no other guard of this node has: an upgrade brings those of two instances together.
 pub struct Numbered<T> {
-    last: u64,
     guards: BTreeMap<u64, T>,
 }
 
@@ -46,11 +46,30 @@ impl Holdings {
             services,
         }
     }
+
+    /// Takes what an earlier instance of the same actor holds.
+    pub fn absorb(&mut self, mut earlier: Self) {
+        let taken = |it: &mut Self| {
+            (
+                std::mem::take(&mut it.leases),
+                std::mem::take(&mut it.watches),
+            )
+        };
+        let ((leases, watches), topics) =
+            (taken(&mut earlier), std::mem::take(&mut earlier.topics));
+        self.subscriptions.absorb(&mut earlier.subscriptions);
+        self.locks.absorb(&mut earlier.locks);
+        self.memberships.absorb(&mut earlier.memberships);
+        self.leases.extend(leases);
+        self.watches.absorb(watches);
+        self.topics.absorb(topics);
+    }
 }
+
 impl<T> Default for Numbered<T> {
     fn default() -> Self {
         let guards = BTreeMap::new();
-        Self { last: 0, guards }
+        Self { guards }
     }
 }
 
@@ -59,15 +78,18 @@ impl<T> Numbered<T> {
         self.guards.len()
     }
 
-    /// The number that the next guard gets.
-    pub fn next(&self) -> u64 {
-        self.last + 1
+    /// A number for a guard, from 1 upwards.
+    pub fn number() -> u64 {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        LAST.fetch_add(1, Relaxed) + 1
     }
 
-    pub fn keep(&mut self, guard: T) -> u64 {
-        self.last += 1;
-        self.guards.insert(self.last, guard);
-        self.last
+    pub fn keep(&mut self, number: u64, guard: T) {
+        self.guards.insert(number, guard);
+    }
+
+    pub fn absorb(&mut self, earlier: Self) {
+        self.guards.extend(earlier.guards);
     }
 
     /// Drops a guard. Whether there was one.

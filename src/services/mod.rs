@@ -19,7 +19,7 @@ use crate::message::Nature;
 use crate::storage::Storage;
 
 pub use events::{Event, Kind};
-pub use holdings::Holdings;
+pub use holdings::{Holdings, Numbered};
 
 /// All services of this node, as guests and doors reach them; cloning is cheap.
 #[derive(Clone)]

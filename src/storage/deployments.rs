@@ -11,6 +11,8 @@ use super::store::there;
 const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("applications");
 /// Application and actor to the state that the actor left.
 const SNAPSHOTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("snapshots");
+/// The same at the last upgrade, for as long as it may be taken back.
+const AT_UPGRADE: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("upgraded");
 /// Name to the number of starts that the node did not outlive.
 const ATTEMPTS: TableDefinition<&str, u32> = TableDefinition::new("attempts");
 
@@ -67,6 +69,67 @@ impl Deployments {
         self.committer.commit(put).await
     }
 
+    /// Writes a record of a new version and the states with which it begins, and keeps these until `settle`.
+    pub async fn put_upgrade(
+        &self,
+        name: String,
+        record: Vec<u8>,
+        left: Vec<Left>,
+    ) -> Result<(), StorageError> {
+        let put = move |transaction: &redb::WriteTransaction| {
+            insert(transaction, &name, &record, &left)?;
+            let mut table = transaction.open_table(AT_UPGRADE)?;
+            table.retain(|(application, _), _| application != name)?;
+            for (actor, state) in &left {
+                table.insert((&*name, &**actor), &**state)?;
+            }
+            Ok(())
+        };
+        self.committer.commit(put).await
+    }
+
+    /// Writes a record of a version that stays, and forgets the states of the last upgrade.
+    pub async fn settle(&self, name: String, record: Vec<u8>) -> Result<(), StorageError> {
+        let settle = move |transaction: &redb::WriteTransaction| {
+            transaction.open_table(RECORDS)?.insert(&*name, &*record)?;
+            transaction
+                .open_table(AT_UPGRADE)?
+                .retain(|(application, _), _| application != name)?;
+            Ok(())
+        };
+        self.committer.commit(settle).await
+    }
+
+    /// Writes a record of the version before, and takes its actors' states back to what they were at the upgrade.
+    /// Answers with these.
+    pub async fn take_back(
+        &self,
+        name: String,
+        record: Vec<u8>,
+    ) -> Result<Vec<Left>, StorageError> {
+        let take_back = move |transaction: &redb::WriteTransaction| {
+            let mut left = Vec::new();
+            {
+                let mut table = transaction.open_table(AT_UPGRADE)?;
+                for entry in table.range((&*name, "")..)? {
+                    let (key, state) = entry?;
+                    let (application, actor) = key.value();
+                    if application != name {
+                        break;
+                    }
+                    left.push((actor.to_owned(), Bytes::copy_from_slice(state.value())));
+                }
+                table.retain(|(application, _), _| application != name)?;
+            }
+            transaction
+                .open_table(SNAPSHOTS)?
+                .retain(|(application, _), _| application != name)?;
+            insert(transaction, &name, &record, &left)?;
+            Ok(left)
+        };
+        self.committer.commit(take_back).await
+    }
+
     /// Keeps what actors of several applications left; the record of each stays as it is.
     pub async fn keep(&self, left: Vec<(String, Vec<Left>)>) -> Result<(), StorageError> {
         let keep = move |transaction: &redb::WriteTransaction| {
@@ -81,9 +144,11 @@ impl Deployments {
         let remove = move |transaction: &redb::WriteTransaction| {
             transaction.open_table(RECORDS)?.remove(&*name)?;
             transaction.open_table(ATTEMPTS)?.remove(&*name)?;
-            transaction
-                .open_table(SNAPSHOTS)?
-                .retain(|(application, _), _| application != name)?;
+            for table in [SNAPSHOTS, AT_UPGRADE] {
+                transaction
+                    .open_table(table)?
+                    .retain(|(application, _), _| application != name)?;
+            }
             Ok(())
         };
         self.committer.commit(remove).await

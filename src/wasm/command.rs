@@ -19,7 +19,7 @@ use super::program::Form;
 use super::slices::Meter;
 use super::starter::Starter;
 use super::wasi::{ReplyTooLong, World};
-use crate::actor::{Fault, Handled};
+use crate::actor::{Fault, Handled, Place};
 use crate::message::{Envelope, Failure, Message};
 
 const START: &str = "_start";
@@ -65,6 +65,7 @@ pub fn run_export(engine: &Engine, component: &Component) -> Option<ComponentExp
 /// An actor that lives only in its messages: between them it holds no instance and no memory.
 pub struct Command {
     starter: Starter,
+    place: Place<Starter>,
     log: GuestLog,
     /// `None` only while a message is being handled.
     commitments: Option<Commitments>,
@@ -72,27 +73,46 @@ pub struct Command {
 }
 
 impl Command {
-    pub fn new(starter: Starter) -> Self {
+    pub fn new(starter: Starter, place: Place<Starter>) -> Self {
         Self {
-            log: starter.log(),
-            commitments: Some(starter.commitments()),
+            log: starter.log(&place.actor),
+            commitments: Some(starter.commitments(&place)),
             meter: Arc::default(),
             starter,
+            place,
+        }
+    }
+
+    /// What stays with the actor when another version takes the place of this one.
+    pub fn into_commitments(mut self) -> Commitments {
+        let commitments = self.commitments.take();
+        commitments.unwrap_or_else(|| self.starter.commitments(&self.place))
+    }
+
+    pub fn inherit(&mut self, commitments: Commitments) {
+        if let Some(own) = &mut self.commitments {
+            own.absorb(commitments);
         }
     }
 
     /// Runs once for this message. Whatever becomes of the run, the next message gets another.
     pub async fn run(&mut self, envelope: Envelope) -> Handled {
-        let limits = self.starter.limits;
+        let limits = self.starter.setting.limits;
         self.log.take_stderr_tail();
         let input = input(&envelope.message);
         let max = limits.message_bytes_max;
-        let world = World::of_command(&self.starter.sight(), &self.log, input, max);
+        let world = World::of_command(
+            &self.starter.sight(&self.place.actor),
+            &self.log,
+            input,
+            max,
+        );
         let commitments = self.commitments.take();
-        let commitments = commitments.unwrap_or_else(|| self.starter.commitments());
+        let (log, place) = (self.log.clone(), &self.place);
+        let commitments = commitments.unwrap_or_else(|| self.starter.commitments(place));
         let mut store = self
             .starter
-            .store(self.log.clone(), world, commitments, &self.meter);
+            .store(place, log, world, commitments, &self.meter);
         let message = store.data_mut().conversation.begin(envelope).clone();
         let slices = self.starter.program.slices.clone();
         let running = run_once(&self.starter.program.form, &mut store);
@@ -112,11 +132,7 @@ impl Command {
             ),
             (None, Ok(_)) => {}
         }
-        self.commitments = Some(Commitments {
-            conversation: guest.conversation,
-            timers: guest.timers,
-            holdings: guest.holdings,
-        });
+        self.commitments = Some(guest.into_commitments());
         handled
     }
 }

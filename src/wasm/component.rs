@@ -321,6 +321,11 @@ pub struct Bound {
 }
 
 impl Linked {
+    /// Whether it says which tree it wants.
+    pub fn has_tree(&self) -> bool {
+        self.hooks.get(Hook::SupervisorTree).is_some()
+    }
+
     pub async fn start(&self, store: &mut Store<Guest>) -> wasmtime::Result<Bound> {
         let instance = self.instance.instantiate_async(&mut *store).await?;
         let mut bind = |export: &Export| Call::bind(&mut *store, &instance, export);
@@ -336,6 +341,11 @@ impl Bound {
     /// Those that a message goes to, in their order.
     pub fn route(&self, intent: Intent, message_type: &str) -> Vec<Handler> {
         self.handlers.route(intent, message_type)
+    }
+
+    /// Whether it is told of others' ends.
+    pub fn hears_notices(&self) -> bool {
+        self.handlers.hears_notices()
     }
 
     /// Whether the node keeps this guest's state for it.

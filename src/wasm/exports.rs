@@ -41,21 +41,27 @@ pub enum Hook {
     Shutdown,
     /// After an `init` that got a snapshot.
     PostResume,
+    /// The tree that its application is to have; called on an instance of its own, before any `init`.
+    SupervisorTree,
 }
 
-pub const HOOKS: [(Hook, &str); 6] = [
+pub const HOOKS: [(Hook, &str); 7] = [
     (Hook::PostInit, "post-init"),
     (Hook::GetState, "get-state"),
     (Hook::PreSuspend, "pre-suspend"),
     (Hook::SnapshotState, "snapshot-state"),
     (Hook::Shutdown, "shutdown"),
     (Hook::PostResume, "post-resume"),
+    (Hook::SupervisorTree, "get-supervisor-tree"),
 ];
 
 impl Hook {
     /// Whether it answers with bytes; the others answer with success or failure.
     pub fn gives_bytes(self) -> bool {
-        matches!(self, Self::GetState | Self::SnapshotState)
+        matches!(
+            self,
+            Self::GetState | Self::SnapshotState | Self::SupervisorTree
+        )
     }
 }
 
@@ -105,6 +111,11 @@ impl<K: Copy + PartialEq, H> Chosen<K, H> {
 }
 
 impl<H> Handlers<H> {
+    /// Whether it is told of others' ends.
+    pub fn hears_notices(&self) -> bool {
+        !self.route(Intent::Notice, "").is_empty()
+    }
+
     /// Whether the node keeps this guest's state for it.
     pub fn is_state_machine(&self) -> bool {
         matches!(&self.0[..], [(Handler::Transition, _)])

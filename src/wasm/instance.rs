@@ -9,14 +9,14 @@ use wasmtime::Store;
 use super::called::{Arguments, Called, GuestError};
 use super::exports::{Handler, Hook, Intent};
 use super::fault::fault;
-use super::host::Guest;
+use super::host::{Commitments, Guest};
 use super::program::Form;
 use super::slices::{Meter, Slices};
 use super::snapshot::Snapshot;
 use super::starter::{Birth, Starter};
 use super::wasi::World;
 use super::{component, core_abi};
-use crate::actor::{Fault, Handled};
+use crate::actor::{Fault, Handled, Place, Unsnapped};
 use crate::id::ActorId;
 use crate::message::{Envelope, Failure, Message, Nature};
 
@@ -32,17 +32,14 @@ pub struct Instance {
 
 impl Instance {
     /// Instantiates, then calls `init` and `post-init`; an error of either is a fault.
-    pub async fn start(starter: &Starter) -> Result<Self, Fault> {
-        let log = starter.log();
-        let world = World::of_actor(&starter.sight(), &log);
-        let meter = Arc::new(Meter::default());
-        let mut store = starter.store(log, world, starter.commitments(), &meter);
+    pub async fn start(starter: &Starter, place: &Place<Starter>) -> Result<Self, Fault> {
+        let (mut store, meter) = open(starter, place);
         let slices = starter.program.slices.clone();
         let starting = begin(&mut store, starter);
-        let started = slices
-            .run(&meter, starter.limits.execution_time_max, starting)
-            .await;
+        let allowed = starter.setting.limits.execution_time_max;
+        let started = slices.run(&meter, allowed, starting).await;
         store.data().world.flush();
+        store.data().shows_memory();
         match started {
             Ok(Ok((functions, state))) => Ok(Self {
                 store,
@@ -53,6 +50,27 @@ impl Instance {
             }),
             Ok(Err(text)) => Err(Fault::Broken(text)),
             Err(error) => Err(fault("starting", &store, &error)),
+        }
+    }
+
+    /// What `get-supervisor-tree` answers, in an instance that is dropped then.
+    pub async fn tree(starter: &Starter, place: &Place<Starter>) -> Result<Bytes, Fault> {
+        let (mut store, meter) = open(starter, place);
+        let slices = starter.program.slices.clone();
+        let asking = async {
+            let functions = Functions::start(&mut store, starter).await?;
+            let asked = functions.hook(&mut store, Hook::SupervisorTree).await;
+            asked.unwrap_or(Ok(Ok(Bytes::new())))
+        };
+        let allowed = starter.setting.limits.execution_time_max;
+        let asked = slices.run(&meter, allowed, asking).await;
+        match asked {
+            Ok(Ok(tree)) => Ok(tree),
+            Ok(Err(error)) => Err(Fault::Broken(format!(
+                "get-supervisor-tree failed: {}",
+                error.into_text()
+            ))),
+            Err(error) => Err(fault("telling its supervisor tree", &store, &error)),
         }
     }
 
@@ -86,6 +104,7 @@ impl Instance {
         };
         if fault.is_none() {
             self.store.data().world.flush();
+            self.store.data().shows_memory();
         }
         let handled = answer.as_ref().map_or(Handled::Badly, |_| Handled::Well);
         let conversation = &mut self.store.data_mut().conversation;
@@ -106,22 +125,58 @@ impl Instance {
         fault.map_or(Ok(handled), Err)
     }
 
-    /// Asks for the state while there is still someone to ask, then says goodbye.
-    pub async fn terminate(mut self) -> Snapshot {
+    /// Asks for the state, after telling that it is wanted. The guest may go on afterwards.
+    pub async fn snapshot(&mut self) -> Result<Snapshot, Unsnapped> {
         let allowed = self.store.data().limits.execution_time_max;
         let (slices, meter) = (self.slices.clone(), self.meter.clone());
-        let mut left = Snapshot::default();
-        let ended = slices
-            .run(&meter, allowed, self.last_words(&mut left))
-            .await;
+        let told = slices.run(&meter, allowed, self.tell_state()).await;
         self.store.data().world.flush();
-        let actor = self.actor();
-        match ended {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => log::warn!("{actor} ended with an error: {}", error.into_text()),
-            Err(error) => drop(fault("stopping", &self.store, &error)),
+        match told {
+            Ok(Ok(own)) => {
+                let kept = self.functions.is_state_machine();
+                let kept = kept.then(|| self.state.clone());
+                Ok(Snapshot { own, kept })
+            }
+            Ok(Err(error)) => Err(Unsnapped::Refused(error.into_text())),
+            Err(error) => {
+                let fault = fault("telling its state", &self.store, &error);
+                Err(Unsnapped::Broken(fault))
+            }
         }
-        left
+    }
+
+    /// Says goodbye.
+    pub async fn terminate(mut self) {
+        let allowed = self.store.data().limits.execution_time_max;
+        let (slices, meter) = (self.slices.clone(), self.meter.clone());
+        let hook = self.functions.hook(&mut self.store, Hook::Shutdown);
+        let ended = slices.run(&meter, allowed, hook).await;
+        self.store.data().world.flush();
+        match ended {
+            None | Some(Ok(Ok(_))) => {}
+            Some(Ok(Err(error))) => {
+                let actor = self.actor();
+                log::warn!("{actor} ended with an error: {}", error.into_text());
+            }
+            Some(Err(error)) => drop(fault("stopping", &self.store, &error)),
+        }
+    }
+
+    /// Whether it is told of others' ends.
+    pub fn hears_notices(&self) -> bool {
+        match &self.functions {
+            Functions::Component(bound) => bound.hears_notices(),
+            Functions::Core(bound) => bound.hears_notices(),
+        }
+    }
+
+    /// What stays with the actor when another instance takes the place of this one.
+    pub fn into_commitments(self) -> Commitments {
+        self.store.into_data().into_commitments()
+    }
+
+    pub fn inherit(&mut self, commitments: Commitments) {
+        self.store.data_mut().inherit(commitments);
     }
 
     /// Tries the handlers in their order until one does not pass the message over. `None` where there is none.
@@ -154,28 +209,15 @@ impl Instance {
         called
     }
 
-    /// Fills `left` as soon as there is something: what comes after may fail.
-    async fn last_words(&mut self, left: &mut Snapshot) -> Called<()> {
+    async fn tell_state(&mut self) -> Called<Option<Bytes>> {
         let (store, functions) = (&mut self.store, &self.functions);
         let actor = store.data().actor.clone();
         if let Some(Err(error)) = functions.hook(store, Hook::PreSuspend).await.transpose()? {
             let text = error.into_text();
             log::warn!("{actor} was not ready to be suspended: {text}");
         }
-        match functions
-            .hook(store, Hook::SnapshotState)
-            .await
-            .transpose()?
-            .transpose()
-        {
-            Ok(own) => {
-                let kept = functions.is_state_machine().then(|| self.state.clone());
-                *left = Snapshot { own, kept };
-            }
-            Err(error) => log::warn!("{actor} has no snapshot: {}", error.into_text()),
-        }
-        let shutdown = functions.hook(store, Hook::Shutdown).await.transpose()?;
-        Ok(shutdown.map_or(Ok(()), |shutdown| shutdown.map(drop)))
+        let state = functions.hook(store, Hook::SnapshotState).await;
+        Ok(state.transpose()?.transpose())
     }
 
     fn actor(&self) -> &ActorId {
@@ -202,16 +244,22 @@ impl Instance {
     }
 }
 
+/// A store for one instance, and what meters its calls.
+fn open(starter: &Starter, place: &Place<Starter>) -> (Store<Guest>, Arc<Meter>) {
+    let log = starter.log(&place.actor);
+    let world = World::of_actor(&starter.sight(&place.actor), &log);
+    let meter = Arc::new(Meter::default());
+    let commitments = starter.commitments(place);
+    let store = starter.store(place, log, world, commitments, &meter);
+    (store, meter)
+}
+
 /// The functions of a fresh instance and its first state, or what it has against starting.
 async fn begin(
     store: &mut Store<Guest>,
     starter: &Starter,
 ) -> wasmtime::Result<Result<(Functions, Arc<str>), String>> {
-    let mut functions = match &starter.program.form {
-        Form::Component(linked) => Functions::Component(Box::new(linked.start(store).await?)),
-        Form::Core(linked) => Functions::Core(Box::new(linked.start(store).await?)),
-        Form::Command(_) => return Err(wasmtime::Error::msg("a command is not kept running")),
-    };
+    let mut functions = Functions::start(store, starter).await?;
     let failed =
         |name: &str, error: GuestError| Ok(Err(format!("{name} failed: {}", error.into_text())));
     let (state, kept) = match &starter.birth {
@@ -257,6 +305,15 @@ enum Functions {
 }
 
 impl Functions {
+    /// Those of a fresh instance.
+    async fn start(store: &mut Store<Guest>, starter: &Starter) -> wasmtime::Result<Self> {
+        Ok(match &starter.program.form {
+            Form::Component(linked) => Self::Component(Box::new(linked.start(store).await?)),
+            Form::Core(linked) => Self::Core(Box::new(linked.start(store).await?)),
+            Form::Command(_) => return Err(wasmtime::Error::msg("a command is not kept running")),
+        })
+    }
+
     fn route(&self, intent: Intent, message_type: &str) -> Vec<Handler> {
         match self {
             Self::Component(bound) => bound.route(intent, message_type),

@@ -49,7 +49,7 @@ use ticker::Ticker;
 pub use capabilities::Capabilities;
 pub use program::Program;
 pub use snapshot::Snapshot;
-pub use starter::{Birth, Life, Starter};
+pub use starter::{Birth, Life, Setting, Starter};
 
 /// What a module is to the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -29,6 +29,15 @@ impl Program {
         self.kind
     }
 
+    /// Whether the module says which tree it wants.
+    pub fn has_tree(&self) -> bool {
+        match &self.form {
+            Form::Component(linked) => linked.has_tree(),
+            Form::Core(linked) => linked.has_tree(),
+            Form::Command(_) => false,
+        }
+    }
+
     /// Links a component. The error says what it lacks or has that this node does not know.
     pub(super) fn component(
         linkers: &Linkers,

@@ -1,5 +1,6 @@
 //! From a program to a running actor, the first time and after each fault.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,21 +16,33 @@ use super::slices::Meter;
 use super::snapshot::Snapshot;
 use super::wasi::World;
 use super::{Capabilities, GuestLimits, exchange};
-use crate::actor::{Behavior, Fault, Handled, Start, Timers};
-use crate::id::ActorId;
+use crate::actor::{Behavior, Bounds, Fault, Handled, Place, Start, Timers, Unsnapped};
+use crate::id::{ActorId, ApplicationName, ChildId};
 use crate::limits;
 use crate::message::Envelope;
 
-/// All that is needed to start an actor of a program, again and again.
+/// All that is needed to start an actor of a program, again and again. Cloning is cheap.
 #[derive(Clone)]
 pub struct Starter {
     pub program: Arc<Program>,
-    pub actor: ActorId,
+    pub birth: Birth,
+    pub setting: Arc<Setting>,
+}
+
+/// What all actors of one version of an application have in common.
+pub struct Setting {
+    pub application: ApplicationName,
     pub limits: GuestLimits,
     pub capabilities: Capabilities,
     /// The guest's environment, by name.
     pub env: Vec<(String, String)>,
-    pub birth: Birth,
+    pub bounds: Bounds,
+    /// The application's own module.
+    pub module: Arc<Program>,
+    /// The modules of the libraries it depends on, by name.
+    pub libraries: BTreeMap<ApplicationName, Arc<Program>>,
+    /// What `init` gets in each worker of its tree, by the worker's id.
+    pub births: BTreeMap<ChildId, Bytes>,
 }
 
 /// What `init` gets, after a fault again.
@@ -52,17 +65,25 @@ pub enum Life {
 impl Start for Starter {
     type Behavior = Life;
 
-    async fn start(&self) -> Result<Life, Fault> {
+    async fn start(&self, place: &Place<Self>) -> Result<Life, Fault> {
         Ok(match &self.program.form {
-            Form::Command(_) => Life::Command(Box::new(Command::new(self.clone()))),
+            Form::Command(_) => Life::Command(Box::new(Command::new(self.clone(), place.clone()))),
             Form::Component(_) | Form::Core(_) => {
-                Life::Instance(Box::new(Instance::start(self).await?))
+                Life::Instance(Box::new(Instance::start(self, place).await?))
             }
         })
+    }
+
+    fn resume(&mut self, left: Bytes) {
+        if let Some(snapshot) = Snapshot::decode(left) {
+            self.birth = Birth::Resumed(snapshot);
+        }
     }
 }
 
 impl Behavior for Life {
+    type Estate = Commitments;
+
     async fn handle(&mut self, envelope: Envelope) -> Result<Handled, Fault> {
         match self {
             Self::Instance(instance) => instance.handle(envelope).await,
@@ -70,61 +91,90 @@ impl Behavior for Life {
         }
     }
 
-    async fn terminate(self) -> Option<Bytes> {
+    async fn snapshot(&mut self) -> Result<Option<Bytes>, Unsnapped> {
         match self {
-            Self::Instance(instance) => instance.terminate().await.encode(),
-            Self::Command(_) => None,
+            Self::Instance(instance) => Ok(instance.snapshot().await?.encode()),
+            Self::Command(_) => Ok(None),
+        }
+    }
+
+    async fn terminate(self) {
+        if let Self::Instance(instance) = self {
+            instance.terminate().await;
+        }
+    }
+
+    fn traps_exits(&self) -> bool {
+        match self {
+            Self::Instance(instance) => instance.hears_notices(),
+            Self::Command(_) => true,
+        }
+    }
+
+    fn bequeath(self) -> Commitments {
+        match self {
+            Self::Instance(instance) => instance.into_commitments(),
+            Self::Command(command) => command.into_commitments(),
+        }
+    }
+
+    fn inherit(&mut self, estate: Commitments) {
+        match self {
+            Self::Instance(instance) => instance.inherit(estate),
+            Self::Command(command) => command.inherit(estate),
         }
     }
 }
 
 impl Starter {
+    /// The tree that the module wants, as it says it, if it says one. Asked of an instance that is used for nothing else.
+    pub async fn tree(&self, actor: ActorId) -> Result<Option<Bytes>, Fault> {
+        match self.program.has_tree() {
+            true => Instance::tree(self, &Place::outside(actor)).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// Where the guest's lines go.
-    pub(super) fn log(&self) -> GuestLog {
+    pub(super) fn log(&self, actor: &ActorId) -> GuestLog {
         let logs = self.program.services.actors.logs().clone();
-        GuestLog::new(self.actor.clone(), logs, self.capabilities)
+        GuestLog::new(actor.clone(), logs, self.setting.capabilities)
     }
 
     /// What the guest may see of the world.
-    pub(super) fn sight(&self) -> Sight<'_> {
+    pub(super) fn sight<'a>(&'a self, actor: &'a ActorId) -> Sight<'a> {
         Sight {
-            actor: &self.actor,
-            env: &self.env,
-            capabilities: self.capabilities,
+            actor,
+            env: &self.setting.env,
+            capabilities: self.setting.capabilities,
         }
     }
 
     /// What an actor begins with.
-    pub(super) fn commitments(&self) -> Commitments {
-        let address = self.actor.address().clone();
+    pub(super) fn commitments(&self, place: &Place<Self>) -> Commitments {
+        let (services, address) = (&self.program.services, place.actor.address().clone());
         Commitments {
             conversation: Default::default(),
-            timers: Timers::new(self.program.services.actors.clone(), address),
-            holdings: self.program.services.holdings(&self.actor),
+            timers: Timers::new(services.actors.clone(), address, place.timers.clone()),
+            holdings: services.holdings(&place.actor),
         }
     }
 
     /// A store for one instance, whose calls are metered by `meter`.
     pub(super) fn store(
         &self,
+        place: &Place<Self>,
         log: GuestLog,
         world: World,
         commitments: Commitments,
         meter: &Arc<Meter>,
     ) -> Store<Guest> {
-        let guest = Guest::new(
-            self.actor.clone(),
-            self.program.services.clone(),
-            log,
-            self.limits,
-            self.capabilities,
-            world,
-            commitments,
-        );
+        let guest = Guest::new(self.clone(), place.clone(), log, world, commitments);
         let mut store = Store::new(&self.program.engine, guest);
         store.limiter(|guest| &mut guest.memory);
         // Lists from the guest take memory here before anyone looks at them (a million strings over one region).
-        let most = exchange::passed_bytes_max(&self.limits).max(limits::GUEST_TRANSFER_BYTES_MIN);
+        let most =
+            exchange::passed_bytes_max(&self.setting.limits).max(limits::GUEST_TRANSFER_BYTES_MIN);
         store.set_hostcall_fuel(most);
         let (slices, meter) = (self.program.slices.clone(), meter.clone());
         store.epoch_deadline_callback(move |_| slices.at_deadline(&meter));

@@ -176,7 +176,7 @@ impl Node {
     pub fn ask_by_id(&self, address: &str, payload: &[u8]) -> Answer {
         self.request(
             "POST",
-            &format!("/api/v1/actors/by-id/{address}"),
+            &format!("/api/v1/actors/by-id/{}", address.replace('/', "%2F")),
             &[],
             payload,
         )

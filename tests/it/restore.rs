@@ -49,7 +49,9 @@ for_both_kinds! {
         assert_eq!(node.ask("counter", b"").body_payload(), "1");
         assert_eq!(node.total_applications(), 1);
         assert_eq!(node.log_count("compiled in"), 0, "the cache was not used");
-        node.deploy("counter", &counter).is_refused(409, "ALREADY_EXISTS", &["counter"]);
+        let same = node.form("counter", &counter).field("application_id", "its id").send();
+        same.is_deployed();
+        assert_eq!(node.ask("counter", b"").body_payload(), "2", "it was restarted");
         assert_eq!(node.undeploy("counter").status, 200);
         assert_eq!(Node::again(node.kill()).total_applications(), 0);
     }

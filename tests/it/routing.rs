@@ -84,8 +84,10 @@ fn hooks_are_called_in_their_order() {
         "post_resume",
         "handle_request",
     ];
-    let answer = ask(&node, &core(&hooks), "call");
+    node.deploy("guest", &core(&hooks)).is_deployed();
+    let answer = node.ask_with("guest", &[("x-message-type", "call")], b"");
     assert_eq!(answer.payload(), "handle_request");
+    assert_eq!(node.wish("guest", "stop").status, 200);
     node.log_says("guest@test-node: shutdown");
     let logged = node.log_lines("guest: guest@test-node: ");
     assert_eq!(

@@ -9,11 +9,11 @@ use super::bindings::types::{ActorError, Context, ErrorCode};
 use super::keyvalue::storage_code;
 use super::messaging::checked_type;
 use super::{Guest, actor_error};
-use crate::coordination::channels::InvalidTopic;
+use crate::coordination::channels::{InvalidTopic, Subscription};
 use crate::limits;
 use crate::message::MessageId;
 use crate::payload::Payload;
-use crate::services::{Event, Kind};
+use crate::services::{Event, Kind, Numbered};
 use crate::storage::{Delivery, Parcel, QueueError, QueueName, Return, Settings};
 
 /// The interface's functions, by name.
@@ -324,7 +324,9 @@ impl Guest {
         }
         let topics = &self.services.coordination.topics;
         let subscription = topics.subscribe(&place, &topic, filter.as_deref(), &self.actor)?;
-        Ok(self.holdings.topics.keep(subscription))
+        let number = Numbered::<Subscription>::number();
+        self.holdings.topics.keep(number, subscription);
+        Ok(number)
     }
 }
 

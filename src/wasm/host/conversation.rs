@@ -93,6 +93,11 @@ impl Conversation {
         Some(correlation)
     }
 
+    /// Takes the asks that an earlier instance of the same actor left open.
+    pub fn absorb(&mut self, earlier: Self) {
+        self.deferred.absorb(earlier.deferred);
+    }
+
     fn is_current(&self, correlation: &str) -> bool {
         let current = self.current.as_ref();
         current.is_some_and(|message| message.correlation.as_deref() == Some(correlation))

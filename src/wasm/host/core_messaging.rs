@@ -4,8 +4,8 @@
 
 use wasmtime::{Caller, Linker};
 
-use super::Guest;
 use super::bindings::messaging::Host;
+use super::{Guest, core_lives};
 use crate::wasm::core_abi::MODULE;
 use crate::wasm::exchange::{self, Slice, Unmet};
 
@@ -20,14 +20,22 @@ pub const FUNCTIONS: &[&str] = &[
     "send_after",
     "cancel_timer",
     "self_id",
+    "parent_id",
     "now",
     "sleep",
+    "spawn",
+    "stop",
+    "link",
+    "unlink",
+    "monitor",
+    "demonitor",
 ];
 
 type Parts = (i32, i32, i32, i32, i32, i32);
 type AskParts = (i32, i32, i32, i32, i32, i32, i64, i32);
 
 pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    core_lives::add_to_linker(linker)?;
     linker.func_wrap(
         MODULE,
         "send_message",

@@ -10,8 +10,8 @@ use super::bindings::types::{ActorError, Context, ErrorCode};
 use super::{Guest, actor_error};
 use crate::budget::Share;
 use crate::limits;
-use crate::services::{Event, Kind};
-use crate::storage::{Happened, KeyValueError, StorageError};
+use crate::services::{Event, Kind, Numbered};
+use crate::storage::{Happened, KeyValueError, StorageError, Watch};
 use crate::wasm::exchange;
 
 /// The interface's functions, by name.
@@ -181,7 +181,7 @@ impl Guest {
             let text = format!("an actor watches at most {} keys", limits::WATCHES_MAX);
             return Err(actor_error(ErrorCode::ResourceExhausted, text));
         }
-        let subscription = self.holdings.watches.next();
+        let subscription = Numbered::<Watch>::number();
         let (events, actor) = (self.services.clone(), self.actor.clone());
         let (namespace, watched) = (place.namespace.clone(), key.clone());
         let hear = move |happened: Happened| {
@@ -198,7 +198,8 @@ impl Guest {
             events.notify(&actor, &Event::new(Kind::Key, &event));
         };
         let watch = self.services.storage.keyvalue.watch(&place, &key, hear)?;
-        Ok(self.holdings.watches.keep(watch))
+        self.holdings.watches.keep(subscription, watch);
+        Ok(subscription)
     }
 
     /// Bytes on their way to the disk: within the actor's own limit, and counted while they wait.

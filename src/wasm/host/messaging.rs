@@ -36,6 +36,7 @@ pub type Answer<T> = wasmtime::Result<Result<T, ActorError>>;
 
 impl Host for Guest {
     fn tell(&mut self, to: String, message_type: String, payload: Vec<u8>) -> Answer<String> {
+        let to = self.whole(to);
         let message = match self.outgoing(&to, &message_type, payload) {
             Ok(message) => message,
             Err(error) => return Ok(Err(error)),
@@ -51,6 +52,7 @@ impl Host for Guest {
         payload: Vec<u8>,
         timeout_ms: u64,
     ) -> Answer<Vec<u8>> {
+        let to = self.whole(to);
         let message = match self.outgoing(&to, &message_type, payload) {
             Ok(message) => message,
             Err(error) => return Ok(Err(error)),
@@ -81,46 +83,68 @@ impl Host for Guest {
         original_sender: String,
         correlation_id: Option<String>,
     ) -> Answer<String> {
+        let to = self.whole(to);
         let forwarded = self
             .forwarded(&to, &message_type, payload, &original_sender)
             .and_then(|message| self.hand_on(&to, message, correlation_id.as_deref()));
         Ok(forwarded.map(|id| id.to_string()))
     }
 
-    fn spawn(&mut self, _: String, _: Vec<u8>, _: SpawnOptions) -> Answer<String> {
-        match permitted(self.capabilities.spawn_actors, "allow_spawn_actors") {
-            Ok(()) => not_yet("spawn"),
-            Err(error) => Ok(Err(error)),
+    async fn spawn(
+        &mut self,
+        module_ref: String,
+        initial_state: Vec<u8>,
+        options: SpawnOptions,
+    ) -> Answer<String> {
+        let child = permitted(self.capabilities.spawn_actors, "allow_spawn_actors")
+            .and_then(|()| self.bounded(initial_state))
+            .and_then(|state| self.offspring(&module_ref, state, options));
+        Ok(match child {
+            Ok(child) => match self.place.kin.spawn(child).await {
+                Ok(id) => Ok(id.to_string()),
+                Err(error) => Err(error.into()),
+            },
+            Err(error) => Err(error),
+        })
+    }
+
+    fn stop(&mut self, actor_id: String, timeout_ms: u64) -> Answer<()> {
+        Ok(self.stop_other(&actor_id, timeout_ms))
+    }
+
+    fn link(&mut self, actor_id: String) -> Answer<()> {
+        Ok(self.acquaintance(&actor_id).and_then(|other| {
+            let linked = self.actors.link(self.actor.address(), &other);
+            linked.map_err(Into::into)
+        }))
+    }
+
+    fn unlink(&mut self, actor_id: String) -> Answer<()> {
+        // One that is gone is not linked any more, which is all that is wanted.
+        if let Ok(other) = self.acquaintance(&actor_id) {
+            self.actors.unlink(self.actor.address(), &other);
         }
+        Ok(Ok(()))
     }
 
-    fn stop(&mut self, _: String, _: u64) -> Answer<()> {
-        not_yet("stop")
+    fn monitor(&mut self, actor_id: String) -> Answer<u64> {
+        Ok(self.acquaintance(&actor_id).and_then(|watched| {
+            let watching = self.actors.monitor(self.actor.address(), &watched);
+            watching.map_err(Into::into)
+        }))
     }
 
-    fn link(&mut self, _: String) -> Answer<()> {
-        not_yet("link")
-    }
-
-    fn unlink(&mut self, _: String) -> Answer<()> {
-        not_yet("unlink")
-    }
-
-    fn monitor(&mut self, _: String) -> Answer<u64> {
-        not_yet("monitor")
-    }
-
-    fn demonitor(&mut self, _: u64) -> Answer<()> {
-        not_yet("demonitor")
+    fn demonitor(&mut self, monitor_ref: u64) -> Answer<()> {
+        let ended = self.actors.demonitor(self.actor.address(), monitor_ref);
+        Ok(ended.map_err(Into::into))
     }
 
     fn self_id(&mut self) -> wasmtime::Result<String> {
         Ok(self.actor.to_string())
     }
 
-    /// No actor spawns another yet, so none has a parent.
     fn parent_id(&mut self) -> wasmtime::Result<Option<String>> {
-        Ok(None)
+        Ok(self.place.parent.as_deref().map(str::to_owned))
     }
 
     fn now(&mut self) -> wasmtime::Result<u64> {
@@ -161,6 +185,12 @@ impl Host for Guest {
 impl types::Host for Guest {}
 
 impl Guest {
+    /// An address as others know it, from one that may be short within the application.
+    fn whole(&self, to: String) -> String {
+        let known = self.actors.address_for(&self.actor, &to);
+        known.map_or(to, |address| address.to_string())
+    }
+
     fn outgoing(
         &self,
         to: &str,
@@ -206,9 +236,10 @@ impl Guest {
     }
 
     /// Whether it may send at all, and to this address: the actors of other tenants are none of its business.
-    fn may_reach(&self, to: &str) -> Result<(), ActorError> {
+    pub fn may_reach(&self, to: &str) -> Result<(), ActorError> {
         self.may_send()?;
-        match self.actors.tenant_of(to) {
+        let whole = self.actors.address_for(&self.actor, to);
+        match self.actors.tenant_of(whole.as_deref().unwrap_or(to)) {
             Some(tenant) if tenant != *self.actor.tenant() => {
                 let text = "the actor belongs to another tenant";
                 Err(actor_error(ErrorCode::NotPermitted, text))
@@ -297,11 +328,4 @@ fn deadline(timeout_ms: u64) -> Instant {
         ms => Duration::from_millis(ms).min(limits::ASK_TIME_MAX),
     };
     Instant::now() + wait
-}
-
-fn not_yet<T>(what: &str) -> Answer<T> {
-    Ok(Err(actor_error(
-        ErrorCode::NotImplemented,
-        format!("this node does not provide messaging.{what} yet"),
-    )))
 }

@@ -4,9 +4,11 @@ pub mod channels;
 pub mod conversation;
 pub mod core_channels;
 pub mod core_keyvalue;
+pub mod core_lives;
 pub mod core_messaging;
 pub mod core_tuplespace;
 pub mod keyvalue;
+pub mod lives;
 pub mod locks;
 pub mod logging;
 pub mod messaging;
@@ -15,6 +17,7 @@ pub mod process_groups;
 pub mod tuplespace;
 
 use std::borrow::Cow;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,9 +26,10 @@ use wasmtime::{Linker as CoreLinker, ResourceLimiter, StoreLimits};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use super::exchange::Exchange;
+use super::starter::Starter;
 use super::wasi::World;
 use super::{Capabilities, GuestLimits};
-use crate::actor::{Actors, Timers};
+use crate::actor::{self, Actors, Timers};
 use crate::id::ActorId;
 use crate::place::{Elsewhere, Place};
 use crate::services::{Holdings, Services};
@@ -51,6 +55,7 @@ pub mod bindings {
         ",
         imports: {
             "plexspaces:actor/messaging.ask": async | trappable,
+            "plexspaces:actor/messaging.spawn": async | trappable,
             "plexspaces:actor/messaging.sleep": async | trappable,
             "plexspaces:actor/keyvalue.get": async | trappable,
             "plexspaces:actor/keyvalue.put": async | trappable,
@@ -87,6 +92,10 @@ pub struct Guest {
     pub actor: ActorId,
     pub actors: Actors,
     pub services: Services,
+    /// Where in its tree it lives.
+    pub place: actor::Place<Starter>,
+    /// What it was started from, and its children can be.
+    pub starter: Starter,
     pub log: GuestLog,
     pub spans: logging::Spans,
     pub limits: GuestLimits,
@@ -114,21 +123,31 @@ pub struct Commitments {
     pub holdings: Holdings,
 }
 
+impl Commitments {
+    /// Takes those of an earlier instance of the same actor.
+    pub fn absorb(&mut self, earlier: Self) {
+        self.conversation.absorb(earlier.conversation);
+        self.timers.absorb(earlier.timers);
+        self.holdings.absorb(earlier.holdings);
+    }
+}
+
 impl Guest {
     pub fn new(
-        actor: ActorId,
-        services: Services,
+        starter: Starter,
+        place: actor::Place<Starter>,
         log: GuestLog,
-        limits: GuestLimits,
-        capabilities: Capabilities,
         world: World,
         commitments: Commitments,
     ) -> Self {
+        let (limits, capabilities) = (starter.setting.limits, starter.setting.capabilities);
         let memory = MemoryLimiter::new(&limits);
         Self {
-            actor,
-            actors: services.actors.clone(),
-            services,
+            actor: place.actor.clone(),
+            actors: starter.program.services.actors.clone(),
+            services: starter.program.services.clone(),
+            place,
+            starter,
             log,
             spans: logging::Spans::default(),
             limits,
@@ -143,6 +162,27 @@ impl Guest {
             asking_for_memory: false,
             world,
         }
+    }
+
+    /// What stays with the actor when another instance takes the place of this one.
+    pub fn into_commitments(self) -> Commitments {
+        Commitments {
+            conversation: self.conversation,
+            timers: self.timers,
+            holdings: self.holdings,
+        }
+    }
+
+    pub fn inherit(&mut self, earlier: Commitments) {
+        self.conversation.absorb(earlier.conversation);
+        self.timers.absorb(earlier.timers);
+        self.holdings.absorb(earlier.holdings);
+    }
+
+    /// Lets onlookers see how much memory it holds.
+    pub fn shows_memory(&self) {
+        let bytes = self.memory.memory_bytes;
+        self.place.vitals.memory_bytes.store(bytes, Relaxed);
     }
 
     pub fn exchange(&self) -> wasmtime::Result<&Exchange> {

@@ -1,0 +1,75 @@
+//! One actor as others reach it: its id, its mailbox, and through which it is told to stop. It outlives restarts.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::Actors;
+use super::cell::Control;
+use super::directory::Listing;
+use super::exit::Exit;
+use super::mailbox::{Bounds, Mailbox};
+use crate::id::ActorId;
+use crate::limits;
+
+pub struct Resident {
+    pub id: ActorId,
+    pub mailbox: Mailbox,
+    pub control: Control,
+    traps_exits: AtomicBool,
+    shutdown_timeout: Mutex<Duration>,
+}
+
+/// An actor's being there. Dropped, it cannot be reached, and whoever was tied to it or waited for it hears of it.
+pub struct Presence {
+    resident: Arc<Resident>,
+    actors: Actors,
+    _listing: Listing,
+}
+
+impl Resident {
+    pub fn new(id: ActorId, bounds: Bounds, actors: &Actors) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            mailbox: Mailbox::new(bounds, actors.budget().clone()),
+            control: Control::new(),
+            traps_exits: AtomicBool::new(false),
+            shutdown_timeout: Mutex::new(limits::SHUTDOWN_GRACE),
+        })
+    }
+
+    pub fn traps_exits(&self) -> bool {
+        self.traps_exits.load(Relaxed)
+    }
+
+    /// What it gets to stop in order.
+    pub fn shutdown_timeout(&self) -> Duration {
+        *self.shutdown_timeout.lock().unwrap()
+    }
+
+    pub fn set_shutdown_timeout(&self, timeout: Duration) {
+        *self.shutdown_timeout.lock().unwrap() = timeout;
+    }
+
+    pub fn set_traps_exits(&self, traps: bool) {
+        self.traps_exits.store(traps, Relaxed);
+    }
+}
+
+impl Presence {
+    pub fn of(resident: &Arc<Resident>, actors: &Actors) -> Self {
+        Self {
+            resident: resident.clone(),
+            actors: actors.clone(),
+            _listing: actors.directory.list(resident.clone()),
+        }
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.resident.mailbox.close();
+        self.actors
+            .announce(self.resident.id.address(), &Exit::Killed);
+    }
+}
