@@ -14,7 +14,9 @@ const TYPES: &str = r#"
     (type $error' (record (field "code" $code) (field "message" string) (field "details" (option string))))
     (export $error "actor-error" (type $error'))
     (type $result' (variant (case "ok" (list u8)) (case "err" $error)))
-    (export $result "actor-result" (type $result'))"#;
+    (export $result "actor-result" (type $result'))
+    (type $odd' (record (field "message" string)))
+    (export $odd "odd-error" (type $odd'))"#;
 
 /// A component whose `handle-request` has these parameters and result; its core function runs `body`, with the
 /// text "good" at 64 and "bad" at 80.
@@ -153,16 +155,84 @@ fn every_form_of_parameters_gets_its_parts() {
 #[test]
 fn a_component_with_another_form_is_refused_by_name() {
     let node = node();
-    let wasm = component(
-        r#"(param "count" u32)"#,
-        "u32",
-        "(param i32) (result i32)",
-        "(local.get 0)",
+    let check = |parameters: &str, result: &str, shown: &str| {
+        let (core, body) = ("(param i32 i32) (result i32)", "(local.get 0)");
+        let core = match parameters.contains("u32") {
+            true => "(param i32) (result i32)",
+            false => core,
+        };
+        // Before anything is started, so a rehearsal says it too.
+        let wasm = component(parameters, result, core, body);
+        let (content_type, form) = node.form("form", &wasm).encode();
+        let headers = [("content-type", content_type.as_str())];
+        let path = "/api/v1/applications/deploy?dry_run=true";
+        node.request("POST", path, &headers, &form).is_refused(
+            422,
+            "INVALID_ARGUMENT",
+            &["handle-request", shown, "docs/wasm-deployment.md"],
+        );
+    };
+    let payload = r#"(param "payload" (list u8))"#;
+    check(r#"(param "count" u32)"#, "u32", "func(u32) -> u32;");
+    check(
+        payload,
+        "(result (list u8) (error $odd))",
+        "func(list<u8>) -> result<list<u8>, record { message: string }>;",
     );
-    node.deploy("form", &wasm).is_refused(
+    check(
+        payload,
+        "(result (error u8))",
+        "func(list<u8>) -> result<_, u8>;",
+    );
+}
+
+/// A component that echoes, with a world-level `init` of these parameters that traps when it is called.
+fn with_init(parameters: &str, core: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+        (core module $guest
+            (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+            (func (export "init") {core} (result i32) (unreachable))
+            (func (export "act") (param i32 i32)))
+        (core instance $guest (instantiate $guest))
+        (alias core export $guest "memory" (core memory $memory))
+        (alias core export $guest "realloc" (core func $realloc))
+        (func (export "init") {parameters} (result (result (error string)))
+            (canon lift (core func $guest "init") (memory $memory) (realloc $realloc)))
+        (func (export "handle-request") (param "payload" (list u8))
+            (canon lift (core func $guest "act") (memory $memory) (realloc $realloc))))"#
+    );
+    wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn what_a_toolchain_leaves_behind_is_no_hook_and_anything_else_is_refused() {
+    let node = node();
+    let leftover =
+        r#"(param "a" string) (param "b" string) (param "c" (option string)) (param "d" bool)"#;
+    let wasm = with_init(leftover, "(param i32 i32 i32 i32 i32 i32 i32 i32)");
+    assert_eq!(answer(&node, &wasm).payload(), "");
+    let check = |parameters: &str, core: &str, shown: &str| {
+        let refused = node.deploy("form", &with_init(parameters, core));
+        refused.is_refused(422, "INVALID_ARGUMENT", &["its export init", shown]);
+    };
+    check(
+        r#"(param "a" string) (param "b" string) (param "c" (option string))"#,
+        "(param i32 i32 i32 i32 i32 i32 i32)",
+        "func(string, string, option<string>) -> result<_, string>",
+    );
+    check(
+        r#"(param "a" string)"#,
+        "(param i32 i32)",
+        "func(string) -> result<_, string>",
+    );
+    // One that the node does call is called, and traps.
+    let own = with_init(r#"(param "state" (list u8))"#, "(param i32 i32)");
+    node.deploy("form", &own).is_refused(
         422,
         "INVALID_ARGUMENT",
-        &["handle-request", "U32", "docs/wasm-deployment.md"],
+        &["does not start", "unreachable"],
     );
 }
 
@@ -212,6 +282,14 @@ fn a_core_module_that_could_not_be_called_is_refused_by_what_it_exports() {
     for export in ["_initialize", "alloc", "malloc", "cabi_realloc"] {
         typed(export);
     }
+    let hook = r#"(memory (export "memory") 1) (func (export "shutdown") (param i32))"#;
+    check(
+        hook,
+        &[
+            "its export shutdown has the type",
+            "takes 0 i32 and gives nothing or i32;",
+        ],
+    );
     check(r#"(memory (export "memory") i64 1)"#, &["64-bit", "wasm32"]);
     check(
         r#"(memory (export "memory") 1 1 shared)"#,
@@ -336,9 +414,9 @@ fn a_guest_of_every_world_links() {
 #[test]
 fn what_is_planned_answers_not_implemented_and_is_logged_once() {
     let node = node();
-    // Calls keyvalue.delete and answers with the error's code.
+    // Calls blob.delete and answers with the error's code.
     let text = r#"(component
-        (import "plexspaces:actor/keyvalue@0.1.0" (instance $keyvalue
+        (import "plexspaces:actor/blob@0.1.0" (instance $blob
             (type $context' (record (field "tenant-id" string) (field "namespace" string)))
             (export "context" (type $context (eq $context')))
             (type $code' (enum "unknown" "actor-not-found" "delivery-failed" "timeout" "invalid-message"
@@ -346,19 +424,21 @@ fn what_is_planned_answers_not_implemented_and_is_logged_once() {
             (export "error-code" (type $code (eq $code')))
             (type $error' (record (field "code" $code) (field "message" string) (field "details" (option string))))
             (export "actor-error" (type $error (eq $error')))
-            (export "delete" (func (param "ctx" $context) (param "key" string) (result (result (error $error)))))))
+            (export "delete" (func (param "ctx" $context) (param "blob-id" string)
+                (param "bucket" string) (param "key" string) (result (result (error $error)))))))
         (core module $heap
             (memory (export "memory") 1)
             (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
         (core instance $heap (instantiate $heap))
         (alias core export $heap "memory" (core memory $memory))
         (alias core export $heap "realloc" (core func $realloc))
-        (core func $delete (canon lower (func $keyvalue "delete") (memory $memory) (realloc $realloc)))
+        (core func $delete (canon lower (func $blob "delete") (memory $memory) (realloc $realloc)))
         (core module $guest
             (import "heap" "memory" (memory 1))
-            (import "host" "delete" (func $delete (param i32 i32 i32 i32 i32 i32 i32)))
+            (import "host" "delete" (func $delete (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
             (func (export "act") (param i32 i32) (result i32)
                 (call $delete (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+                    (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
                     (i32.const 512))
                 (i32.store8 (i32.const 64) (i32.add (i32.const 48) (i32.load8_u (i32.const 516))))
                 (i32.store (i32.const 600) (i32.const 64))
@@ -372,10 +452,7 @@ fn what_is_planned_answers_not_implemented_and_is_logged_once() {
         .is_deployed();
     assert_eq!(node.ask("planned", b"").payload(), 8);
     assert_eq!(node.ask("planned", b"").payload(), 8);
-    assert_eq!(
-        node.log_count("planned@test-node called keyvalue.delete"),
-        1
-    );
+    assert_eq!(node.log_count("planned@test-node called blob.delete"), 1);
 }
 
 #[test]
