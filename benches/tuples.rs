@@ -165,7 +165,7 @@ fn take_by_key() -> Duration {
     let spaces = filled();
     let mut n = 0;
     median(|| {
-        n += 997;
+        n += 911;
         let wanted = pattern(&format!(r#"["k{n}",{{"any":true}}]"#));
         let began = Instant::now();
         let taken = spaces.take(&Place::default(), &wanted);
