@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Prints what a node takes: memory at rest and over an upload of 100 MiB, a Python deploy twice, the binary's size.
+# Prints what a node takes: memory at rest, over an upload of 100 MiB and after a load, a Python deploy twice, the
+# binary's size.
 #
 # Needs the Python calculator: examples/simple/wasm_calculator/scripts/build_python_actors.sh
 set -euo pipefail
@@ -61,6 +62,37 @@ forget_peak
 cpu=$(cpu_ms)
 echo "100 MiB: deployed in $(deploy large "$node_dir/large.wasm"), RSS before $before, peak $(peak), after $(rss), CPU $(awk "BEGIN { print $(cpu_ms) - $cpu }") ms"
 undeploy large
+
+# 200 messages of 1 MiB, each held one byte before its end; then all clients leave at once.
+deploy calculator "$wasm_modules/calculator_rust.wasm" >/dev/null
+held=$(python3 - "${url#http://}" "$node_pid" <<'PY'
+import socket, sys, time
+host, port = sys.argv[1].rsplit(":", 1)
+def rss():
+    line = next(l for l in open(f"/proc/{sys.argv[2]}/status") if l.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+def settled():
+    before = rss()
+    for _ in range(100):
+        time.sleep(0.2)
+        before, last = rss(), before
+        if abs(before - last) < 0.2:
+            break
+    return before
+head = f"POST /api/v1/actors/default/calculator HTTP/1.1\r\nHost: localhost\r\nContent-Length: {1 << 20}\r\n\r\n"
+clients, rest = [], rss()
+for _ in range(200):
+    client = socket.create_connection((host, int(port)))
+    client.sendall(head.encode() + b"x" * ((1 << 20) - 1))
+    clients.append(client)
+most = settled()
+for client in clients:
+    client.close()
+print(f"RSS before {rest:.1f} MiB, meanwhile {most:.1f}, after {settled():.1f}")
+PY
+)
+echo "200 held messages of 1 MiB: $held"
+undeploy calculator
 
 python=$wasm_modules/calculator_actor.wasm
 [[ -e $python ]] || die "$python is not built"

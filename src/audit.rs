@@ -8,10 +8,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::Level;
 
+use crate::allowance::Allowance;
 use crate::auth::Caller;
 use crate::id::{ApplicationName, Digest, Version};
 use crate::limits;
@@ -20,13 +21,14 @@ use crate::refusal::Refusal;
 /// The trail. Cloning shares the allowance of lines.
 #[derive(Clone)]
 pub struct Audit {
-    allowance: Arc<Mutex<Allowance>>,
+    turned_away: Arc<Mutex<TurnedAway>>,
 }
 
 impl Audit {
     pub fn new() -> Self {
+        let allowance = Allowance::new(limits::AUDIT_TURNED_AWAY_PER_SECOND_MAX);
         Self {
-            allowance: Arc::new(Mutex::new(Allowance::new(Instant::now()))),
+            turned_away: Arc::new(Mutex::new(TurnedAway(allowance))),
         }
     }
 
@@ -49,7 +51,7 @@ impl Audit {
         call: &Call<'_>,
         refusal: &Refusal,
     ) {
-        if self.allowance.lock().unwrap().take(Instant::now()) {
+        if self.turned_away.lock().unwrap().0.take(Instant::now()) {
             self.write(
                 Level::Warn,
                 format_args!("{} {}", start(caller, peer, call), refused(refusal)),
@@ -58,7 +60,7 @@ impl Audit {
     }
 
     fn write(&self, level: Level, line: fmt::Arguments<'_>) {
-        self.allowance.lock().unwrap().confess();
+        self.turned_away.lock().unwrap().confess();
         log::log!(target: "audit", level, "{line}");
     }
 }
@@ -128,46 +130,19 @@ fn refused(refusal: &Refusal) -> String {
     format!("result={} {}", refusal.kind.status(), refusal.kind.code())
 }
 
-/// Lines that may still be written in this second, and how many were not.
-struct Allowance {
-    since: Instant,
-    lines: u32,
-    dropped: u64,
-}
+/// Lines for calls that were turned away. A node that stops owes the count of those it did not write, too.
+struct TurnedAway(Allowance);
 
-impl Allowance {
-    fn new(since: Instant) -> Self {
-        Self {
-            since,
-            lines: 0,
-            dropped: 0,
-        }
-    }
-
-    /// Whether one more line may be written; else it is counted.
-    fn take(&mut self, now: Instant) -> bool {
-        if now.duration_since(self.since) >= Duration::from_secs(1) {
-            (self.since, self.lines) = (now, 0);
-        }
-        let may = self.lines < limits::AUDIT_TURNED_AWAY_PER_SECOND_MAX;
-        match may {
-            true => self.lines += 1,
-            false => self.dropped += 1,
-        }
-        may
-    }
-
+impl TurnedAway {
     /// Says how many lines are missing at this place.
     fn confess(&mut self) {
-        if self.dropped > 0 {
-            log::warn!(target: "audit", "{} more calls were turned away, too fast to log each", self.dropped);
-            self.dropped = 0;
+        if let Some(dropped) = self.0.take_dropped() {
+            log::warn!(target: "audit", "{dropped} more calls were turned away, too fast to log each");
         }
     }
 }
 
-/// A node that stops owes the count too.
-impl Drop for Allowance {
+impl Drop for TurnedAway {
     fn drop(&mut self) {
         self.confess();
     }
@@ -176,22 +151,6 @@ impl Drop for Allowance {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_flood_is_counted_not_logged() {
-        let began = Instant::now();
-        let mut allowance = Allowance::new(began);
-        let max = limits::AUDIT_TURNED_AWAY_PER_SECOND_MAX;
-        let written = (0..1000).filter(|_| allowance.take(began)).count();
-        assert_eq!(
-            (written, allowance.dropped),
-            (max as usize, 1000 - u64::from(max))
-        );
-        allowance.confess();
-        assert!(!allowance.take(began + Duration::from_millis(999)));
-        assert!(allowance.take(began + Duration::from_secs(1)));
-        assert_eq!(allowance.dropped, 1);
-    }
 
     #[test]
     fn a_line_cannot_be_forged_by_a_path() {

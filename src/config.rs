@@ -11,7 +11,6 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::auth::Demand;
-
 use crate::clock::Span;
 use crate::id::{InvalidName, NodeId};
 use crate::limits;
@@ -33,6 +32,18 @@ pub struct Config {
     pub http_hosts: Vec<String>,
     /// Who has to bring a token.
     pub token_demand: Demand,
+    pub log_format: LogFormat,
+}
+
+/// How an event is written to the node's log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Time, level, room and text, for people.
+    #[default]
+    Plain,
+    /// One JSON object a line, for collectors.
+    Json,
 }
 
 /// How much of the machine the node may plan with.
@@ -58,6 +69,7 @@ pub struct Written {
     pub profile: Option<Profile>,
     pub require_token: Option<bool>,
     pub insecure_allow_remote: Option<bool>,
+    pub log_format: Option<LogFormat>,
     #[serde(default)]
     pub http: WrittenHttp,
     #[serde(default)]
@@ -123,6 +135,7 @@ impl Written {
             profile: parsed("PLEXSPACES_PROFILE")?,
             require_token: parsed("PLEXSPACES_REQUIRE_TOKEN")?.map(|Switch(on)| on),
             insecure_allow_remote: parsed("PLEXSPACES_INSECURE_ALLOW_REMOTE")?.map(|Switch(on)| on),
+            log_format: parsed("PLEXSPACES_LOG_FORMAT")?,
             http: WrittenHttp::default(),
             applications: WrittenApplications::default(),
         })
@@ -145,6 +158,7 @@ impl Written {
                 Some(true) => None,
                 _ => below.insecure_allow_remote,
             }),
+            log_format: self.log_format.or(below.log_format),
             http: WrittenHttp {
                 hosts: self.http.hosts.or(below.http.hosts),
             },
@@ -185,6 +199,7 @@ impl Written {
                 .map_or(limits::REVIVAL_DELAY, |span| span.0),
             http_hosts: self.http.hosts.unwrap_or_default(),
             token_demand,
+            log_format: self.log_format.unwrap_or_default(),
         })
     }
 }
@@ -238,6 +253,18 @@ impl FromStr for Profile {
             _ => Err(format!(
                 "{text:?} is no profile; use tiny, small or standard"
             )),
+        }
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "plain" => Ok(Self::Plain),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("{text:?} is no format of a log; use plain or json")),
         }
     }
 }
@@ -326,9 +353,7 @@ fn parsed<T: FromStr<Err: std::fmt::Display>>(
 
 /// A TOML error in one line: where it is, what is wrong, and the line itself.
 pub fn in_one_line(text: &str, error: &toml::de::Error) -> String {
-    let message = abridged(&error.message().replace('\n', " "));
-    let message = message.replace("expected usize", "expected a whole number");
-    let message = message.replace("expected u64", "expected a whole number");
+    let message = abridged(&in_plain_words(error.message()));
     let Some(span) = error.span() else {
         return message;
     };
@@ -338,6 +363,21 @@ pub fn in_one_line(text: &str, error: &toml::de::Error) -> String {
     let shown = text[line_start..].lines().next().unwrap_or_default();
     let shown: String = shown.trim().chars().take(80).collect();
     format!("line {line}: {message}: {shown:?}")
+}
+
+/// What serde says, in words of TOML instead of Rust's.
+fn in_plain_words(message: &str) -> String {
+    let message = message.replace('\n', " ");
+    let message = message.replace("expected usize", "expected a whole number");
+    let message = message.replace("expected u64", "expected a whole number");
+    let message = message.replace("expected a sequence", "expected a list");
+    match message.split_once("expected struct ") {
+        Some((before, name)) => {
+            let rest = name.trim_start_matches(|it: char| it.is_ascii_alphanumeric());
+            format!("{before}expected a table{rest}")
+        }
+        None => message,
+    }
 }
 
 /// A text without its middle where it is long: a key of a megabyte is not echoed whole, and what is expected in its
@@ -366,7 +406,9 @@ mod tests {
             node_id: Some(NodeId::parse(id).unwrap()),
             ..Written::default()
         };
-        let file = written("node_id = 'file'\ndrain_time = '3s'\nprofile = 'tiny'").unwrap();
+        let file =
+            written("node_id = 'file'\ndrain_time = '3s'\nprofile = 'tiny'\nlog_format = 'json'")
+                .unwrap();
         let config = of("flag").over(of("environment")).over(file);
         let config = Written {
             data_dir: Some("/x".into()),
@@ -376,6 +418,7 @@ mod tests {
         assert_eq!(&*config.node_id, "flag");
         assert_eq!(config.drain_time, Duration::from_secs(3));
         assert_eq!(config.profile, Profile::Tiny);
+        assert_eq!(config.log_format, LogFormat::Json);
         assert_eq!(config.listen_addr.to_string(), "127.0.0.1:8000");
     }
 
@@ -397,8 +440,17 @@ mod tests {
         );
         check("listen_addr = 'here'", &["line 1", "here", "0.0.0.0:8000"]);
         check("node_id = 'a b'", &["line 1", "a b", "letters"]);
+        check("log_format = 'xml'", &["line 1", "xml", "plain", "json"]);
         check("drain_time = 'soon'", &["line 1", "soon", "30s"]);
         check("[http]\nhost = 'x'", &["line 2", "host", "hosts"]);
+        check(
+            "[http]\nhosts = 'x'",
+            &["line 2", "string \"x\", expected a list: \"hosts"],
+        );
+        check(
+            "http = 3",
+            &["line 1", "integer `3`, expected a table: \"http"],
+        );
     }
 
     #[test]

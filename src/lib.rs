@@ -1,6 +1,7 @@
 //! The PlexSpaces edge node, floor by floor: a room uses the rooms above it in this list, never those below.
 
 // floor 0: words
+pub mod allowance;
 pub mod audit;
 pub mod auth;
 pub mod budget;

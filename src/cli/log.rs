@@ -2,7 +2,6 @@
 //! the loop.
 
 use std::io::{self, Write};
-use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
@@ -13,6 +12,7 @@ use log::LevelFilter;
 use serde::Serialize;
 
 use crate::clock::rfc3339;
+use crate::config::LogFormat;
 
 /// Lines that may wait for a slow reader; what comes on top is dropped and counted.
 const LINES_MAX: usize = 1_000;
@@ -35,27 +35,6 @@ enum Line {
     Flush(SyncSender<()>),
 }
 
-/// How an event is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Time, level, room and text, for people.
-    Plain,
-    /// One JSON object a line, for collectors.
-    Json,
-}
-
-impl FromStr for Format {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "plain" => Ok(Self::Plain),
-            "json" => Ok(Self::Json),
-            _ => Err(format!("{text:?} is no format of a log; use plain or json")),
-        }
-    }
-}
-
 /// One event in JSON.
 #[derive(Serialize)]
 struct Event<'a> {
@@ -66,7 +45,7 @@ struct Event<'a> {
 }
 
 /// Logs from the level that PLEXSPACES_LOG names (`warn`, `debug`, or `room=level,...`).
-pub fn to_stderr(format: Format) {
+pub fn to_stderr(format: LogFormat) {
     let (lines, waiting) = sync_channel(LINES_MAX);
     let queue = Queue {
         lines,
@@ -87,7 +66,7 @@ pub fn to_stderr(format: Format) {
             let message = in_one_line(&record.args().to_string());
             let (time, level) = (rfc3339(SystemTime::now()), record.level());
             let (time, message) = (&*time, &*message);
-            if format == Format::Plain {
+            if format == LogFormat::Plain {
                 return writeln!(line, "{time} {level:5} {room}: {message}");
             }
             let level = level.as_str();

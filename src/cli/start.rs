@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{log, ready};
 use crate::clock::Span;
-use crate::config::{Config, ConfigError, ListenAddr, Profile, Written};
+use crate::config::{Config, ConfigError, ListenAddr, LogFormat, Profile, Written};
 use crate::id::NodeId;
 use crate::{machine, node};
 
@@ -50,7 +50,7 @@ pub struct Start {
     insecure_allow_remote: bool,
     /// how the log on standard error is written: plain or json (default: plain; env PLEXSPACES_LOG_FORMAT)
     #[argh(option)]
-    log_format: Option<log::Format>,
+    log_format: Option<LogFormat>,
     /// start the node in the background, and return once it is ready or has failed
     #[argh(switch)]
     wait_ready: bool,
@@ -61,9 +61,8 @@ impl Start {
         if self.wait_ready {
             return ready::start_and_wait();
         }
-        let format = self.log_format()?;
         let config = self.config()?;
-        log::to_stderr(format);
+        log::to_stderr(config.log_format);
         machine::raise_open_files_max();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -74,15 +73,6 @@ impl Start {
         });
         log::flush();
         ended
-    }
-
-    fn log_format(&self) -> anyhow::Result<log::Format> {
-        let Some(format) = self.log_format else {
-            let named = std::env::var("PLEXSPACES_LOG_FORMAT").unwrap_or("plain".into());
-            let parsed = named.parse().map_err(anyhow::Error::msg);
-            return parsed.context("environment variable PLEXSPACES_LOG_FORMAT");
-        };
-        Ok(format)
     }
 
     fn config(self) -> Result<Config, ConfigError> {
@@ -98,6 +88,7 @@ impl Start {
             profile: self.profile,
             require_token: self.require_token.then_some(true),
             insecure_allow_remote: self.insecure_allow_remote.then_some(true),
+            log_format: self.log_format,
             ..Written::default()
         };
         flags.over(Written::of_environment()?).over(file).check()

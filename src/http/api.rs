@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::paging::Paging;
 use super::spec::Spec;
 use crate::application::{ActorOverview, ActorState, Overview};
 use crate::clock::rfc3339;
@@ -67,7 +68,9 @@ pub struct Detail {
     pub spec: Spec,
     /// Why it has failed.
     pub error: Option<String>,
+    /// Those that the page has.
     pub actors: Vec<Actor>,
+    pub page: Page,
 }
 
 #[derive(Serialize)]
@@ -242,13 +245,16 @@ impl From<&Overview> for Application {
     }
 }
 
-impl From<&Overview> for Detail {
-    fn from(overview: &Overview) -> Self {
+impl Detail {
+    /// With those of its actors that are asked for.
+    pub fn of(overview: &Overview, paging: Paging) -> Self {
+        let (actors, page) = paging.cut(overview.actors.iter().collect());
         Self {
             application: overview.into(),
             spec: (&overview.spec).into(),
             error: overview.reason.clone(),
-            actors: overview.actors.iter().map(Actor::from).collect(),
+            actors: actors.into_iter().map(Actor::from).collect(),
+            page,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use hyper::Response;
 
+use super::paging::Paging;
 use super::reply::{self, Body};
 use super::{Door, api};
 use crate::application::Overview;
@@ -21,9 +22,10 @@ pub fn list(door: &Door) -> Response<Body> {
 }
 
 /// GET /api/v1/applications/{name}
-pub fn one(door: &Door, name: &str) -> Response<Body> {
-    match door.applications.get(name) {
-        Ok(overview) => reply::json(&api::Detail::from(&overview)),
+pub fn one(door: &Door, name: &str, query: Option<&str>) -> Response<Body> {
+    let looked = Paging::of(query).and_then(|paging| Ok((door.applications.get(name)?, paging)));
+    match looked {
+        Ok((overview, paging)) => reply::json(&api::Detail::of(&overview, paging)),
         Err(refusal) => reply::refuse(&refusal),
     }
 }

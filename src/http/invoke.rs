@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
+use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use serde_json::Value;
@@ -90,6 +91,7 @@ pub async fn invoke(
 }
 
 const OCTETS: &str = "application/octet-stream";
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// What a request asks for, by its method, query and headers.
 struct Call {
@@ -111,11 +113,9 @@ enum Manner {
 
 impl Call {
     fn of(parts: &Parts) -> Result<Self, Refusal> {
-        let header = |name: &str| {
-            parts
-                .headers
-                .get(name)
-                .map(|value| value.to_str().unwrap_or("\0"))
+        let given = |name: &str| {
+            let value = parts.headers.get(name);
+            value.map(|value| value.to_str().unwrap_or("\0"))
         };
         let query: Vec<_> =
             form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).collect();
@@ -126,25 +126,34 @@ impl Call {
                 .rev()
                 .find(|(key, _)| has_body && key == in_query)
                 .map(|(_, value)| &**value);
-            queried.or_else(|| header(name)).map(str::to_owned)
+            queried.or_else(|| given(name)).map(str::to_owned)
         };
         let message_type = message_type(option("x-message-type", "type"))?;
         let timeout = timeout(option("x-timeout-ms", "timeout_ms"))?;
-        let prefers = |wanted: &str| {
-            header("prefer").is_some_and(|it| it.split([',', ';']).any(|it| it.trim() == wanted))
+        let manner = if lists(&parts.headers, PREFER, "respond-async") {
+            Manner::Tell
+        } else {
+            let raw = lists(&parts.headers, header::ACCEPT, OCTETS);
+            Manner::Ask { timeout, raw }
         };
-        let raw =
-            header("accept").is_some_and(|it| it.split([',', ';']).any(|it| it.trim() == OCTETS));
         Ok(Self {
             message_type,
-            manner: if prefers("respond-async") {
-                Manner::Tell
-            } else {
-                Manner::Ask { timeout, raw }
-            },
+            manner,
             payload: (!has_body).then(|| as_json(&query)),
         })
     }
+}
+
+/// Whether a header that holds a list, in one line or several, has this item, whatever the parameters behind it.
+fn lists(headers: &HeaderMap, name: HeaderName, wanted: &str) -> bool {
+    let lines = headers.get_all(name).into_iter();
+    let mut items = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','));
+    items.any(|item| {
+        let item = item.split(';').next().unwrap_or_default();
+        item.trim().eq_ignore_ascii_case(wanted)
+    })
 }
 
 fn message_type(given: Option<String>) -> Result<String, Refusal> {
@@ -211,8 +220,13 @@ fn address(door: &Door, target: Target<'_>) -> Result<Arc<str>, Refusal> {
                 return Err(refusal);
             }
             let shown = |text: &str| text.chars().take(128).collect::<String>();
+            let of_tenant = match tenant == Scope::default() {
+                true => String::new(),
+                false => format!(" of tenant {:?}", shown(&tenant)),
+            };
             let text = format!(
-                "no actor of type {:?} in namespace or application {:?}; GET /api/v1/applications lists those deployed",
+                "no actor of type {:?} in namespace or application {:?}{of_tenant}; \
+                 GET /api/v1/applications lists those deployed",
                 shown(actor_type),
                 shown(namespace)
             );
@@ -325,6 +339,25 @@ fn too_large() -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_header_lists_what_any_of_its_lines_does() {
+        let check = |lines: &[&'static str], expected: bool| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(PREFER, line.parse().unwrap());
+            }
+            let listed = lists(&headers, PREFER, "respond-async");
+            assert_eq!(listed, expected, "{lines:?}");
+        };
+        check(&["respond-async"], true);
+        check(&["Respond-Async"], true);
+        check(&["handling=lenient", "wait=10, respond-async"], true);
+        check(&["respond-async;x=1"], true);
+        check(&["handling=lenient"], false);
+        check(&["x;respond-async"], false);
+        check(&[], false);
+    }
 
     #[test]
     fn a_query_becomes_an_object_and_a_repeated_key_a_list() {

@@ -153,13 +153,15 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         return reply::retry_after(reply::refuse_early(refusal, &parts.headers, body), 10);
     }
     if let Some(refusal) = encoded(&parts.headers) {
+        let call = call(&parts.method, &parts.uri);
+        door.audit.turned_away(&caller, peer, &call, &refusal);
         return reply::refuse_early(refusal, &parts.headers, body);
     }
     let query = parts.uri.query();
     match (endpoint, segments.as_slice()) {
         (Endpoint::Deploy, _) => deploy::deploy(&door, entry(), &parts, body).await,
         (Endpoint::ListApplications, _) => applications::list(&door),
-        (Endpoint::Application, [name]) => applications::one(&door, name),
+        (Endpoint::Application, [name]) => applications::one(&door, name, query),
         (Endpoint::Undeploy, [name]) => applications::undeploy(&door, entry(), name).await,
         (Endpoint::Logs, [name]) => logs::logs(&door, name, query).await,
         (Endpoint::Start, [name]) => applications::start(&door, entry(), name).await,

@@ -13,6 +13,8 @@ use super::called::{Arguments, Called, GuestError};
 use super::exports::{self, Chosen, HANDLERS, HOOKS, Handler, Handlers, Hook, Hooks, INIT, Intent};
 use super::host::bindings::types::{ActorError, ErrorCode};
 use super::host::{self, Guest};
+use super::linkers::Linkers;
+use super::spelling;
 
 /// Interfaces whose exported instances are searched after the world itself.
 const OWN_PACKAGE: &str = "plexspaces:actor/";
@@ -68,11 +70,11 @@ pub fn handlers(engine: &Engine, component: &Component) -> Result<Handlers<Expor
 
 /// Resolves a component's imports and chooses its other exports. The error lists what does not fit.
 pub fn link(
-    engine: &Engine,
+    linkers: &Linkers,
     component: &Component,
     handlers: Handlers<Export>,
 ) -> Result<Linked, String> {
-    let instance = resolve(engine, component)?;
+    let (engine, instance) = (&linkers.engine, resolve(linkers, component)?);
     if handlers.is_empty() {
         return Err(exports::no_handler(&exported_functions(engine, component)));
     }
@@ -84,20 +86,26 @@ pub fn link(
     })
 }
 
-/// Resolves a component's imports. The error names all that this node does not provide.
-pub fn resolve(engine: &Engine, component: &Component) -> Result<InstancePre<Guest>, String> {
+/// All that a component may import.
+pub fn linker(engine: &Engine) -> Result<Linker<Guest>, String> {
     let mut linker = Linker::new(engine);
     let linked = wasmtime_wasi::p2::add_to_linker_async(&mut linker)
         .and_then(|()| host::add_to_linker(&mut linker));
     linked.map_err(|error| format!("the node cannot link: {error:#}"))?;
-    let missing = missing_imports(engine, component);
+    Ok(linker)
+}
+
+/// Resolves a component's imports. The error names all that this node does not provide.
+pub fn resolve(linkers: &Linkers, component: &Component) -> Result<InstancePre<Guest>, String> {
+    let missing = missing_imports(&linkers.engine, component);
     if !missing.is_empty() {
         return Err(format!(
             "it imports what this node does not provide: {}",
             exports::listed(&missing)
         ));
     }
-    linker
+    linkers
+        .components()?
         .instantiate_pre(component)
         .map_err(|error| format!("it does not link: {error:#}"))
 }
@@ -133,6 +141,7 @@ fn find(engine: &Engine, component: &Component, name: &str) -> Result<Option<Exp
     let ty = component.component_type();
     if let Some(export) = ty.get_export(engine, name)
         && let ComponentItem::ComponentFunc(function) = export.ty
+        && !is_leftover(name, &function)
     {
         let index = component
             .get_export_index(None, name)
@@ -155,6 +164,22 @@ fn find(engine: &Engine, component: &Component, name: &str) -> Result<Option<Exp
         }
     }
     Ok(None)
+}
+
+/// What toolchains leave among a component's exports for themselves, to the last type. Such a one is no hook of the
+/// author's, whatever its name: any other of the same name is called, or refused.
+const LEFTOVERS: [(&str, &str); 1] = [
+    // componentize-qjs up to 0.4.5 runs the script by it at build time, and does not take it away.
+    (
+        INIT,
+        "func(string, string, option<string>, bool) -> result<_, string>",
+    ),
+];
+
+fn is_leftover(name: &str, function: &ComponentFunc) -> bool {
+    let named = LEFTOVERS.iter().filter(|(leftover, _)| *leftover == name);
+    let mut types = named.map(|(_, ty)| *ty);
+    types.any(|ty| ty == spelling::function(function))
 }
 
 fn exported_functions(engine: &Engine, component: &Component) -> Vec<String> {
@@ -182,21 +207,9 @@ fn choose(
 ) -> Result<Export, String> {
     let (parameters, answer) = (parameters_of(function), answer_of(function));
     let (Some(parameters), Some(answer)) = (parameters, answer) else {
-        let list = |types: Vec<Type>| {
-            types
-                .iter()
-                .map(|ty| format!("{ty:?}"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        let (taken, given) = (
-            function.params().map(|(_, ty)| ty).collect(),
-            function.results().collect(),
-        );
         return Err(format!(
-            "its export {name} has a type this node does not call: ({}) -> ({}); see docs/wasm-deployment.md for the forms",
-            list(taken),
-            list(given)
+            "its export {name} has a type this node does not call: {}; see docs/wasm-deployment.md for the forms",
+            spelling::function(function)
         ));
     };
     Ok(Export {
@@ -252,19 +265,49 @@ fn answer_of(function: &ComponentFunc) -> Option<Answer> {
             (None, Type::String) => Some(Answer::NothingOrText),
             (Some(Type::String), Type::String) => Some(Answer::TextOrText),
             (Some(payload), Type::String) if is_payload(&payload) => Some(Answer::PayloadOrText),
-            (None, Type::Record(_)) => Some(Answer::NothingOrError),
-            (Some(Type::String), Type::Record(_)) => Some(Answer::TextOrError),
-            (Some(payload), Type::Record(_)) if is_payload(&payload) => {
-                Some(Answer::PayloadOrError)
-            }
+            (_, error) if !is_actor_error(&error) => None,
+            (None, _) => Some(Answer::NothingOrError),
+            (Some(Type::String), _) => Some(Answer::TextOrError),
+            (Some(payload), _) if is_payload(&payload) => Some(Answer::PayloadOrError),
             _ => None,
         },
-        [Type::Variant(variant)] if variant.cases().map(|case| case.name).eq(["ok", "err"]) => {
-            Some(Answer::ActorResult)
+        [Type::Variant(variant)] => {
+            let cases: Vec<_> = variant.cases().map(|case| (case.name, case.ty)).collect();
+            match cases.as_slice() {
+                [("ok", Some(payload)), ("err", Some(error))]
+                    if is_payload(payload) && is_actor_error(error) =>
+                {
+                    Some(Answer::ActorResult)
+                }
+                _ => None,
+            }
         }
         _ => None,
     }
 }
+
+/// The package's own record, to its last name: another one would fail only when the guest is started.
+fn is_actor_error(ty: &Type) -> bool {
+    let Type::Record(record) = ty else {
+        return false;
+    };
+    let fields: Vec<_> = record
+        .fields()
+        .map(|field| (field.name, field.ty))
+        .collect();
+    matches!(
+        fields.as_slice(),
+        [("code", Type::Enum(code)), ("message", Type::String), ("details", Type::Option(details))]
+            if code.names().eq(ERROR_CODES) && details.ty() == Type::String
+    )
+}
+
+/// The cases of `error-code`, in order.
+#[rustfmt::skip]
+const ERROR_CODES: [&str; 9] = [
+    "unknown", "actor-not-found", "delivery-failed", "timeout", "invalid-message", "not-permitted",
+    "resource-exhausted", "internal", "not-implemented",
+];
 
 fn is_payload(ty: &Type) -> bool {
     matches!(ty, Type::List(list) if list.ty() == Type::U8)

@@ -12,6 +12,7 @@ use super::called::{Arguments, Called, GuestError};
 use super::exchange::{self, Buffer, Exchange, Slice};
 use super::exports::{self, Chosen, HANDLERS, HOOKS, Handler, Handlers, Hook, Hooks, INIT, Intent};
 use super::host::{Guest, conversation, core_messaging, logging};
+use super::linkers::Linkers;
 use super::wasi;
 
 /// The import module of every host function.
@@ -57,11 +58,11 @@ pub fn handlers(module: &Module) -> Result<Handlers<Export>, String> {
 
 /// Resolves a module's imports and chooses its other exports. The error lists what does not fit.
 pub fn link(
-    engine: &Engine,
+    linkers: &Linkers,
     module: &Module,
     handlers: Handlers<Export>,
 ) -> Result<Linked, String> {
-    let instance = resolve(engine, module)?;
+    let instance = resolve(linkers, module)?;
     if handlers.is_empty() {
         return Err(exports::no_handler(&exported_functions(module)));
     }
@@ -83,14 +84,19 @@ pub fn link(
     })
 }
 
-/// Resolves a module's imports. The error names all that this node does not provide.
-pub fn resolve(engine: &Engine, module: &Module) -> Result<InstancePre<Guest>, String> {
+/// All that a module may import.
+pub fn linker(engine: &Engine) -> Result<Linker<Guest>, String> {
     let mut linker = Linker::new(engine);
     let linked = logging::add_to_core_linker(&mut linker)
         .and_then(|()| core_messaging::add_to_linker(&mut linker))
         .and_then(|()| conversation::add_to_core_linker(&mut linker))
         .and_then(|()| wasi::add_to_core_linker(&mut linker));
     linked.map_err(|error| format!("the node cannot link: {error:#}"))?;
+    Ok(linker)
+}
+
+/// Resolves a module's imports. The error names all that this node does not provide.
+pub fn resolve(linkers: &Linkers, module: &Module) -> Result<InstancePre<Guest>, String> {
     let missing = missing_imports(module);
     if !missing.is_empty() {
         return Err(format!(
@@ -98,7 +104,8 @@ pub fn resolve(engine: &Engine, module: &Module) -> Result<InstancePre<Guest>, S
             exports::listed(&missing)
         ));
     }
-    linker
+    linkers
+        .modules()?
         .instantiate_pre(module)
         .map_err(|error| format!("it does not link: {error:#}"))
 }
@@ -133,6 +140,15 @@ impl Answer {
     const ALL: [Self; 4] = [Self::Nothing, Self::Pointer, Self::Packed, Self::Pair];
     /// Nothing, or a number that is 0 for success.
     const STATUS: [Self; 2] = [Self::Nothing, Self::Pointer];
+
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Pointer => "i32",
+            Self::Packed => "i64",
+            Self::Pair => "i32 i32",
+        }
+    }
 
     fn of(ty: &FuncType) -> Option<Self> {
         let results: Vec<ValType> = ty.results().collect();
@@ -183,7 +199,12 @@ fn find(
         }
         _ => Err(format!(
             "its export {name} has the type {ty}, which this node does not call: \
-             it takes {parameters} i32 and gives one of {answers:?}; see docs/core-abi.md"
+             it takes {parameters} i32 and gives {}; see docs/core-abi.md",
+            answers
+                .iter()
+                .map(|it| it.in_words())
+                .collect::<Vec<_>>()
+                .join(" or ")
         )),
     }
 }

@@ -13,11 +13,13 @@ mod exports;
 mod fault;
 mod host;
 mod instance;
+mod linkers;
 mod program;
 mod scan;
 mod sight;
 mod slices;
 mod snapshot;
+mod spelling;
 mod starter;
 mod ticker;
 mod wasi;
@@ -39,6 +41,7 @@ use crate::storage::{Storage, StorageError};
 use cache::{Cache, Code};
 use compile::CompileError;
 use engine::{Class, Rung};
+use linkers::Linkers;
 use scan::Encoding;
 use slices::Slices;
 use ticker::Ticker;
@@ -116,6 +119,7 @@ pub struct Wasm(Arc<Inner>);
 
 struct Inner {
     engines: HashMap<Class, Engine>,
+    linkers: HashMap<Class, Linkers>,
     rungs: HashMap<Class, Rung>,
     cache: Cache,
     slices: Slices,
@@ -136,10 +140,13 @@ impl Wasm {
             engines.insert(class, engine);
             rungs.insert(class, rung);
         }
+        let linkers = |(class, engine): (&Class, &Engine)| (*class, Linkers::new(engine.clone()));
+        let linkers = engines.iter().map(linkers).collect();
         let ticker = Ticker::start(engines.values().cloned().collect());
         let ticker = ticker.map_err(|error| EngineError(error.to_string()))?;
         Ok(Self(Arc::new(Inner {
             engines,
+            linkers,
             rungs,
             cache: Cache::new(storage),
             slices: Slices::new(ticker),
@@ -227,7 +234,7 @@ impl Wasm {
             }
             let code = self.0.cache.load(engine, encoding, &name).await;
             if let Some(code) = code.map_err(ProgramError::Refused)? {
-                let program = Arc::new(self.link(engine, code).map_err(ProgramError::Refused)?);
+                let program = Arc::new(self.link(class, code).map_err(ProgramError::Refused)?);
                 self.0
                     .programs
                     .lock()
@@ -245,11 +252,12 @@ impl Wasm {
         programs.get(name)?.upgrade()
     }
 
-    fn link(&self, engine: &Engine, code: Code) -> Result<Program, String> {
+    fn link(&self, class: Class, code: Code) -> Result<Program, String> {
+        let linkers = &self.0.linkers[&class];
         let (slices, actors) = (self.0.slices.clone(), self.0.actors.clone());
         match code {
-            Code::Component(component) => Program::component(engine, &component, slices, actors),
-            Code::Core(module) => Program::core(engine, &module, slices, actors),
+            Code::Component(component) => Program::component(linkers, &component, slices, actors),
+            Code::Core(module) => Program::core(linkers, &module, slices, actors),
         }
     }
 

@@ -3,6 +3,7 @@
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
+use super::linkers::Linkers;
 use super::slices::Slices;
 use super::{Kind, command, component, core_abi};
 use crate::actor::Actors;
@@ -30,36 +31,37 @@ impl Program {
 
     /// Links a component. The error says what it lacks or has that this node does not know.
     pub(super) fn component(
-        engine: &Engine,
+        linkers: &Linkers,
         component: &Component,
         slices: Slices,
         actors: Actors,
     ) -> Result<Self, String> {
+        let engine = &linkers.engine;
         let handlers = component::handlers(engine, component)?;
         let form = match command::run_export(engine, component) {
             Some(run) if handlers.is_empty() => {
-                let instance = component::resolve(engine, component)?;
+                let instance = component::resolve(linkers, component)?;
                 Form::Command(command::Linked::Component(instance, run))
             }
-            _ => Form::Component(component::link(engine, component, handlers)?),
+            _ => Form::Component(component::link(linkers, component, handlers)?),
         };
-        Ok(Self::of(form, engine, slices, actors))
+        Ok(Self::of(form, &linkers.engine, slices, actors))
     }
 
     /// Links a core module, likewise.
     pub(super) fn core(
-        engine: &Engine,
+        linkers: &Linkers,
         module: &Module,
         slices: Slices,
         actors: Actors,
     ) -> Result<Self, String> {
         let handlers = core_abi::handlers(module)?;
         let form = if handlers.is_empty() && command::is_command(module) {
-            Form::Command(command::Linked::Core(core_abi::resolve(engine, module)?))
+            Form::Command(command::Linked::Core(core_abi::resolve(linkers, module)?))
         } else {
-            Form::Core(core_abi::link(engine, module, handlers)?)
+            Form::Core(core_abi::link(linkers, module, handlers)?)
         };
-        Ok(Self::of(form, engine, slices, actors))
+        Ok(Self::of(form, &linkers.engine, slices, actors))
     }
 
     fn of(form: Form, engine: &Engine, slices: Slices, actors: Actors) -> Self {

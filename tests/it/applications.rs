@@ -277,6 +277,30 @@ fn one_application_shows_its_spec_and_no_secrets() {
 }
 
 #[test]
+fn the_actors_of_an_application_come_in_pages() {
+    let node = node();
+    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
+    let check = |query: &str, shown: usize, page: serde_json::Value| {
+        for path in ["echo", "echo/status"] {
+            let answer = node.get(&format!("/api/v1/applications/{path}{query}"));
+            let json = answer.json();
+            assert_eq!(json["actors"].as_array().unwrap().len(), shown, "{query}");
+            assert_eq!(json["page"], page, "{query}");
+            assert_eq!(json["metrics"]["actor_count"], 1, "{query}");
+        }
+    };
+    let page = |offset, limit| serde_json::json!({"total_size": 1, "offset": offset, "limit": limit, "has_next": false});
+    check("", 1, page(0, 50));
+    check("?limit=1", 1, page(0, 1));
+    check("?offset=1&limit=7", 0, page(1, 7));
+    node.get("/api/v1/applications/echo?limit=all").is_refused(
+        400,
+        "INVALID_ARGUMENT",
+        &["limit", "all", "?offset="],
+    );
+}
+
+#[test]
 fn two_applications_of_one_module_share_it_and_part_ways() {
     let node = node();
     let counter = guest(Kind::Core, COUNTER);

@@ -14,7 +14,9 @@ const TYPES: &str = r#"
     (type $error' (record (field "code" $code) (field "message" string) (field "details" (option string))))
     (export $error "actor-error" (type $error'))
     (type $result' (variant (case "ok" (list u8)) (case "err" $error)))
-    (export $result "actor-result" (type $result'))"#;
+    (export $result "actor-result" (type $result'))
+    (type $odd' (record (field "message" string)))
+    (export $odd "odd-error" (type $odd'))"#;
 
 /// A component whose `handle-request` has these parameters and result; its core function runs `body`, with the
 /// text "good" at 64 and "bad" at 80.
@@ -153,16 +155,34 @@ fn every_form_of_parameters_gets_its_parts() {
 #[test]
 fn a_component_with_another_form_is_refused_by_name() {
     let node = node();
-    let wasm = component(
-        r#"(param "count" u32)"#,
-        "u32",
-        "(param i32) (result i32)",
-        "(local.get 0)",
+    let check = |parameters: &str, result: &str, shown: &str| {
+        let (core, body) = ("(param i32 i32) (result i32)", "(local.get 0)");
+        let core = match parameters.contains("u32") {
+            true => "(param i32) (result i32)",
+            false => core,
+        };
+        // Before anything is started, so a rehearsal says it too.
+        let wasm = component(parameters, result, core, body);
+        let (content_type, form) = node.form("form", &wasm).encode();
+        let headers = [("content-type", content_type.as_str())];
+        let path = "/api/v1/applications/deploy?dry_run=true";
+        node.request("POST", path, &headers, &form).is_refused(
+            422,
+            "INVALID_ARGUMENT",
+            &["handle-request", shown, "docs/wasm-deployment.md"],
+        );
+    };
+    let payload = r#"(param "payload" (list u8))"#;
+    check(r#"(param "count" u32)"#, "u32", "func(u32) -> u32;");
+    check(
+        payload,
+        "(result (list u8) (error $odd))",
+        "func(list<u8>) -> result<list<u8>, record { message: string }>;",
     );
-    node.deploy("form", &wasm).is_refused(
-        422,
-        "INVALID_ARGUMENT",
-        &["handle-request", "U32", "docs/wasm-deployment.md"],
+    check(
+        payload,
+        "(result (error u8))",
+        "func(list<u8>) -> result<_, u8>;",
     );
 }
 
@@ -212,6 +232,14 @@ fn a_core_module_that_could_not_be_called_is_refused_by_what_it_exports() {
     for export in ["_initialize", "alloc", "malloc", "cabi_realloc"] {
         typed(export);
     }
+    let hook = r#"(memory (export "memory") 1) (func (export "shutdown") (param i32))"#;
+    check(
+        hook,
+        &[
+            "its export shutdown has the type",
+            "takes 0 i32 and gives nothing or i32;",
+        ],
+    );
     check(r#"(memory (export "memory") i64 1)"#, &["64-bit", "wasm32"]);
     check(
         r#"(memory (export "memory") 1 1 shared)"#,

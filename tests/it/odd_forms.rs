@@ -149,6 +149,7 @@ fn a_compressed_form_is_refused_with_words() {
             &["Content-Encoding", encoding, "as it is"],
         );
     }
+    node.log_says("result=415 INVALID_ARGUMENT");
     let plain = [("content-type", FORM), ("content-encoding", "identity")];
     node.request("POST", DEPLOY, &plain, &form_with("x", "\r\n"))
         .is_deployed();

@@ -167,6 +167,30 @@ fn a_log_in_json_is_an_object_a_line() {
 }
 
 #[test]
+fn how_the_log_is_written_may_be_said_in_three_places() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("node.toml");
+    let check = |in_file: &str, variable: Option<&str>, flag: &[&str], json: bool| {
+        fs::write(&file, format!("log_format = '{in_file}'")).unwrap();
+        let mut command = command(dir.path(), "127.0.0.1:0");
+        command.arg("--config").arg(&file).args(flag);
+        command.envs(variable.map(|value| ("PLEXSPACES_LOG_FORMAT", value)));
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        let log = child.stderr.take().unwrap();
+        BufReader::new(log).read_line(&mut line).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let shown = (in_file, variable, flag);
+        assert_eq!(line.starts_with('{'), json, "{shown:?}: {line}");
+    };
+    check("json", None, &[], true);
+    check("json", Some("plain"), &[], false);
+    check("plain", Some("json"), &[], true);
+    check("json", Some("json"), &["--log-format", "plain"], false);
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     let node = node();
     let config = "[limits]\nmax_execution_time = '1h'";

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 use std::fs;
 
+use crate::forms::component;
 use crate::guests::{ECHO, RASCAL, guest};
 use crate::harness::{Answer, Node};
 use plexspaces_node::wasm::Kind;
@@ -180,6 +181,26 @@ fn deploys(node: &Node) -> Vec<(&'static str, Answer)> {
             ),
         ),
         (
+            "deploy of a core module whose handler has another type",
+            node.deploy(
+                "odd",
+                &wat(r#"(module (memory (export "memory") 1)
+                       (func (export "handle_request") (param i32 i32)))"#),
+            ),
+        ),
+        (
+            "deploy of a component whose handler has another type",
+            node.deploy(
+                "odd",
+                &component(
+                    r#"(param "count" u32)"#,
+                    "(option u32)",
+                    "(param i32) (result i32)",
+                    "(local.get 0)",
+                ),
+            ),
+        ),
+        (
             "deploy of a module that traps at its start",
             node.deploy("odd", &module("(func $start (unreachable)) (start $start)")),
         ),
@@ -234,6 +255,10 @@ fn calls(node: &Node) -> Vec<(&'static str, Answer)> {
         ("undeploy by the id", node.undeploy("running-app")),
         ("an actor that is not there", node.ask("none", b"")),
         (
+            "an actor of a tenant that has none such",
+            node.request("POST", "/api/v1/actors/other/default/running", &[], b""),
+        ),
+        (
             "an actor's id that is not there",
             node.request("POST", "/api/v1/actors/by-id/none", &[], b""),
         ),
@@ -259,6 +284,19 @@ fn calls(node: &Node) -> Vec<(&'static str, Answer)> {
         ),
         ("an actor that traps", node.ask("rascal", b"trap")),
     ];
+    assert_eq!(node.wish("running", "stop").status, 200);
+    calls.push((
+        "an actor whose application is stopped",
+        node.ask("running", b""),
+    ));
+    calls.push((
+        "start of an application that is not there",
+        node.wish("none", "start"),
+    ));
+    calls.push((
+        "a log with an odd query",
+        get("/api/v1/applications/running/logs?tail=all", &[]),
+    ));
     // What has used up its restarts has failed for good.
     while node.ask("rascal", b"trap").status == 502 {}
     calls.push((

@@ -8,6 +8,7 @@ use wasmtime::{Caller, Linker};
 
 use super::Guest;
 use super::bindings::logging::{Host, LogLevel};
+use crate::allowance::Allowance;
 use crate::id::ActorId;
 use crate::limits;
 use crate::storage::Logs;
@@ -43,19 +44,9 @@ pub struct GuestLog {
     stderr_tail: Arc<Mutex<String>>,
 }
 
-struct Allowance {
-    since: Instant,
-    lines: u32,
-    dropped: u32,
-}
-
 impl GuestLog {
     pub fn new(actor: ActorId, logs: Logs, capabilities: Capabilities) -> Self {
-        let allowance = Allowance {
-            since: Instant::now(),
-            lines: 0,
-            dropped: 0,
-        };
+        let allowance = Allowance::new(limits::GUEST_LINES_PER_SECOND_MAX);
         Self {
             actor,
             logs,
@@ -104,24 +95,13 @@ impl GuestLog {
 
     fn may_log(&self) -> bool {
         let mut allowance = self.allowance.lock().unwrap();
-        if allowance.since.elapsed() >= Duration::from_secs(1) {
-            if allowance.dropped > 0 {
-                log::warn!(target: "guest", "{}: {} lines in one second were dropped", self.actor, allowance.dropped);
-                let text = format!("{} lines in one second were dropped", allowance.dropped);
-                self.keep(Level::Warn, &text);
-            }
-            *allowance = Allowance {
-                since: Instant::now(),
-                lines: 0,
-                dropped: 0,
-            };
+        let may = allowance.take(Instant::now());
+        if may && let Some(dropped) = allowance.take_dropped() {
+            let text = format!("{dropped} lines in one second were dropped");
+            log::warn!(target: "guest", "{}: {text}", self.actor);
+            self.keep(Level::Warn, &text);
         }
-        if allowance.lines < limits::GUEST_LINES_PER_SECOND_MAX {
-            allowance.lines += 1;
-            return true;
-        }
-        allowance.dropped += 1;
-        false
+        may
     }
 }
 
