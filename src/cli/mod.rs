@@ -3,6 +3,7 @@
 mod backup;
 mod client;
 mod log;
+mod new;
 mod output;
 mod ready;
 mod start;
@@ -27,6 +28,7 @@ struct Arguments {
 #[argh(subcommand)]
 enum Command {
     Start(start::Start),
+    New(new::New),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Token(token::TokenCommand),
@@ -42,6 +44,9 @@ pub fn run(arguments: &[&str]) -> u8 {
         Ok(Arguments {
             command: Command::Start(start),
         }) => start.run(),
+        Ok(Arguments {
+            command: Command::New(new),
+        }) => new.run(),
         Ok(Arguments {
             command: Command::Backup(backup),
         }) => backup.run(),

@@ -45,11 +45,8 @@ bundle() {
     "$bin/esbuild" "$1" --bundle --format=esm --target=es2023 --platform=neutral --external:"$3" --outfile="$2" --log-level=warning
 }
 
-# componentize-qjs leaves an export `init` of its own at the world's level, whose name an actor's `init` has: it gets another.
 componentize() {
-    "$bin/componentize-qjs" --wit "$1" --world "$2" --js "$3" --sync --opt-size --minify --output "$build/raw.wasm" >/dev/null
-    "$(wasm_tools)" print "$build/raw.wasm" | sed -E 's/^(  \(export [^"]*)"init" \(func/\1"componentize-qjs-init" (func/' |
-        "$(wasm_tools)" parse - --output "$build/component.wasm"
+    "$bin/componentize-qjs" --wit "$1" --world "$2" --js "$3" --sync --opt-size --minify --output "$build/component.wasm" >/dev/null
 }
 
 main

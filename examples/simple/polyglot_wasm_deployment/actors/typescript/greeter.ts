@@ -14,6 +14,7 @@ interface Message {
 }
 
 const message: Message = JSON.parse(readAll());
+if (typeof message.payload !== "string") throw new TypeError("a name is a text");
 Javy.IO.writeSync(1, new TextEncoder().encode(`Hello, ${message.payload}, from TypeScript!`));
 
 function readAll(): string {
