@@ -14,6 +14,8 @@ pub struct Budget(Arc<Counter>);
 struct Counter {
     max: usize,
     taken: AtomicUsize,
+    /// What this one is a part of.
+    whole: Option<Budget>,
 }
 
 /// Bytes that somebody keeps.
@@ -26,8 +28,17 @@ pub struct Share {
 impl Budget {
     /// At most `max` bytes.
     pub fn new(max: usize) -> Self {
+        Self::with(max, None)
+    }
+
+    /// A budget of its own bound, whose bytes are taken from this one too.
+    pub fn part(&self, max: usize) -> Self {
+        Self::with(max, Some(self.clone()))
+    }
+
+    fn with(max: usize, whole: Option<Self>) -> Self {
         let taken = AtomicUsize::new(0);
-        Self(Arc::new(Counter { max, taken }))
+        Self(Arc::new(Counter { max, taken, whole }))
     }
 
     pub fn max(&self) -> usize {
@@ -55,10 +66,35 @@ impl Budget {
     /// A share whether or not the bytes are there, for what exists already and cannot be refused any more: it keeps
     /// others from taking.
     pub fn overdraw(&self, bytes: usize) -> Share {
-        self.0.taken.fetch_add(bytes, Relaxed);
+        let mut budget = Some(self);
+        while let Some(Self(counter)) = budget {
+            counter.taken.fetch_add(bytes, Relaxed);
+            budget = counter.whole.as_ref();
+        }
         Share {
             bytes,
             budget: self.clone(),
+        }
+    }
+
+    fn grow(&self, bytes: usize) -> bool {
+        let Counter { max, taken, whole } = &*self.0;
+        let fits = |now: usize| now.checked_add(bytes).filter(|then| then <= max);
+        if taken.fetch_update(Relaxed, Relaxed, fits).is_err() {
+            return false;
+        }
+        let grown = whole.as_ref().is_none_or(|whole| whole.grow(bytes));
+        if !grown {
+            taken.fetch_sub(bytes, Relaxed);
+        }
+        grown
+    }
+
+    fn give_back(&self, bytes: usize) {
+        let mut budget = Some(self);
+        while let Some(Self(counter)) = budget {
+            counter.taken.fetch_sub(bytes, Relaxed);
+            budget = counter.whole.as_ref();
         }
     }
 }
@@ -66,17 +102,22 @@ impl Budget {
 impl Share {
     /// Takes more; `false`, and nothing taken, where so much is not there.
     pub fn grow(&mut self, bytes: usize) -> bool {
-        let Counter { max, taken } = &*self.budget.0;
-        let fits = |now: usize| now.checked_add(bytes).filter(|then| then <= max);
-        let grown = taken.fetch_update(Relaxed, Relaxed, fits).is_ok();
+        let grown = self.budget.grow(bytes);
         self.bytes += if grown { bytes } else { 0 };
         grown
+    }
+
+    /// Gives back so many bytes, at most all.
+    pub fn shrink(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.budget.give_back(bytes);
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.budget.0.taken.fetch_sub(self.bytes, Relaxed);
+        self.budget.give_back(self.bytes);
     }
 }
 
@@ -96,5 +137,19 @@ mod tests {
         drop((second, third));
         assert_eq!(budget.taken(), 0);
         assert!(budget.take(usize::MAX).is_none());
+    }
+
+    #[test]
+    fn a_part_has_a_bound_of_its_own_and_counts_in_the_whole() {
+        let whole = Budget::new(100);
+        let part = whole.part(50);
+        let mut share = part.take(40).unwrap();
+        assert!(part.take(11).is_none() && whole.taken() == 40);
+        let rest = whole.take(55).unwrap();
+        assert!(part.take(6).is_none() && part.taken() == 40 && whole.taken() == 95);
+        share.shrink(30);
+        assert_eq!((part.taken(), whole.taken()), (10, 65));
+        drop((share, rest, part.overdraw(60)));
+        assert_eq!((part.taken(), whole.taken()), (0, 0));
     }
 }

@@ -13,6 +13,8 @@ pub mod loop_lag;
 pub mod machine;
 pub mod message;
 pub mod metrics;
+pub mod payload;
+pub mod place;
 pub mod refusal;
 pub mod service;
 pub mod shutdown;
@@ -20,20 +22,24 @@ pub mod shutdown;
 // floor 1: what survives
 pub mod storage;
 
-// floor 2: how actors live
+// floor 2: how actors live, and where they meet (neither room uses the other)
 pub mod actor;
+pub mod coordination;
 
-// floor 3: what actors are made of
+// floor 3: what actors may ask of the node
+pub mod services;
+
+// floor 4: what actors are made of
 pub mod wasm;
 
-// floor 4: what operators deploy
+// floor 5: what operators deploy
 pub mod application;
 
-// floor 5: doors
+// floor 6: doors
 pub mod http;
 
-// floor 6: the wiring
+// floor 7: the wiring
 pub mod node;
 
-// floor 7: the command line
+// floor 8: the command line
 pub mod cli;

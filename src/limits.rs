@@ -102,6 +102,38 @@ pub const TIMER_RETRY: Duration = Duration::from_millis(100);
 /// Longest address of a sender that a forwarded message names.
 pub const ADDRESS_CHARS_MAX: usize = 512;
 
+// ── services ────────────────────────────────────────────────────────────────
+
+/// Fields of one tuple or pattern.
+pub const TUPLE_FIELDS_MAX: usize = 64;
+/// Bytes of one tuple or pattern.
+pub const TUPLE_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+/// Tuples of one namespace. A pattern without an exact first field looks at all of its length, on the loop: 10 ms here.
+pub const TUPLES_MAX: usize = 100_000;
+/// Bytes of the tuples that one `read-all` answers with.
+pub const TUPLES_READ_BYTES_MAX: usize = 4 * MIB;
+/// Who may wait for tuples of one namespace.
+pub const TUPLE_WAITERS_MAX: usize = 20_000;
+/// Subscriptions to tuples of one namespace: a write may have to tell them all.
+pub const TUPLE_SUBSCRIPTIONS_MAX: usize = 1_000;
+/// Subscriptions of one kind that one actor has.
+pub const SUBSCRIPTIONS_MAX: usize = 256;
+/// The longest that a tuple lives, or a lease lasts: the runtime's clock ends at about two years.
+pub const TTL_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Longest name of a lock, its holder, a group or a topic, in characters.
+pub const SERVICE_NAME_CHARS_MAX: usize = 256;
+/// Locks of one namespace; those that nobody holds make room.
+pub const LOCKS_MAX: usize = 10_000;
+/// Who may wait for one lock.
+pub const LOCK_WAITERS_MAX: usize = 1_000;
+/// Groups of one namespace.
+pub const GROUPS_MAX: usize = 1_000;
+/// Members of one group: each gets every message published to it.
+pub const GROUP_MEMBERS_MAX: usize = 1_000;
+/// How often one actor may have joined groups, and topics in one such joining.
+pub const GROUP_JOINS_MAX: usize = 256;
+pub const GROUP_TOPICS_MAX: usize = 64;
+
 // ── actors ──────────────────────────────────────────────────────────────────
 
 /// Restarts within `RESTART_WINDOW` before an application is given up.

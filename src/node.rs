@@ -13,6 +13,7 @@ use crate::http::{BindError, Door, Guard, Listeners};
 use crate::machine;
 use crate::metrics::Metrics;
 use crate::service;
+use crate::services::Services;
 use crate::shutdown::Shutdown;
 use crate::storage::{Storage, StorageError};
 use crate::wasm::{EngineError, Wasm};
@@ -42,7 +43,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     )
     .sharing(Budget::new(config.profile.shared_bytes_max()));
     let guard = Guard::new(&config, storage.tokens.clone());
-    let wasm = Wasm::new(&storage, actors.clone(), config.profile)?;
+    let services = Services::new(actors.clone(), storage.clone());
+    let wasm = Wasm::new(services.clone(), config.profile)?;
     let applications = Applications::new(storage, actors.clone(), wasm, config.restart_delay);
     let shutdown = Shutdown::default();
 
@@ -66,12 +68,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
             "--insecure-allow-remote: whoever reaches this node may deploy to it, without a token"
         );
     }
-    let door = Door::new(
-        applications.clone(),
-        actors.clone(),
-        shutdown.clone(),
-        guard,
-    );
+    let door = Door::new(applications.clone(), services, shutdown.clone(), guard);
     let doors = listeners.open(&door);
     let run = async {
         applications.restore().await;

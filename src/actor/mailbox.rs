@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::budget::{Budget, Share};
 use crate::limits;
@@ -54,6 +54,8 @@ pub struct Mailbox {
     budget: Budget,
     state: Mutex<State>,
     arrived: Notify,
+    /// Whether what its actor waits for without a limit is to end now.
+    interrupted: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -70,6 +72,22 @@ impl Mailbox {
             budget,
             state: Mutex::default(),
             arrived: Notify::new(),
+            interrupted: watch::Sender::new(false),
+        }
+    }
+
+    /// Ends what the actor waits for without a limit in the message in hand, so that it can be stopped or swapped.
+    pub fn interrupt(&self) {
+        self.interrupted.send_replace(true);
+    }
+
+    /// Resolves once the actor is interrupted; owned, so that the wait may outlive the mailbox, and then never ends.
+    pub fn interrupted(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut interrupted = self.interrupted.subscribe();
+        async move {
+            if interrupted.wait_for(|yes| *yes).await.is_err() {
+                std::future::pending().await
+            }
         }
     }
 

@@ -228,6 +228,19 @@ impl Actors {
         Some(id.tenant().clone())
     }
 
+    /// Resolves once the actor is to be stopped or swapped: what it waits for without a limit ends then. Never for one
+    /// that is not listed, as during its start, which has a limit of its own.
+    pub fn interrupted(&self, id: &ActorId) -> impl Future<Output = ()> + Send + use<> {
+        let listed = self.directory.resolve(id.address(), &self.node);
+        let interrupted = listed.map(|(_, mailbox)| mailbox.interrupted());
+        async move {
+            match interrupted {
+                Some(interrupted) => interrupted.await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// The actors of a type within a tenant, by namespace or by the application's name.
     pub fn find(&self, tenant: &Scope, namespace: &str, actor_type: &str) -> Match {
         self.directory.find(tenant, namespace, actor_type)

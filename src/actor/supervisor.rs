@@ -80,6 +80,7 @@ impl Actor {
     /// The same for one whose handle stays where it is.
     pub fn stopping(&self, grace: Duration) -> impl Future<Output = Option<Bytes>> + Send + use<> {
         self.stop.send_replace(true);
+        self.mailbox.interrupt();
         let (id, mut status, task) = (
             self.id.clone(),
             self.status.clone(),

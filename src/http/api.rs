@@ -1,12 +1,14 @@
 //! The JSON shapes of the HTTP API.
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::paging::Paging;
 use super::spec::Spec;
 use crate::application::{ActorOverview, ActorState, Overview};
 use crate::clock::rfc3339;
+use crate::coordination::Tuple;
+use crate::coordination::tuplespace::Stats;
+use crate::payload::Payload;
 use crate::storage::Line;
 use crate::wasm::{Kind, Pool};
 
@@ -104,13 +106,49 @@ pub struct Told {
     pub message_id: String,
 }
 
-/// A reply as JSON carries it: JSON as it is, text as a string, anything else in base64.
 #[derive(Serialize)]
-#[serde(untagged)]
-pub enum Payload<'a> {
-    Json(&'a RawValue),
-    Text(&'a str),
-    Base64(String),
+pub struct Done {
+    pub success: bool,
+}
+
+#[derive(Serialize)]
+pub struct Tuples {
+    pub success: bool,
+    pub tuples: Vec<Tuple>,
+}
+
+#[derive(Serialize)]
+pub struct Counted {
+    pub success: bool,
+    pub count: usize,
+}
+
+#[derive(Serialize)]
+pub struct TupleStats {
+    pub success: bool,
+    pub tuple_count: usize,
+    pub memory_bytes: usize,
+    pub waiting: usize,
+    pub subscriptions: usize,
+}
+
+impl Tuples {
+    pub fn of(tuples: Vec<Tuple>) -> Self {
+        let success = true;
+        Self { success, tuples }
+    }
+}
+
+impl From<Stats> for TupleStats {
+    fn from(stats: Stats) -> Self {
+        Self {
+            success: true,
+            tuple_count: stats.tuples,
+            memory_bytes: stats.bytes,
+            waiting: stats.waiting,
+            subscriptions: stats.subscriptions,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -283,23 +321,6 @@ impl From<&Pool> for Engine {
             rung: pool.rung.clone(),
             slots: pool.slots,
             memories: pool.memories,
-        }
-    }
-}
-
-impl<'a> Payload<'a> {
-    /// The payload and the name of its encoding.
-    pub fn of(bytes: &'a [u8]) -> (Self, &'static str) {
-        use base64::Engine;
-        if let Ok(value) = serde_json::from_slice::<&RawValue>(bytes) {
-            (Self::Json(value), "json")
-        } else if let Ok(text) = std::str::from_utf8(bytes) {
-            (Self::Text(text), "utf8")
-        } else {
-            (
-                Self::Base64(base64::engine::general_purpose::STANDARD.encode(bytes)),
-                "base64",
-            )
         }
     }
 }

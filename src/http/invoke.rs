@@ -19,6 +19,7 @@ use crate::budget::{Budget, Share};
 use crate::id::{ActorId, Scope};
 use crate::limits;
 use crate::message::Failure;
+use crate::payload::Payload;
 use crate::refusal::{Kind, Refusal};
 
 /// Which actor a path means.
@@ -244,7 +245,7 @@ fn address(door: &Door, target: Target<'_>) -> Result<Arc<str>, Refusal> {
 }
 
 /// A payload with the share that it has of the node's bytes.
-async fn read(budget: &Budget, body: &mut Incoming) -> Result<(Bytes, Share), Refusal> {
+pub async fn read(budget: &Budget, body: &mut Incoming) -> Result<(Bytes, Share), Refusal> {
     let announced = body.size_hint().exact().unwrap_or(0) as usize;
     let (mut payload, mut share) = (BytesMut::new(), budget.nothing());
     let reading = async {
@@ -285,7 +286,7 @@ fn no_room() -> Refusal {
 }
 
 fn render(address: &str, answer: &[u8]) -> Response<Body> {
-    let (payload, payload_encoding) = api::Payload::of(answer);
+    let (payload, payload_encoding) = Payload::of(answer);
     let headers = std::collections::BTreeMap::new();
     reply::json(&api::Invoked {
         success: true,
@@ -296,7 +297,7 @@ fn render(address: &str, answer: &[u8]) -> Response<Body> {
     })
 }
 
-fn counted(door: &Door, answer: Response<Body>) -> Response<Body> {
+pub fn counted(door: &Door, answer: Response<Body>) -> Response<Body> {
     answer.map(|body| body.counted(door.actors.budget()))
 }
 
@@ -305,7 +306,7 @@ fn refused(error: SendError) -> Response<Body> {
 }
 
 /// A refusal, and when to try again where that helps.
-fn told_to_wait(refusal: &Refusal) -> Response<Body> {
+pub fn told_to_wait(refusal: &Refusal) -> Response<Body> {
     let response = reply::refuse(refusal);
     match refusal.kind {
         Kind::Exhausted | Kind::Unavailable => reply::retry_after(response, 1),

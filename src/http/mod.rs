@@ -21,6 +21,7 @@ mod reply;
 mod router;
 mod server;
 mod spec;
+mod tuplespace;
 mod uploads;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use crate::application::Applications;
 use crate::audit::Audit;
 use crate::limits;
 use crate::refusal::{Kind, Refusal};
+use crate::services::Services;
 use crate::shutdown::Shutdown;
 
 use health::Phase;
@@ -43,11 +45,12 @@ use uploads::Uploads;
 pub use guard::Guard;
 pub use server::{BindError, Doors, Listeners};
 
-/// What the handlers know: the two handles they call inward on, and the node's standing.
+/// What the handlers know: the handles they call inward on, and the node's standing.
 #[derive(Clone)]
 pub struct Door {
     pub applications: Applications,
     pub actors: Actors,
+    pub services: Services,
     pub shutdown: Shutdown,
     started_at: SystemTime,
     started: Instant,
@@ -62,14 +65,16 @@ pub struct Door {
 impl Door {
     pub fn new(
         applications: Applications,
-        actors: Actors,
+        services: Services,
         shutdown: Shutdown,
         guard: Guard,
     ) -> Self {
+        let actors = services.actors.clone();
         let (started_at, started) = (actors.clock().wall(), actors.clock().now());
         Self {
             applications,
             actors,
+            services,
             shutdown,
             started_at,
             started,

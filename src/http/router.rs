@@ -11,6 +11,7 @@ use super::invoke::Target;
 use super::reply::{self, Body};
 use super::{
     Door, applications, backup, dashboard, deploy, figures, health, invoke, logs, metrics,
+    tuplespace,
 };
 use crate::auth::{Caller, Scope};
 use crate::refusal::{Kind, Refusal};
@@ -36,6 +37,13 @@ enum Endpoint {
     InvokeInTenant,
     InvokeById,
     StopActor,
+    WriteTuple,
+    ReadTuples,
+    TakeTuples,
+    CountTuples,
+    ListTuples,
+    CountTuplesQueried,
+    TupleStats,
     Summary,
     Nodes,
     DashboardApplications,
@@ -49,7 +57,7 @@ enum Endpoint {
 
 /// Method, path, endpoint. `{…}` takes one segment; literal paths stand before those with a place to fill.
 #[rustfmt::skip]
-const ROUTES: [(Method, &str, Endpoint); 35] = [
+const ROUTES: [(Method, &str, Endpoint); 42] = [
     (Method::GET,    "/health",                                   Endpoint::Health),
     (Method::GET,    "/health/live",                              Endpoint::Live),
     (Method::GET,    "/health/ready",                             Endpoint::Ready),
@@ -74,6 +82,13 @@ const ROUTES: [(Method, &str, Endpoint); 35] = [
     (Method::POST,   "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
     (Method::PUT,    "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
     (Method::DELETE, "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
+    (Method::POST,   "/api/v1/tuplespace/tuples",                 Endpoint::WriteTuple),
+    (Method::POST,   "/api/v1/tuplespace/read",                   Endpoint::ReadTuples),
+    (Method::POST,   "/api/v1/tuplespace/take",                   Endpoint::TakeTuples),
+    (Method::POST,   "/api/v1/tuplespace/count",                  Endpoint::CountTuples),
+    (Method::GET,    "/api/v1/tuplespace/tuples",                 Endpoint::ListTuples),
+    (Method::GET,    "/api/v1/tuplespace/count",                  Endpoint::CountTuplesQueried),
+    (Method::GET,    "/api/v1/tuplespace/stats",                  Endpoint::TupleStats),
     (Method::GET,    "/api/v1/dashboard/summary",                 Endpoint::Summary),
     (Method::GET,    "/api/v1/dashboard/nodes",                   Endpoint::Nodes),
     (Method::GET,    "/api/v1/dashboard/applications",            Endpoint::DashboardApplications),
@@ -189,6 +204,13 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         }
         (Endpoint::InvokeById, [id]) => invoke::invoke(&door, Target::Id(id), &parts, body).await,
         (Endpoint::StopActor, [id]) => applications::stop_actor(&door, entry(), id).await,
+        (Endpoint::WriteTuple, _) => tuplespace::write(&door, body).await,
+        (Endpoint::ReadTuples, _) => tuplespace::read(&door, body).await,
+        (Endpoint::TakeTuples, _) => tuplespace::take(&door, body).await,
+        (Endpoint::CountTuples, _) => tuplespace::count(&door, body).await,
+        (Endpoint::ListTuples, _) => tuplespace::list(&door, query),
+        (Endpoint::CountTuplesQueried, _) => tuplespace::count_queried(&door, query),
+        (Endpoint::TupleStats, _) => tuplespace::stats(&door, query),
         (Endpoint::Backup, _) => backup::backup(&door).await,
         (Endpoint::Metrics, _) => metrics::scrape(&door, &parts.headers).await,
         (Endpoint::Summary, _) => figures::summary(&door),
@@ -271,6 +293,9 @@ impl Endpoint {
             Self::Metrics | Self::Summary | Self::Nodes => Access::Needs(Scope::Read),
             Self::DashboardApplications | Self::Actors | Self::SystemInfo => Access::Needs(Scope::Read),
             Self::Invoke | Self::InvokeInTenant | Self::InvokeById => Access::Needs(Scope::Invoke),
+            Self::WriteTuple | Self::TakeTuples => Access::Needs(Scope::Invoke),
+            Self::ReadTuples | Self::CountTuples | Self::ListTuples => Access::Needs(Scope::Read),
+            Self::CountTuplesQueried | Self::TupleStats => Access::Needs(Scope::Read),
             Self::Backup | Self::Deploy | Self::Undeploy | Self::Start | Self::Stop | Self::StopActor => Access::Needs(Scope::Deploy),
         }
     }

@@ -115,6 +115,7 @@ impl Command {
         self.commitments = Some(Commitments {
             conversation: guest.conversation,
             timers: guest.timers,
+            holdings: guest.holdings,
         });
         handled
     }

@@ -11,9 +11,9 @@ use wasmtime::{
 use super::called::{Arguments, Called, GuestError};
 use super::exchange::{self, Buffer, Exchange, Slice};
 use super::exports::{self, Chosen, HANDLERS, HOOKS, Handler, Handlers, Hook, Hooks, INIT, Intent};
-use super::host::{Guest, conversation, core_messaging, logging};
+use super::host::Guest;
 use super::linkers::Linkers;
-use super::wasi;
+use super::{host, wasi};
 
 /// The import module of every host function.
 pub const MODULE: &str = "plexspaces";
@@ -87,10 +87,8 @@ pub fn link(
 /// All that a module may import.
 pub fn linker(engine: &Engine) -> Result<Linker<Guest>, String> {
     let mut linker = Linker::new(engine);
-    let linked = logging::add_to_core_linker(&mut linker)
-        .and_then(|()| core_messaging::add_to_linker(&mut linker))
-        .and_then(|()| conversation::add_to_core_linker(&mut linker))
-        .and_then(|()| wasi::add_to_core_linker(&mut linker));
+    let linked =
+        host::add_to_core_linker(&mut linker).and_then(|()| wasi::add_to_core_linker(&mut linker));
     linked.map_err(|error| format!("the node cannot link: {error:#}"))?;
     Ok(linker)
 }
@@ -118,14 +116,8 @@ fn exported_functions(module: &Module) -> Vec<String> {
 }
 
 fn missing_imports(module: &Module) -> Vec<String> {
-    let own = [
-        logging::CORE_FUNCTIONS,
-        core_messaging::FUNCTIONS,
-        conversation::CORE_FUNCTIONS,
-    ]
-    .concat();
     let lacks = |import: &ImportType<'_>| match import.module() {
-        MODULE => !own.contains(&import.name()),
+        MODULE => !host::provides_core(import.name()),
         wasi::CORE_MODULE => !wasi::CORE_FUNCTIONS.contains(&import.name()),
         _ => true,
     };

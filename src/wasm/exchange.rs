@@ -90,6 +90,22 @@ pub fn status(result: Result<(), Unmet>) -> wasmtime::Result<i32> {
     }
 }
 
+/// 1 for true, 0 for false, else a status.
+pub fn truth(result: Result<bool, Unmet>) -> wasmtime::Result<i32> {
+    match result {
+        Ok(truth) => Ok(i32::from(truth)),
+        Err(unmet) => status(Err(unmet)),
+    }
+}
+
+/// A count or an id, else a status.
+pub fn number(result: Result<u64, Unmet>) -> wasmtime::Result<i64> {
+    match result {
+        Ok(number) => Ok(number.cast_signed()),
+        Err(unmet) => status(Err(unmet)).map(i64::from),
+    }
+}
+
 /// Pointer and length as a guest passes them.
 #[derive(Clone, Copy)]
 pub struct Slice(pub i32, pub i32);
@@ -170,6 +186,20 @@ pub async fn answer(
         Ok(bytes) => give(caller, bytes.as_ref(), answer_at).await,
         Err(unmet) => Err(unmet),
     })
+}
+
+/// 1 and bytes where there are some, 0 where there are none, else a status.
+pub async fn maybe(
+    caller: &mut Caller<'_, Guest>,
+    found: Result<Option<impl AsRef<[u8]>>, Unmet>,
+    answer_at: i32,
+) -> wasmtime::Result<i32> {
+    let given = match found {
+        Ok(None) => Ok(false),
+        Ok(Some(bytes)) => give(caller, bytes.as_ref(), answer_at).await.map(|()| true),
+        Err(unmet) => Err(unmet),
+    };
+    truth(given)
 }
 
 async fn give(caller: &mut Caller<'_, Guest>, bytes: &[u8], answer_at: i32) -> Result<(), Unmet> {

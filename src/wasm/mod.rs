@@ -33,12 +33,12 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 
-use crate::actor::Actors;
 use crate::config::Profile;
 use crate::id::Digest;
 use crate::limits;
 use crate::metrics::Compile;
-use crate::storage::{Storage, StorageError};
+use crate::services::Services;
+use crate::storage::StorageError;
 use cache::{Cache, Code};
 use compile::CompileError;
 use engine::{Class, Rung};
@@ -124,14 +124,14 @@ struct Inner {
     rungs: HashMap<Class, Rung>,
     cache: Cache,
     slices: Slices,
-    actors: Actors,
+    services: Services,
     /// One compilation at a time: a second compiler would only fight the first for memory.
     compiler: Semaphore,
     programs: Mutex<HashMap<String, Weak<Program>>>,
 }
 
 impl Wasm {
-    pub fn new(storage: &Storage, actors: Actors, profile: Profile) -> Result<Self, EngineError> {
+    pub fn new(services: Services, profile: Profile) -> Result<Self, EngineError> {
         let (mut engines, mut rungs) = (HashMap::new(), HashMap::new());
         for class in Class::ALL {
             let (engine, rung) = class
@@ -149,9 +149,9 @@ impl Wasm {
             engines,
             linkers,
             rungs,
-            cache: Cache::new(storage),
+            cache: Cache::new(&services.storage),
             slices: Slices::new(ticker),
-            actors,
+            services,
             compiler: Semaphore::new(1),
             programs: Mutex::default(),
         })))
@@ -255,10 +255,10 @@ impl Wasm {
 
     fn link(&self, class: Class, code: Code) -> Result<Program, String> {
         let linkers = &self.0.linkers[&class];
-        let (slices, actors) = (self.0.slices.clone(), self.0.actors.clone());
+        let (slices, services) = (self.0.slices.clone(), self.0.services.clone());
         match code {
-            Code::Component(component) => Program::component(linkers, &component, slices, actors),
-            Code::Core(module) => Program::core(linkers, &module, slices, actors),
+            Code::Component(component) => Program::component(linkers, &component, slices, services),
+            Code::Core(module) => Program::core(linkers, &module, slices, services),
         }
     }
 
@@ -272,7 +272,7 @@ impl Wasm {
         let cache = &self.0.cache;
         let draft_name = digest.to_string();
         let draft = cache.draft(&draft_name);
-        let started = self.0.actors.clock().now();
+        let started = self.0.services.actors.clock().now();
         let compiled = compile::compile(wasm, wasm_bytes, limits.memory_bytes_max, &draft).await;
         self.count(&compiled, started.elapsed());
         let report = compiled.map_err(|error| {
@@ -301,7 +301,7 @@ impl Wasm {
     }
 
     fn count<T>(&self, compiled: &Result<T, CompileError>, took: Duration) {
-        let metrics = self.0.actors.metrics();
+        let metrics = self.0.services.actors.metrics();
         metrics.compile_time.observe(took.as_secs_f64());
         metrics.compiles.count(match compiled {
             Ok(_) => Compile::Compiled,

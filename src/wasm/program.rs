@@ -6,7 +6,7 @@ use wasmtime::{Engine, Module};
 use super::linkers::Linkers;
 use super::slices::Slices;
 use super::{Kind, command, component, core_abi};
-use crate::actor::Actors;
+use crate::services::Services;
 
 /// What a deploy makes of a module and every actor of it shares.
 pub struct Program {
@@ -14,7 +14,7 @@ pub struct Program {
     pub(super) form: Form,
     pub(super) engine: Engine,
     pub(super) slices: Slices,
-    pub(super) actors: Actors,
+    pub(super) services: Services,
 }
 
 pub(super) enum Form {
@@ -34,7 +34,7 @@ impl Program {
         linkers: &Linkers,
         component: &Component,
         slices: Slices,
-        actors: Actors,
+        services: Services,
     ) -> Result<Self, String> {
         let engine = &linkers.engine;
         let handlers = component::handlers(engine, component)?;
@@ -45,7 +45,7 @@ impl Program {
             }
             _ => Form::Component(component::link(linkers, component, handlers)?),
         };
-        Ok(Self::of(form, &linkers.engine, slices, actors))
+        Ok(Self::of(form, &linkers.engine, slices, services))
     }
 
     /// Links a core module, likewise.
@@ -53,7 +53,7 @@ impl Program {
         linkers: &Linkers,
         module: &Module,
         slices: Slices,
-        actors: Actors,
+        services: Services,
     ) -> Result<Self, String> {
         let handlers = core_abi::handlers(module)?;
         let form = if handlers.is_empty() && command::is_command(module) {
@@ -61,10 +61,10 @@ impl Program {
         } else {
             Form::Core(core_abi::link(linkers, module, handlers)?)
         };
-        Ok(Self::of(form, &linkers.engine, slices, actors))
+        Ok(Self::of(form, &linkers.engine, slices, services))
     }
 
-    fn of(form: Form, engine: &Engine, slices: Slices, actors: Actors) -> Self {
+    fn of(form: Form, engine: &Engine, slices: Slices, services: Services) -> Self {
         let kind = match form {
             Form::Component(_) => Kind::Component,
             Form::Core(_) => Kind::Core,
@@ -75,7 +75,7 @@ impl Program {
             form,
             engine: engine.clone(),
             slices,
-            actors,
+            services,
         }
     }
 }

@@ -81,7 +81,7 @@ impl Behavior for Life {
 impl Starter {
     /// Where the guest's lines go.
     pub(super) fn log(&self) -> GuestLog {
-        let logs = self.program.actors.logs().clone();
+        let logs = self.program.services.actors.logs().clone();
         GuestLog::new(self.actor.clone(), logs, self.capabilities)
     }
 
@@ -99,7 +99,8 @@ impl Starter {
         let address = self.actor.address().clone();
         Commitments {
             conversation: Default::default(),
-            timers: Timers::new(self.program.actors.clone(), address),
+            timers: Timers::new(self.program.services.actors.clone(), address),
+            holdings: self.program.services.holdings(&self.actor),
         }
     }
 
@@ -113,7 +114,7 @@ impl Starter {
     ) -> Store<Guest> {
         let guest = Guest::new(
             self.actor.clone(),
-            self.program.actors.clone(),
+            self.program.services.clone(),
             log,
             self.limits,
             self.capabilities,

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::bindings::messaging::Host;
 use super::bindings::types::{self, ActorError, ErrorCode, SpawnOptions};
-use super::{Guest, actor_error};
+use super::{Guest, actor_error, permitted};
 use crate::actor::{SendError, TimerError};
 use crate::limits;
 use crate::message::{Failure, Message, MessageId};
@@ -32,7 +32,7 @@ pub const FUNCTIONS: &[&str] = &[
     "cancel-timer",
 ];
 
-type Answer<T> = wasmtime::Result<Result<T, ActorError>>;
+pub type Answer<T> = wasmtime::Result<Result<T, ActorError>>;
 
 impl Host for Guest {
     fn tell(&mut self, to: String, message_type: String, payload: Vec<u8>) -> Answer<String> {
@@ -201,7 +201,7 @@ impl Guest {
         Ok(self.actors.message(from, message_type, payload))
     }
 
-    fn may_send(&self) -> Result<(), ActorError> {
+    pub fn may_send(&self) -> Result<(), ActorError> {
         permitted(self.capabilities.send_messages, "allow_send_messages")
     }
 
@@ -235,14 +235,6 @@ impl Guest {
             error.into()
         })
     }
-}
-
-fn permitted(capability: bool, key: &str) -> Result<(), ActorError> {
-    if capability {
-        return Ok(());
-    }
-    let text = format!("{key} is off for this application; its config has [capabilities]");
-    Err(actor_error(ErrorCode::NotPermitted, text))
 }
 
 fn checked_type(message_type: &str) -> Result<(), ActorError> {

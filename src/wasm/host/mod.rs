@@ -2,13 +2,19 @@
 
 pub mod conversation;
 pub mod core_messaging;
+pub mod core_tuplespace;
+pub mod locks;
 pub mod logging;
 pub mod messaging;
 mod planned;
+pub mod process_groups;
+pub mod tuplespace;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use wasmtime::component::{HasSelf, Linker};
-use wasmtime::{ResourceLimiter, StoreLimits};
+use wasmtime::{Linker as CoreLinker, ResourceLimiter, StoreLimits};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use super::exchange::Exchange;
@@ -16,6 +22,8 @@ use super::wasi::World;
 use super::{Capabilities, GuestLimits};
 use crate::actor::{Actors, Timers};
 use crate::id::ActorId;
+use crate::place::{Elsewhere, Place};
+use crate::services::{Holdings, Services};
 use conversation::Conversation;
 use logging::GuestLog;
 
@@ -29,23 +37,32 @@ pub mod bindings {
                 import plexspaces:actor/logging@0.1.0;
                 import plexspaces:actor/messaging@0.1.0;
                 import plexspaces:actor/conversation@0.1.0;
+                import plexspaces:actor/tuplespace@0.1.0;
+                import plexspaces:actor/locks@0.1.0;
+                import plexspaces:actor/process-groups@0.1.0;
             }
         ",
         imports: {
             "plexspaces:actor/messaging.ask": async | trappable,
             "plexspaces:actor/messaging.sleep": async | trappable,
+            "plexspaces:actor/tuplespace.read-blocking": async | trappable,
+            "plexspaces:actor/tuplespace.take-blocking": async | trappable,
+            "plexspaces:actor/locks.acquire": async | trappable,
             default: trappable,
         },
     });
-    pub use plexspaces::actor::{conversation, logging, messaging, types};
+    pub use plexspaces::actor::{
+        conversation, locks, logging, messaging, process_groups, tuplespace, types,
+    };
 }
 
-use bindings::types::{ActorError, ErrorCode};
+use bindings::types::{ActorError, Context, ErrorCode};
 
 /// Everything the node knows about one running guest.
 pub struct Guest {
     pub actor: ActorId,
     pub actors: Actors,
+    pub services: Services,
     pub log: GuestLog,
     pub spans: logging::Spans,
     pub limits: GuestLimits,
@@ -53,6 +70,7 @@ pub struct Guest {
     /// The message being handled, and who waits for an answer.
     pub conversation: Conversation,
     pub timers: Timers,
+    pub holdings: Holdings,
     /// What the guest said by `fail` during the current call.
     pub failure: Option<String>,
     pub memory: MemoryLimiter,
@@ -67,12 +85,13 @@ pub struct Guest {
 pub struct Commitments {
     pub conversation: Conversation,
     pub timers: Timers,
+    pub holdings: Holdings,
 }
 
 impl Guest {
     pub fn new(
         actor: ActorId,
-        actors: Actors,
+        services: Services,
         log: GuestLog,
         limits: GuestLimits,
         capabilities: Capabilities,
@@ -82,13 +101,15 @@ impl Guest {
         let memory = MemoryLimiter::new(&limits);
         Self {
             actor,
-            actors,
+            actors: services.actors.clone(),
+            services,
             log,
             spans: logging::Spans::default(),
             limits,
             capabilities,
             conversation: commitments.conversation,
             timers: commitments.timers,
+            holdings: commitments.holdings,
             failure: None,
             memory,
             exchange: None,
@@ -104,6 +125,46 @@ impl Guest {
                 "host functions need an exported memory, and cannot be called before the module has started",
             )
         })
+    }
+
+    /// The place that a call is about.
+    pub fn place(&self, context: &Context) -> Result<Place, ActorError> {
+        let home = Place::of(&self.actor);
+        let named = home.named(&context.tenant_id, &context.namespace);
+        named.map_err(|error| {
+            let code = match error {
+                Elsewhere::Foreign(_) => ErrorCode::NotPermitted,
+                Elsewhere::Invalid(_) => ErrorCode::InvalidMessage,
+            };
+            actor_error(code, error.to_string())
+        })
+    }
+
+    /// Waits for something that has no limit of its own: for so long, where that is not zero, or until it comes. An actor
+    /// that is to be stopped or swapped meanwhile gets the error `timeout`.
+    pub fn patiently<W: Future + Send>(
+        &self,
+        timeout: Duration,
+        wait: W,
+    ) -> impl Future<Output = Result<Option<W::Output>, ActorError>> + Send + use<W> {
+        let interrupted = self.actors.interrupted(&self.actor);
+        let time_is_up = async move {
+            match timeout {
+                Duration::ZERO => std::future::pending().await,
+                timeout => tokio::time::sleep(timeout).await,
+            }
+        };
+        async move {
+            tokio::select! {
+                biased;
+                waited = wait => Ok(Some(waited)),
+                () = interrupted => {
+                    let text = "the actor is being stopped or upgraded, so it waits no longer";
+                    Err(actor_error(ErrorCode::Timeout, text))
+                }
+                () = time_is_up => Ok(None),
+            }
+        }
     }
 
     /// Refuses a payload above the actor's own limit.
@@ -129,12 +190,82 @@ impl WasiView for Guest {
     }
 }
 
+/// One interface, for both kinds of guests.
+struct Interface {
+    /// Its name in `plexspaces:actor`.
+    name: &'static str,
+    /// Its functions, as components name them.
+    functions: &'static [&'static str],
+    link: fn(&mut Linker<Guest>) -> wasmtime::Result<()>,
+    /// The same for core modules.
+    core_functions: &'static [&'static str],
+    link_core: fn(&mut CoreLinker<Guest>) -> wasmtime::Result<()>,
+}
+
+/// What is provided. The rest of the published package is in `planned`.
+const INTERFACES: &[Interface] = &[
+    Interface {
+        name: "logging",
+        functions: logging::FUNCTIONS,
+        link: |linker| bindings::logging::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
+        core_functions: logging::CORE_FUNCTIONS,
+        link_core: logging::add_to_core_linker,
+    },
+    Interface {
+        name: "messaging",
+        functions: messaging::FUNCTIONS,
+        link: |linker| bindings::messaging::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
+        core_functions: core_messaging::FUNCTIONS,
+        link_core: core_messaging::add_to_linker,
+    },
+    Interface {
+        name: "conversation",
+        functions: conversation::FUNCTIONS,
+        link: |linker| {
+            bindings::conversation::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
+        },
+        core_functions: conversation::CORE_FUNCTIONS,
+        link_core: conversation::add_to_core_linker,
+    },
+    Interface {
+        name: "tuplespace",
+        functions: tuplespace::FUNCTIONS,
+        link: |linker| bindings::tuplespace::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
+        core_functions: core_tuplespace::FUNCTIONS,
+        link_core: core_tuplespace::add_to_linker,
+    },
+    Interface {
+        name: "locks",
+        functions: locks::FUNCTIONS,
+        link: |linker| bindings::locks::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
+        core_functions: locks::CORE_FUNCTIONS,
+        link_core: locks::add_to_core_linker,
+    },
+    Interface {
+        name: "process-groups",
+        functions: process_groups::FUNCTIONS,
+        link: |linker| {
+            bindings::process_groups::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
+        },
+        core_functions: process_groups::CORE_FUNCTIONS,
+        link_core: process_groups::add_to_core_linker,
+    },
+];
+
 /// Links the whole published package: what is provided, and what only answers `not-implemented` so far.
 pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    bindings::logging::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
-    bindings::messaging::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
-    bindings::conversation::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
+    for interface in INTERFACES {
+        (interface.link)(linker)?;
+    }
     planned::add_to_linker(linker)
+}
+
+/// Links every function that a core module may import from the node.
+pub fn add_to_core_linker(linker: &mut CoreLinker<Guest>) -> wasmtime::Result<()> {
+    for interface in INTERFACES {
+        (interface.link_core)(linker)?;
+    }
+    Ok(())
 }
 
 /// Whether a component may import this function of this interface.
@@ -145,15 +276,33 @@ pub fn provides(interface: &str, function: &str) -> bool {
     else {
         return false;
     };
-    let listed = |functions: &[&str]| functions.contains(&function);
-    match name {
-        "logging" => listed(logging::FUNCTIONS),
-        "messaging" => listed(messaging::FUNCTIONS),
-        "conversation" => listed(conversation::FUNCTIONS),
-        _ => planned::INTERFACES
-            .iter()
-            .any(|(planned, functions)| *planned == name && listed(functions)),
+    let provided = INTERFACES.iter().map(|it| (it.name, it.functions));
+    provided
+        .chain(planned::INTERFACES.iter().copied())
+        .any(|(known, functions)| known == name && functions.contains(&function))
+}
+
+/// Whether a core module may import this function.
+pub fn provides_core(function: &str) -> bool {
+    let mut interfaces = INTERFACES.iter();
+    interfaces.any(|it| it.core_functions.contains(&function))
+}
+
+/// The context of an application's own place, which is all that core modules name.
+fn own_place() -> Context {
+    Context {
+        tenant_id: String::new(),
+        namespace: String::new(),
     }
+}
+
+/// Refuses what the application's config does not grant.
+pub fn permitted(capability: bool, key: &str) -> Result<(), ActorError> {
+    if capability {
+        return Ok(());
+    }
+    let text = format!("{key} is off for this application; its config has [capabilities]");
+    Err(actor_error(ErrorCode::NotPermitted, text))
 }
 
 pub fn actor_error(code: ErrorCode, message: impl Into<String>) -> ActorError {

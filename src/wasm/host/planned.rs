@@ -11,10 +11,6 @@ use super::Guest;
 /// Interface by interface, in the order of `wit/`. An entry leaves this table when its service arrives.
 #[rustfmt::skip]
 pub const INTERFACES: &[(&str, &[&str])] = &[
-    ("tuplespace", &[
-        "write", "write-with-ttl", "read", "read-blocking", "read-all", "take", "take-blocking", "count",
-        "subscribe", "unsubscribe", "compare-and-swap",
-    ]),
     ("keyvalue", &[
         "get", "put", "put-with-ttl", "delete", "exists", "list-keys", "compare-and-swap", "increment", "watch",
         "unwatch",
@@ -28,11 +24,6 @@ pub const INTERFACES: &[(&str, &[&str])] = &[
         "cache-side-effect", "read-journal", "compact",
     ]),
     ("blob", &["upload", "download", "delete", "exists", "list-blobs", "metadata", "copy"]),
-    ("locks", &["acquire", "renew", "release", "try-acquire", "get-lock"]),
-    ("process-groups", &[
-        "create-group", "delete-group", "join-group", "leave-group", "get-members", "get-local-members",
-        "list-groups", "publish-to-group",
-    ]),
     ("registry", &["register", "unregister", "lookup", "discover", "heartbeat"]),
     ("workflow", &[
         "start-workflow", "signal-workflow", "query-workflow", "await-workflow", "schedule-activity", "sleep",
@@ -53,14 +44,8 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                     );
                 }
                 let name = format!("{interface}.{function}");
-                if interface == "tuplespace" && !store.data().capabilities.tuplespace {
-                    let text = format!(
-                        "{name} is not permitted: allow_tuplespace is off for this application"
-                    );
-                    return refuse(&ty, results, "not-permitted", text);
-                }
                 let text = format!("this node does not provide {name} yet");
-                refuse(&ty, results, "not-implemented", text)
+                refuse(&ty, results, text)
             })?;
         }
     }
@@ -71,17 +56,12 @@ fn actor(store: &StoreContextMut<'_, Guest>) -> String {
     store.data().actor.to_string()
 }
 
-/// An error of this code where the function's type has room for one; else the call fails, and with it the message.
-fn refuse(
-    ty: &ComponentFunc,
-    results: &mut [Val],
-    code: &str,
-    message: String,
-) -> wasmtime::Result<()> {
+/// An error where the function's type has room for one; else the call fails, and with it the message.
+fn refuse(ty: &ComponentFunc, results: &mut [Val], message: String) -> wasmtime::Result<()> {
     match (ty.results().next(), results) {
         (Some(Type::Result(_)), [result]) => {
             let error = Val::Record(vec![
-                ("code".into(), Val::Enum(code.into())),
+                ("code".into(), Val::Enum("not-implemented".into())),
                 ("message".into(), Val::String(message)),
                 ("details".into(), Val::Option(None)),
             ]);

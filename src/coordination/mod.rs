@@ -1,0 +1,44 @@
+//! Where actors meet: tables of tuples, locks and groups, each of which answers whom to wake and what to tell.
+//!
+//! Everything is kept per place, in memory, and takes its bytes from the node's budget: at most half of it together, so
+//! that tuples and locks never keep messages from being delivered.
+
+mod alarm;
+mod interest;
+mod json;
+pub mod locks;
+mod pattern;
+pub mod process_groups;
+mod space;
+mod tuple;
+pub mod tuplespace;
+
+use crate::budget::Budget;
+use crate::clock::Clock;
+
+pub use json::{pattern_of, read_pattern, read_tuple, tuple_of};
+pub use locks::Locks;
+pub use pattern::{FieldPattern, InvalidPattern, Pattern, Predicate};
+pub use process_groups::ProcessGroups;
+pub use tuple::{Field, FieldType, Tuple};
+pub use tuplespace::TupleSpaces;
+
+/// The tables of one node; cloning is cheap.
+#[derive(Clone)]
+pub struct Coordination {
+    pub tuples: TupleSpaces,
+    pub locks: Locks,
+    pub groups: ProcessGroups,
+}
+
+impl Coordination {
+    /// Empty tables that take at most half of the budget, and any one place a quarter of it for its tuples.
+    pub fn new(clock: &Clock, budget: &Budget) -> Self {
+        let all = budget.part(budget.max() / 2);
+        Self {
+            tuples: TupleSpaces::new(all.clone(), budget.max() / 4),
+            locks: Locks::new(clock.clone(), all.clone()),
+            groups: ProcessGroups::new(all),
+        }
+    }
+}
