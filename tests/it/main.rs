@@ -19,6 +19,7 @@ mod forms;
 mod full_disk;
 mod fuzz;
 mod guest_limits;
+mod languages;
 mod lies;
 mod logs;
 mod messaging;

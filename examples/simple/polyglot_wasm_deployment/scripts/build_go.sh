@@ -23,7 +23,7 @@ build_command() {
     if command -v tinygo >/dev/null; then
         (cd "$actors" && tinygo build -target=wasip2 -o "$build/go_actor.wasm" go_actor.go)
     else
-        say "tinygo not found: building with Go"
+        note "tinygo not found: building with Go"
         wasip1 -o "$build/go_actor.wasm" go_actor.go
     fi
     deliver "$build/go_actor.wasm" "$modules/go_actor.wasm"

@@ -14,7 +14,7 @@ bin=$tools/node_modules/.bin
 main() {
     npm_tools componentize-qjs@0.4.5 esbuild@0.28.2 typescript@7.0.2
     mkdir -p "$build"
-    say "checking types"
+    note "checking types"
     (cd "$actors" && "$bin/tsc" --noEmit --strict --target ES2022 --module esnext --moduleResolution bundler --types '' \
         greeter_actor.ts plexspaces.d.ts)
     up_to_date "$modules/typescript_actor.wasm" "$actors" "$wit" "${BASH_SOURCE[0]}" || build_component
@@ -34,7 +34,7 @@ build_command() {
         deliver "$build/greeter.wasm" "$modules/greeter.wasm"
         return
     fi
-    say "javy not found: greeter.wasm becomes a component instead"
+    note "javy not found: greeter.wasm becomes a component instead"
     bundle "$actors/javy/javy.js" "$build/command.js" 'wasi:*'
     { echo 'export const run = { run: () => main(() => {'; cat "$build/greeter.js"; echo '}) };'; } >>"$build/command.js"
     componentize "$actors/javy/wit" command "$build/command.js"

@@ -14,7 +14,7 @@ actor=$example/actors/rust
 module=$example/wasm-modules/calculator_rust.wasm
 debian_packages=(rustc-web cargo-web rust-web-src lld)
 
-export CARGO_TARGET_DIR=$actor/target
+export CARGO_TARGET_DIR=${GUEST_TARGET_DIR:-$actor/target}
 
 main() {
     local debian_only=false

@@ -9,13 +9,14 @@ HERE = Context(tenant_id="", namespace="")
 
 
 class WitWorld(wit_world.WitWorld):
+    # The class has the state: componentize-py makes an instance for each of these functions.
     greeted = 0
 
     def init(self, initial_state: bytes) -> None:
-        self.greeted = int(initial_state or 0)
+        WitWorld.greeted = int(initial_state or 0)
 
     def snapshot_state(self) -> bytes:
-        return str(self.greeted).encode()
+        return str(WitWorld.greeted).encode()
 
     def handle_request(self, from_actor: str, msg_type: str, payload: bytes) -> bytes:
         try:
@@ -29,7 +30,7 @@ class WitWorld(wit_world.WitWorld):
             case "call" | "greet":
                 return self.greet(text)
             case "count":
-                return str(self.greeted)
+                return str(WitWorld.greeted)
             case "tell":
                 messaging.tell(text, "greet", b"Python")
                 return f"told {text}"
@@ -45,8 +46,8 @@ class WitWorld(wit_world.WitWorld):
                 raise Err(f"unknown message type: {msg_type}")
 
     def greet(self, name: str) -> str:
-        self.greeted += 1
-        return f"Hello, {name}, from Python! You are number {self.greeted}."
+        WitWorld.greeted += 1
+        return f"Hello, {name}, from Python! You are number {WitWorld.greeted}."
 
 
 def leave(note: str) -> str:
