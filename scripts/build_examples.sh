@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds every example guest from source, and says how long each took.
+# Builds every example guest and those of the tests from source, and says how long each took.
 #
 # A guest whose toolchain cannot be had here is skipped with a line that says so; with CI=true that is a failure.
 set -euo pipefail
@@ -14,6 +14,7 @@ export GUEST_TARGET_DIR=${GUEST_TARGET_DIR:-$root/examples/target}
 main() {
     guest "$calculator/build_python_actors.sh"
     guest "$calculator/build_rust_actors.sh" --output calculator_rust_from_source.wasm
+    guest "$root/tests/guests/build.sh"
     local language
     for language in rust python typescript go c; do
         guest "$polyglot/build_$language.sh"

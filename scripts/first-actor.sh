@@ -37,9 +37,8 @@ readme_commands() {
 }
 
 build_rust() {
-    rust_guest "$PWD" wasm32-wasip2
     # Where its README has it.
-    [[ $built == "$PWD"/target/* ]] || install -D -t target/wasm32-wasip2/release "$built/first_rust.wasm"
+    rust_guest "$PWD" wasm32-wasip2 first_rust.wasm "$PWD/target/wasm32-wasip2/release/first_rust.wasm"
 }
 
 build_python() {

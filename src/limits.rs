@@ -234,6 +234,37 @@ pub const FUNCTION_BYTES_MAX: usize = 2 * MIB;
 /// Compiled code kept on disk; the oldest goes first.
 pub const COMPILED_BYTES_MAX: u64 = 512 * MIB as u64;
 
+// ── what guests keep ────────────────────────────────────────────────────────
+
+/// Longest key, and longest prefix of keys.
+pub const KEY_BYTES_MAX: usize = KIB;
+/// Keys of one application, and what they weigh with their values: they share the disk with everything else.
+pub const KEYS_MAX: u64 = 100_000;
+pub const KEYS_BYTES_MAX: u64 = 64 * MIB as u64;
+/// Keys that one actor watches.
+pub const WATCHES_MAX: usize = 256;
+/// Longest name of a queue or a topic, and longest filter.
+pub const CHANNEL_NAME_BYTES_MAX: usize = 255;
+/// Queues that one application made.
+pub const QUEUES_MAX: u64 = 1_000;
+/// Messages of one application in queues, and what they weigh.
+pub const QUEUED_MESSAGES_MAX: u64 = 100_000;
+pub const QUEUED_BYTES_MAX: u64 = 64 * MIB as u64;
+/// Headers of one queued message.
+pub const QUEUE_HEADERS_MAX: usize = 64;
+pub const QUEUE_HEADERS_BYTES_MAX: usize = 16 * KIB;
+/// Messages that one actor has received and neither acknowledged nor given back.
+pub const UNACKED_MAX: usize = 1_000;
+/// Deliveries of one message before it goes to the dead letters: without it a message that kills its receivers
+/// does so for ever.
+pub const DELIVERIES_MAX: u32 = 20;
+/// Topics that one actor subscribes to.
+pub const TOPICS_MAX: usize = 256;
+/// What is swept away in one transaction, so that others get their turn.
+pub const SWEEP_ITEMS_MAX: usize = 256;
+/// When a sweep that the disk refused is tried again.
+pub const SWEEP_RETRY: Duration = Duration::from_secs(60);
+
 // ── tokens ──────────────────────────────────────────────────────────────────
 
 /// Tokens of one node: each bearer is held against all of them.

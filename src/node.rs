@@ -45,7 +45,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     let guard = Guard::new(&config, storage.tokens.clone());
     let services = Services::new(actors.clone(), storage.clone());
     let wasm = Wasm::new(services.clone(), config.profile)?;
-    let applications = Applications::new(storage, actors.clone(), wasm, config.restart_delay);
+    let applications =
+        Applications::new(storage.clone(), actors.clone(), wasm, config.restart_delay);
     let shutdown = Shutdown::default();
 
     log::info!(
@@ -81,6 +82,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
         () = stop => {}
         () = run => {}
         never = actors.metrics().loop_lag.watch() => match never {},
+        never = storage.keep_time() => match never {},
         never = service::feed_watchdog() => match never {},
     }
     service::stopping();

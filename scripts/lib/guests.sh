@@ -5,7 +5,6 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 tools=${GUEST_TOOLS:-$root/examples/.tools}
 wit=$root/wit/plexspaces-actor
-debian_rust=(rustc-web cargo-web rust-web-src lld wasi-libc)
 
 note() {
     printf '%s: %s\n' "$(basename "$0" .sh)" "$1"
@@ -24,7 +23,7 @@ up_to_date() {
 }
 
 # Puts a finished file where modules go, and says so.
-deliver() {
+put() {
     mkdir -p "$(dirname "$2")"
     install -m 644 "$1" "$2.new" && mv "$2.new" "$2" || give_up 1 "cannot write $2"
     note "built ${2#"$root"/}, $(($(wc -c <"$2") / 1024)) KiB"
@@ -64,67 +63,16 @@ wasm_tools() {
     }
 }
 
-# Builds the Rust package in a folder for a target, and sets `built` to where its output lies: rust_guest FOLDER TARGET [core]
-#
-# First choice is rustup's target, then Debian's Rust for the web, which brings the standard library's sources and
-# needs no target from elsewhere. DEBIAN_RUST=only skips the first choice.
-rust_guest() {
+# Builds the Rust package in a folder for a target, and puts a file of its output where modules go:
+# rust_guest FOLDER TARGET FILE MODULE [core]. DEBIAN_RUST=only leaves rustup's target out.
+rust_guest() (
+    actor=$1 file=$3 module=$4
     export CARGO_TARGET_DIR=${GUEST_TARGET_DIR:-$1/target}
-    # A project that has just begun has no versions to keep to.
-    locked=(--locked)
-    [[ -e $1/Cargo.lock ]] || locked=()
-    built=$CARGO_TARGET_DIR/$2/release
-    if [[ ${DEBIAN_RUST-} != only ]] && has_rust_target "$2"; then
-        note "building for $2"
-        (cd "$1" && cargo build --release "${locked[@]}" --target "$2") || give_up 1 "the build failed"
-        return
-    fi
-    build_with_debian_rust "$@"
-}
-
-has_rust_target() {
-    command -v cargo >/dev/null || return 1
-    [[ -d $(rustc --print target-libdir --target "$1" 2>/dev/null) ]] && return
-    command -v rustup >/dev/null && rustup target add "$1" >/dev/null 2>&1 && return
-    note "rustup has no target $1 here; trying Debian's toolchain"
-    return 1
-}
-
-# The explicit paths matter, since rustup's cargo comes first in PATH. RUSTC_BOOTSTRAP lets this compiler build the
-# standard library and leave source paths out.
-build_with_debian_rust() {
-    local folder=$1 target=$2 core=${3-} linker flags=-Clink-arg=--wasm-ld-path=/usr/bin/wasm-ld
-    linker=$(component_linker) && has_debian_rust ||
-        give_up 3 "skipped: needs rustup's target $target, or Debian's ${debian_rust[*]} with wasm-component-ld"
-    case $target in
-        wasm32-wasip2) flags+=" -Clink-self-contained=no -Lnative=/usr/lib/wasm32-wasi -Clink-arg=/usr/lib/wasm32-wasi/crt1-reactor.o" ;;
-        *) flags+=" -Zlocation-detail=none" ;;
-    esac
-    note "building for $target with Debian's toolchain; the first time takes about a minute"
-    local target_variable=CARGO_TARGET_$(tr a-z- A-Z_ <<<"$target")
-    (cd "$folder" && env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS \
-        RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1 \
-        "${target_variable}_LINKER=$linker" "${target_variable}_RUSTFLAGS=$flags" \
-        /usr/bin/cargo rustc --release "${locked[@]}" --target "$target" -Zbuild-std=std,panic_abort \
-        -- ${core:+-Clink-arg=--skip-wit-component}) ||
-        give_up 1 "the build failed"
-}
-
-# Debian has no wasm-component-ld; every toolchain of rustup's ships it.
-component_linker() {
-    command -v wasm-component-ld && return
-    command -v rustc >/dev/null || return 1
-    local linker
-    for linker in "$(rustc --print sysroot)"/lib/rustlib/*/bin/wasm-component-ld; do
-        [[ -x $linker ]] && echo "$linker" && return
-    done
-    return 1
-}
-
-has_debian_rust() {
-    command -v dpkg >/dev/null || return 1
-    dpkg --status "${debian_rust[@]}" >/dev/null 2>&1 && return
-    [[ $(id -u) == 0 ]] || return 1
-    note "installing ${debian_rust[*]}"
-    apt-get update -qq && apt-get install -qq --no-install-recommends "${debian_rust[@]}" >/dev/null
-}
+    source "$root/scripts/lib/rust_guest.sh"
+    say() { note "$1"; }
+    die() { give_up "$@"; }
+    deliver() { put "$CARGO_TARGET_DIR/$1/release/$file" "$module"; }
+    if [[ ${DEBIAN_RUST-} != only ]] && build_with_rustup "$2"; then return; fi
+    build_with_debian "$2" "${5-}" ||
+        give_up 3 "skipped: needs rustup's target $2, or Debian's ${debian_packages[*]} with wasm-component-ld"
+)

@@ -154,7 +154,7 @@ impl Serialize for Field {
             Self::String(text) => to.serialize_str(text),
             Self::Int(number) => to.serialize_i64(*number),
             Self::Float(number) if number.is_finite() => to.serialize_f64(*number),
-            Self::Float(number) => tagged(to, "float", &odd(*number)),
+            Self::Float(number) => tagged(to, "float", odd(*number)),
             Self::Bytes(bytes) => tagged(to, "bytes", &STANDARD.encode(bytes)),
             Self::Bool(truth) => to.serialize_bool(*truth),
             Self::Null => to.serialize_unit(),

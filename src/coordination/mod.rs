@@ -1,9 +1,10 @@
-//! Where actors meet: tables of tuples, locks and groups, each of which answers whom to wake and what to tell.
+//! Where actors meet: tables of tuples, locks, groups and topics, each of which answers whom to wake and what to tell.
 //!
 //! Everything is kept per place, in memory, and takes its bytes from the node's budget: at most half of it together, so
 //! that tuples and locks never keep messages from being delivered.
 
 mod alarm;
+pub mod channels;
 mod interest;
 mod json;
 pub mod locks;
@@ -16,6 +17,7 @@ pub mod tuplespace;
 use crate::budget::Budget;
 use crate::clock::Clock;
 
+pub use channels::Topics;
 pub use json::{pattern_of, read_pattern, read_tuple, tuple_of};
 pub use locks::Locks;
 pub use pattern::{FieldPattern, InvalidPattern, Pattern, Predicate};
@@ -29,6 +31,7 @@ pub struct Coordination {
     pub tuples: TupleSpaces,
     pub locks: Locks,
     pub groups: ProcessGroups,
+    pub topics: Topics,
 }
 
 impl Coordination {
@@ -39,6 +42,7 @@ impl Coordination {
             tuples: TupleSpaces::new(all.clone(), budget.max() / 4),
             locks: Locks::new(clock.clone(), all.clone()),
             groups: ProcessGroups::new(all),
+            topics: Topics::default(),
         }
     }
 }

@@ -19,9 +19,10 @@ pub enum FieldPattern {
     Predicate(Predicate),
 }
 
-/// A condition on a field. What stands behind the operator is read as the field's type: a number for a number, a text
-/// for a string, `true` or `false` for a boolean, which is only equal or not. A field for which it cannot be read
-/// does not match, and neither does one of another type, nor one that is not a number, whatever the condition.
+/// A condition on a field. `>`, `>=`, `<` and `<=` compare numbers where a number stands behind them, else strings, by
+/// their characters. `!=` reads what stands behind it as the field's type: a number, a text, `true` or `false`. The
+/// others look into strings. A field of any other type does not match, and neither does a float that is not a number,
+/// whatever the condition.
 #[derive(Clone, Debug)]
 pub struct Predicate {
     operator: Operator,
@@ -146,6 +147,7 @@ impl Predicate {
                 let operand = self.operand.trim().parse::<bool>();
                 operand.is_ok_and(|operand| operand != *truth)
             }
+            (Field::String(_), operator) if operator.orders() && self.number.is_some() => false,
             (Field::String(text), operator) => operator.holds((**text).cmp(&*self.operand)),
             (Field::Int(number), operator) => self.compares(Number::Int(*number), operator),
             (Field::Float(number), operator) => self.compares(Number::Float(*number), operator),
@@ -160,6 +162,13 @@ impl Predicate {
 }
 
 impl Operator {
+    fn orders(self) -> bool {
+        matches!(
+            self,
+            Self::GreaterOrEqual | Self::LessOrEqual | Self::Greater | Self::Less
+        )
+    }
+
     fn holds(self, field_to_operand: Ordering) -> bool {
         match self {
             Self::GreaterOrEqual => field_to_operand.is_ge(),
@@ -212,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_predicate_reads_its_operand_as_the_fields_type() {
+    fn a_predicate_compares_numbers_with_numbers_and_texts_with_texts() {
         let check = |predicate: &str, field: Field, expected: bool| {
             assert_eq!(
                 holds(predicate, field.clone()),
@@ -234,7 +243,10 @@ mod tests {
         check("!=10", Field::Int(9), true);
         check("!=10", Field::Float(10.0), false);
         check("!=ten", Field::Int(10), false);
-        check(">9", "10".into(), false);
+        check(">9", "order-7".into(), false);
+        check("!=9", "order-7".into(), true);
+        check("!=9", "9".into(), false);
+        check(">=2026-01-01", "2026-11-25".into(), true);
         check(">a", "b".into(), true);
         check("!=a", "b".into(), true);
         check("!=true", Field::Bool(false), true);

@@ -1,20 +1,24 @@
 //! The one thread that commits: it takes all that waits, applies it in one transaction, and answers once that is on disk.
 //!
-//! A commit costs milliseconds whatever it holds, so those who wait share one. The thread sleeps while nobody waits.
+//! A commit costs milliseconds whatever it holds, so those who wait share one. Who only looks sees what is committed and
+//! parts no batch. The thread sleeps while nobody waits.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use redb::{ReadTransaction, WriteTransaction};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::StorageError;
 use super::store::Store;
 
 /// Changes that may wait; one more is refused.
 const WAITING_MAX: usize = 4_096;
+/// The part of them that guests' services may have, so that a flood of theirs keeps nobody from deploying.
+const GUESTS_WAITING_MAX: usize = 3_072;
 /// Changes in one transaction, so that nobody waits behind a transaction without end.
 const BATCH_MAX: usize = 1_000;
 /// How long after the last of many commits the store may be compacted, and what counts as many.
@@ -25,6 +29,8 @@ const COMMITS_WORTH_COMPACTING: usize = 1_000;
 #[derive(Clone)]
 pub struct Committer {
     orders: SyncSender<Order>,
+    /// What is left of the part that guests' services may have; absent for the node's own handles.
+    part: Option<Arc<Semaphore>>,
 }
 
 enum Order {
@@ -40,7 +46,15 @@ impl Committer {
         thread::Builder::new()
             .name("committer".into())
             .spawn(work)?;
-        Ok(Self { orders })
+        Ok(Self { orders, part: None })
+    }
+
+    /// A handle for what guests ask for, which leaves some of the queue to the node itself.
+    pub fn for_guests(&self) -> Self {
+        Self {
+            orders: self.orders.clone(),
+            part: Some(Arc::new(Semaphore::new(GUESTS_WAITING_MAX))),
+        }
     }
 
     /// Applies `change` and answers once it is on disk. A caller that leaves does not undo it. After an error nothing
@@ -49,22 +63,50 @@ impl Committer {
         &self,
         change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error> + Send + 'static,
     ) -> Result<T, StorageError> {
+        self.commit_then(change, |done| done).await
+    }
+
+    /// The same, and `then` makes the answer on the committer's thread, after the commit and in its order, whoever has
+    /// left meanwhile: it must be short.
+    pub async fn commit_then<T: Send + 'static, U: Send + 'static>(
+        &self,
+        change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error> + Send + 'static,
+        then: impl FnOnce(T) -> U + Send + 'static,
+    ) -> Result<U, StorageError> {
         let (answer, answered) = oneshot::channel();
-        self.order(Order::Change(Box::new(Waiting {
-            change: Some(change),
-            done: None,
-            answer,
-        })))?;
+        self.submit(change, |done| drop(answer.send(done.map(then))))?;
         answered.await.unwrap_or(Err(StorageError::Closed))
     }
 
-    /// Looks at what is committed.
+    /// Hands a change over and waits for nothing; `then` is called as above.
+    pub fn submit<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error> + Send + 'static,
+        then: impl FnOnce(Result<T, StorageError>) + Send + 'static,
+    ) -> Result<(), StorageError> {
+        let permit = self.permit()?;
+        let then = move |done| {
+            drop(permit);
+            then(done);
+        };
+        self.order(Order::Change(Box::new(Waiting {
+            change: Some(change),
+            done: None,
+            then,
+        })))
+    }
+
+    /// Looks at what is committed: all that was answered, and perhaps more.
     pub async fn read<T: Send + 'static>(
         &self,
         look: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error> + Send + 'static,
     ) -> Result<T, StorageError> {
         let (answer, answered) = oneshot::channel();
-        let look = move |store: &mut Store| drop(answer.send(store.read(look)));
+        let permit = self.permit()?;
+        let look = move |store: &mut Store| {
+            drop(permit);
+            drop(answer.send(store.read(look)));
+        };
         self.order(Order::Look(Box::new(look)))?;
         answered.await.unwrap_or(Err(StorageError::Closed))
     }
@@ -75,6 +117,11 @@ impl Committer {
         if self.order(Order::Close(closed)).is_ok() {
             let _ = wait.await;
         }
+    }
+
+    fn permit(&self) -> Result<Option<OwnedSemaphorePermit>, StorageError> {
+        let permit = self.part.clone().map(Semaphore::try_acquire_owned);
+        permit.transpose().map_err(|_| StorageError::Busy)
     }
 
     fn order(&self, order: Order) -> Result<(), StorageError> {
@@ -91,16 +138,17 @@ trait Change: Send {
     fn answer(self: Box<Self>, committed: Result<(), StorageError>);
 }
 
-struct Waiting<F, T> {
+struct Waiting<F, T, A> {
     change: Option<F>,
     done: Option<T>,
-    answer: oneshot::Sender<Result<T, StorageError>>,
+    then: A,
 }
 
-impl<F, T> Change for Waiting<F, T>
+impl<F, T, A> Change for Waiting<F, T, A>
 where
     F: FnOnce(&WriteTransaction) -> Result<T, redb::Error> + Send,
     T: Send,
+    A: FnOnce(Result<T, StorageError>) + Send,
 {
     fn apply(&mut self, transaction: &WriteTransaction) -> Result<(), redb::Error> {
         let change = self.change.take().expect("a change is applied once");
@@ -109,9 +157,9 @@ where
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StorageError>) {
-        let Self { done, answer, .. } = *self;
-        let done = committed.map(|()| done.expect("what is committed was applied"));
-        let _ = answer.send(done);
+        let Self { done, then, .. } = *self;
+        // What was made and is not committed is dropped before anything else is applied.
+        then(committed.map(|()| done.expect("what is committed was applied")));
     }
 }
 
@@ -133,24 +181,23 @@ impl Worker {
 
     fn run(mut self) {
         while let Some(order) = self.next() {
-            let mut batch = Vec::new();
-            let mut order = Some(order);
-            while let Some(Order::Change(change)) = order {
-                batch.push(change);
-                order = match batch.len() {
-                    BATCH_MAX => None,
-                    _ => self.waiting.try_recv().ok(),
-                };
+            let (mut batch, mut closing) = (Vec::new(), None);
+            let (mut order, mut taken) = (Some(order), 0);
+            while let Some(next) = order {
+                match next {
+                    Order::Change(change) => batch.push(change),
+                    Order::Look(look) => look(&mut self.store),
+                    Order::Close(closed) => closing = Some(closed),
+                }
+                taken += 1;
+                let full = taken == BATCH_MAX || closing.is_some();
+                order = (!full).then(|| self.waiting.try_recv().ok()).flatten();
             }
             self.commit(batch);
-            match order {
-                Some(Order::Look(look)) => look(&mut self.store),
-                Some(Order::Close(closed)) => {
-                    drop(self);
-                    let _ = closed.send(());
-                    return;
-                }
-                Some(Order::Change(_)) | None => {}
+            if let Some(closed) = closing {
+                drop(self);
+                let _ = closed.send(());
+                return;
             }
         }
     }

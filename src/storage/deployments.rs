@@ -1,10 +1,11 @@
 //! What is deployed: one record for each application, and the state that its actors left when they last stopped in order.
 
 use bytes::Bytes;
-use redb::{ReadableTable, TableDefinition, TableError};
+use redb::{ReadableTable, TableDefinition};
 
 use super::StorageError;
 use super::committer::Committer;
+use super::store::there;
 
 /// Name to record. What a record says is its owner's business.
 const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("applications");
@@ -162,14 +163,6 @@ fn counted(
         Ok((name.value().to_owned(), attempts.value()))
     });
     counted.collect()
-}
-
-/// A table, if anything was ever written to it.
-fn there<T>(opened: Result<T, TableError>) -> Result<Option<T>, TableError> {
-    match opened {
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        opened => opened.map(Some),
-    }
 }
 
 fn insert(

@@ -6,21 +6,35 @@ mod backup;
 mod committer;
 mod deployments;
 mod directory;
+mod due;
 #[cfg(test)]
 mod faults;
 mod files;
+#[cfg(test)]
+mod histories;
+mod keyvalue;
+mod letters;
+mod lines;
 mod logs;
 mod quarantine;
+mod queues;
 mod room;
 mod starts;
+mod steady;
 mod store;
 mod tokens;
+mod usage;
+mod values;
+mod watches;
 
+use std::convert::Infallible;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::clock::Clock;
+use crate::limits;
 use crate::machine;
 use crate::refusal::{Kind, Refusal};
 
@@ -29,13 +43,19 @@ pub use backup::{Moment, Pieces, restore_tokens};
 pub use committer::Committer;
 pub use deployments::{Deployments, Left, Whole};
 pub use files::Files;
+pub use keyvalue::{KeyValue, KeyValueError};
+pub use letters::Return;
 pub use logs::{Line, Logs};
 pub use quarantine::Quarantine;
+pub use queues::{Delivery, Lease, Parcel, QueueError, QueueName, Queues, Settings};
 pub use starts::Starts;
 pub use tokens::{Tokens, TokensError};
+pub use watches::{Happened, Watch};
 
 use directory::{Found, private_dir};
-use store::Store;
+use due::Due;
+use steady::Steady;
+use store::{Store, there};
 
 /// The data directory, held for as long as any clone lives.
 #[derive(Clone)]
@@ -43,8 +63,10 @@ pub struct Storage {
     pub artifacts: Artifacts,
     pub deployments: Deployments,
     pub files: Files,
+    pub keyvalue: KeyValue,
     pub logs: Logs,
     pub quarantine: Quarantine,
+    pub queues: Queues,
     pub starts: Starts,
     pub tokens: Tokens,
     /// Applications whose start the process before this one did not outlive.
@@ -54,6 +76,7 @@ pub struct Storage {
     /// Keys the seal on compiled code. It never leaves the directory.
     pub seal_key: Arc<[u8; 32]>,
     committer: Committer,
+    due: Due,
     _lock: Arc<File>,
 }
 
@@ -80,25 +103,33 @@ impl Storage {
         }
         sweep_drafts(&compiled).map_err(context("sweep"))?;
         let quarantine = Quarantine::in_dir(path);
-        let store = open_store(path, found, &quarantine)?;
+        let mut store = open_store(path, found, &quarantine)?;
         if found != Found::Current {
             directory::write_format(path).map_err(context("write the format of"))?;
         }
         let files = Files::start().map_err(context("start the file worker for"))?;
+        let (noted_ms, lent) = store.read(unsettled)?;
+        let due = Due::new(Steady::begin(Clock::system().wall_ms(), noted_ms));
+        // Whatever became due while the node was off is done at once.
+        due.at(0);
         let committer = Committer::start(store).map_err(context("start the committer for"))?;
+        let guests = committer.for_guests();
         let (starts, unfinished_starts) = Starts::open(path, files.clone());
         Ok(Self {
             artifacts: Artifacts::new(uploads, modules, files.clone()),
             deployments: Deployments::new(committer.clone()),
             logs: Logs::in_dir(logs, files.clone()),
             files,
+            keyvalue: KeyValue::new(guests.clone(), due.clone()),
             quarantine,
+            queues: Queues::new(guests, due.clone(), lent),
             starts,
             tokens: Tokens::in_dir(path),
             unfinished_starts,
             compiled,
             seal_key: Arc::new(directory::seal_key(path).map_err(context("read the seal key of"))?),
             committer,
+            due,
             _lock: Arc::new(lock),
         })
     }
@@ -109,10 +140,34 @@ impl Storage {
         self.files.run(move || machine::disk_free(&path).ok()).await
     }
 
+    /// Does what is due in keys and queues, each at its time, for as long as it is polled; sleeps meanwhile.
+    pub async fn keep_time(&self) -> Infallible {
+        loop {
+            self.due.wait().await;
+            for swept in [self.keyvalue.sweep().await, self.queues.sweep().await] {
+                match swept {
+                    Ok(next_ms) => next_ms.into_iter().for_each(|at_ms| self.due.at(at_ms)),
+                    Err(error) => {
+                        log::warn!("what has expired stays for now: {error}");
+                        self.due.after(limits::SWEEP_RETRY);
+                    }
+                }
+            }
+        }
+    }
+
     /// Commits what waits and closes the store. Nothing is written after that.
     pub async fn close(&self) {
         self.committer.close().await;
     }
+}
+
+/// The store's time when it was last noted, and the messages that were on loan.
+fn unsettled(transaction: &redb::ReadTransaction) -> Result<(u64, Vec<letters::At>), redb::Error> {
+    let noted = there(transaction.open_table(steady::NOTED))?;
+    let noted = noted.map_or(Ok(None), |table| table.get(()))?;
+    let noted_ms = noted.map_or(0, |noted| noted.value());
+    Ok((noted_ms, letters::leased(transaction)?))
 }
 
 /// A store that is gone from a directory that had one is damage too: the node must not start empty in silence.

@@ -153,6 +153,14 @@ impl Store {
     }
 }
 
+/// A table, if anything was ever written to it.
+pub fn there<T>(opened: Result<T, TableError>) -> Result<Option<T>, TableError> {
+    match opened {
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
 /// Why a store does not open.
 enum Trouble {
     /// What it holds is not what was written.

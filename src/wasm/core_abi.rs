@@ -87,8 +87,8 @@ pub fn link(
 /// All that a module may import.
 pub fn linker(engine: &Engine) -> Result<Linker<Guest>, String> {
     let mut linker = Linker::new(engine);
-    let linked =
-        host::add_to_core_linker(&mut linker).and_then(|()| wasi::add_to_core_linker(&mut linker));
+    let linked = host::add_to_core_linker(&mut linker, module)
+        .and_then(|()| wasi::add_to_core_linker(&mut linker));
     linked.map_err(|error| format!("the node cannot link: {error:#}"))?;
     Ok(linker)
 }

@@ -83,8 +83,13 @@ impl From<ActorError> for Unmet {
 
 /// At least 0 is done; -1-n is WIT's error code number n.
 pub fn status(result: Result<(), Unmet>) -> wasmtime::Result<i32> {
+    pointer(result.map(|()| 0))
+}
+
+/// A pointer, which is never negative, else a status.
+pub fn pointer(result: Result<i32, Unmet>) -> wasmtime::Result<i32> {
     match result {
-        Ok(()) => Ok(0),
+        Ok(number) => Ok(number),
         Err(Unmet::Refused(error)) => Ok(-1 - error.code as i32),
         Err(Unmet::Trap(error)) => Err(error),
     }
@@ -203,29 +208,78 @@ pub async fn maybe(
 }
 
 async fn give(caller: &mut Caller<'_, Guest>, bytes: &[u8], answer_at: i32) -> Result<(), Unmet> {
+    let pointer = lay(caller, &[bytes]).await?;
+    let mut place = [0; 8];
+    place[..4].copy_from_slice(&word(pointer));
+    place[4..].copy_from_slice(&word(bytes.len()));
+    write(caller, answer_at, &place)
+}
+
+/// Gives the guest bytes in fresh memory of its own, behind their length, and answers with the pointer.
+pub async fn give_prefixed(caller: &mut Caller<'_, Guest>, bytes: &[u8]) -> Result<i32, Unmet> {
+    let pointer = lay(caller, &[&word(bytes.len()), bytes]).await?;
+    Ok(u32::from_le_bytes(word(pointer)).cast_signed())
+}
+
+/// Writes where the guest asked for it.
+pub fn write(caller: &mut Caller<'_, Guest>, at: i32, bytes: &[u8]) -> Result<(), Unmet> {
+    let memory = caller.data().exchange()?.memory;
+    let written = memory.write(caller, at.cast_unsigned() as usize, bytes);
+    Ok(written.map_err(wasmtime::Error::from)?)
+}
+
+async fn lay(caller: &mut Caller<'_, Guest>, parts: &[&[u8]]) -> Result<usize, Unmet> {
     let exchange = caller.data().exchange()?.clone();
-    let pointer = match exchange.allocate(&mut *caller, bytes.len()).await {
+    let len = parts.iter().map(|part| part.len()).sum();
+    let pointer = match exchange.allocate(&mut *caller, len).await {
         Err(error) if lacks_room(&error) => {
             let text = format!("the node has no room to ask the guest for memory: {error:#}");
             return Err(actor_error(ErrorCode::ResourceExhausted, text).into());
         }
         allocated => allocated?,
     };
-    let write = |caller: &mut Caller<'_, Guest>, at, bytes: &[u8]| {
-        let written = exchange.memory.write(caller, at, bytes);
-        written.map_err(wasmtime::Error::from)
-    };
-    write(caller, pointer, bytes)?;
-    let mut place = [0; 8];
-    let word = |number| {
-        u32::try_from(number)
-            .expect("it lies in a 32-bit memory")
-            .to_le_bytes()
-    };
-    place[..4].copy_from_slice(&word(pointer));
-    place[4..].copy_from_slice(&word(bytes.len()));
-    write(caller, answer_at.cast_unsigned() as usize, &place)?;
-    Ok(())
+    let mut at = pointer;
+    for part in parts {
+        let written = exchange.memory.write(&mut *caller, at, part);
+        written.map_err(wasmtime::Error::from)?;
+        at += part.len();
+    }
+    Ok(pointer)
+}
+
+fn word(number: usize) -> [u8; 4] {
+    u32::try_from(number)
+        .expect("it lies in a 32-bit memory")
+        .to_le_bytes()
+}
+
+/// Texts one after the other, each behind its length.
+pub fn listed<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for text in texts {
+        bytes.extend_from_slice(&word(text.len()));
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    bytes
+}
+
+/// Reads such a list. What does not hold together is refused.
+pub fn list(caller: &Caller<'_, Guest>, slice: Slice) -> Result<Vec<String>, Unmet> {
+    let bytes = payload(caller, slice)?;
+    let (mut texts, mut rest) = (Vec::new(), &*bytes);
+    while !rest.is_empty() {
+        let split = rest
+            .split_first_chunk()
+            .and_then(|(len, after)| after.split_at_checked(u32::from_le_bytes(*len) as usize));
+        let Some((text, after)) = split else {
+            let text =
+                "a list is cut off: each text is behind its length, four bytes little-endian";
+            return Err(actor_error(ErrorCode::InvalidMessage, text).into());
+        };
+        texts.push(String::from_utf8_lossy(text).into_owned());
+        rest = after;
+    }
+    Ok(texts)
 }
 
 impl Exchange {

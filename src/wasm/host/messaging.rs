@@ -237,7 +237,7 @@ impl Guest {
     }
 }
 
-fn checked_type(message_type: &str) -> Result<(), ActorError> {
+pub(super) fn checked_type(message_type: &str) -> Result<(), ActorError> {
     if message_type.chars().count() <= limits::MESSAGE_TYPE_CHARS_MAX {
         return Ok(());
     }

@@ -1,8 +1,12 @@
 //! What one guest may ask of the node: the state behind its host functions, and their catalogue.
 
+pub mod channels;
 pub mod conversation;
+pub mod core_channels;
+pub mod core_keyvalue;
 pub mod core_messaging;
 pub mod core_tuplespace;
+pub mod keyvalue;
 pub mod locks;
 pub mod logging;
 pub mod messaging;
@@ -37,6 +41,8 @@ pub mod bindings {
                 import plexspaces:actor/logging@0.1.0;
                 import plexspaces:actor/messaging@0.1.0;
                 import plexspaces:actor/conversation@0.1.0;
+                import plexspaces:actor/keyvalue@0.1.0;
+                import plexspaces:actor/channels@0.1.0;
                 import plexspaces:actor/tuplespace@0.1.0;
                 import plexspaces:actor/locks@0.1.0;
                 import plexspaces:actor/process-groups@0.1.0;
@@ -45,6 +51,22 @@ pub mod bindings {
         imports: {
             "plexspaces:actor/messaging.ask": async | trappable,
             "plexspaces:actor/messaging.sleep": async | trappable,
+            "plexspaces:actor/keyvalue.get": async | trappable,
+            "plexspaces:actor/keyvalue.put": async | trappable,
+            "plexspaces:actor/keyvalue.put-with-ttl": async | trappable,
+            "plexspaces:actor/keyvalue.delete": async | trappable,
+            "plexspaces:actor/keyvalue.exists": async | trappable,
+            "plexspaces:actor/keyvalue.list-keys": async | trappable,
+            "plexspaces:actor/keyvalue.compare-and-swap": async | trappable,
+            "plexspaces:actor/keyvalue.increment": async | trappable,
+            "plexspaces:actor/channels.send-to-queue": async | trappable,
+            "plexspaces:actor/channels.send-to-queue-with-options": async | trappable,
+            "plexspaces:actor/channels.receive-from-queue": async | trappable,
+            "plexspaces:actor/channels.ack": async | trappable,
+            "plexspaces:actor/channels.nack": async | trappable,
+            "plexspaces:actor/channels.create-queue": async | trappable,
+            "plexspaces:actor/channels.delete-queue": async | trappable,
+            "plexspaces:actor/channels.queue-depth": async | trappable,
             "plexspaces:actor/tuplespace.read-blocking": async | trappable,
             "plexspaces:actor/tuplespace.take-blocking": async | trappable,
             "plexspaces:actor/locks.acquire": async | trappable,
@@ -52,7 +74,8 @@ pub mod bindings {
         },
     });
     pub use plexspaces::actor::{
-        conversation, locks, logging, messaging, process_groups, tuplespace, types,
+        channels, conversation, keyvalue, locks, logging, messaging, process_groups, tuplespace,
+        types,
     };
 }
 
@@ -71,6 +94,8 @@ pub struct Guest {
     pub conversation: Conversation,
     pub timers: Timers,
     pub holdings: Holdings,
+    /// The message that a core module received last, but for its payload.
+    pub received: core_channels::Received,
     /// What the guest said by `fail` during the current call.
     pub failure: Option<String>,
     pub memory: MemoryLimiter,
@@ -110,6 +135,7 @@ impl Guest {
             conversation: commitments.conversation,
             timers: commitments.timers,
             holdings: commitments.holdings,
+            received: Default::default(),
             failure: None,
             memory,
             exchange: None,
@@ -228,6 +254,20 @@ const INTERFACES: &[Interface] = &[
         link_core: conversation::add_to_core_linker,
     },
     Interface {
+        name: "keyvalue",
+        functions: keyvalue::FUNCTIONS,
+        link: |linker| bindings::keyvalue::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
+        core_functions: core_keyvalue::FUNCTIONS,
+        link_core: core_keyvalue::add_to_linker,
+    },
+    Interface {
+        name: "channels",
+        functions: channels::FUNCTIONS,
+        link: |linker| bindings::channels::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
+        core_functions: core_channels::FUNCTIONS,
+        link_core: core_channels::add_to_linker,
+    },
+    Interface {
         name: "tuplespace",
         functions: tuplespace::FUNCTIONS,
         link: |linker| bindings::tuplespace::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
@@ -261,11 +301,14 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 }
 
 /// Links every function that a core module may import from the node.
-pub fn add_to_core_linker(linker: &mut CoreLinker<Guest>) -> wasmtime::Result<()> {
+pub fn add_to_core_linker(
+    linker: &mut CoreLinker<Guest>,
+    module: &wasmtime::Module,
+) -> wasmtime::Result<()> {
     for interface in INTERFACES {
         (interface.link_core)(linker)?;
     }
-    Ok(())
+    core_channels::take_short_timeout(linker, module)
 }
 
 /// Whether a component may import this function of this interface.

@@ -11,14 +11,6 @@ use super::Guest;
 /// Interface by interface, in the order of `wit/`. An entry leaves this table when its service arrives.
 #[rustfmt::skip]
 pub const INTERFACES: &[(&str, &[&str])] = &[
-    ("keyvalue", &[
-        "get", "put", "put-with-ttl", "delete", "exists", "list-keys", "compare-and-swap", "increment", "watch",
-        "unwatch",
-    ]),
-    ("channels", &[
-        "send-to-queue", "send-to-queue-with-options", "receive-from-queue", "ack", "nack", "publish-to-topic",
-        "subscribe-to-topic", "unsubscribe-from-topic", "create-queue", "delete-queue", "queue-depth",
-    ]),
     ("durability", &[
         "persist", "persist-batch", "checkpoint", "get-sequence", "get-checkpoint-sequence", "is-replaying",
         "cache-side-effect", "read-journal", "compact",

@@ -11,4 +11,4 @@ pip_tools ziglang==0.17.1
 mkdir -p "$example/.build"
 "$tools/venv/bin/python" -m ziglang cc -target wasm32-wasi -Os -s -mexec-model=reactor -Wall \
     -o "$example/.build/c_core.wasm" "$example/actors/c/greeter.c"
-deliver "$example/.build/c_core.wasm" "$module"
+put "$example/.build/c_core.wasm" "$module"

@@ -26,7 +26,7 @@ build_command() {
         note "tinygo not found: building with Go"
         wasip1 -o "$build/go_actor.wasm" go_actor.go
     fi
-    deliver "$build/go_actor.wasm" "$modules/go_actor.wasm"
+    put "$build/go_actor.wasm" "$modules/go_actor.wasm"
 }
 
 # A core module with the canonical ABI's exports, described by wit/, and its preview 1 imports adapted.
@@ -37,12 +37,12 @@ build_component() {
     "$wasm_tools" component embed "$wit" --world full-request-actor "$build/core.wasm" -o "$build/embedded.wasm"
     "$wasm_tools" component embed "$actors/wasi/wit" --world adapter "$actors/wasi/adapter.wat" -o "$build/adapter.wasm"
     "$wasm_tools" component new "$build/embedded.wasm" --adapt wasi_snapshot_preview1="$build/adapter.wasm" -o "$build/component.wasm"
-    deliver "$build/component.wasm" "$modules/go_component.wasm"
+    put "$build/component.wasm" "$modules/go_component.wasm"
 }
 
 build_core() {
     wasip1 -buildmode=c-shared -o "$build/go_core.wasm" ./core
-    deliver "$build/go_core.wasm" "$modules/go_core.wasm"
+    put "$build/go_core.wasm" "$modules/go_core.wasm"
 }
 
 # Nothing is fetched: the greeters need the standard library only.

@@ -22,7 +22,7 @@ component() {
     VIRTUAL_ENV=$tools/venv "$tools/venv/bin/componentize-py" --quiet --wit-path "$wit" --world "$2" \
         componentize --python-path "$example/actors/python" --output "$build/$3" "$1"
     "$wasm_tools" strip --all "$build/$3" --output "$build/stripped.wasm"
-    deliver "$build/stripped.wasm" "$module"
+    put "$build/stripped.wasm" "$module"
 }
 
 main

@@ -8,7 +8,5 @@ set -euo pipefail
 example=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$example/../../../scripts/lib/guests.sh"
 
-rust_guest "$example/actors/rust" wasm32-wasip2
-deliver "$built/rust_actor.wasm" "$example/wasm-modules/rust_actor.wasm"
-rust_guest "$example/actors/rust-core" wasm32-unknown-unknown core
-deliver "$built/rust_core.wasm" "$example/wasm-modules/rust_core.wasm"
+rust_guest "$example/actors/rust" wasm32-wasip2 rust_actor.wasm "$example/wasm-modules/rust_actor.wasm"
+rust_guest "$example/actors/rust-core" wasm32-unknown-unknown rust_core.wasm "$example/wasm-modules/rust_core.wasm" core

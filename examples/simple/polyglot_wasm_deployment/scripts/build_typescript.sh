@@ -24,21 +24,21 @@ main() {
 build_component() {
     bundle "$actors/greeter_actor.ts" "$build/greeter_actor.js" 'plexspaces:*'
     componentize "$wit" interfaced-request-actor "$build/greeter_actor.js"
-    deliver "$build/component.wasm" "$modules/typescript_actor.wasm"
+    put "$build/component.wasm" "$modules/typescript_actor.wasm"
 }
 
 build_command() {
     (cd "$actors" && "$bin/tsc" greeter.ts --target ES2020 --module commonjs --outDir "$build")
     if command -v javy >/dev/null; then
         javy build "$build/greeter.js" -o "$build/greeter.wasm"
-        deliver "$build/greeter.wasm" "$modules/greeter.wasm"
+        put "$build/greeter.wasm" "$modules/greeter.wasm"
         return
     fi
     note "javy not found: greeter.wasm becomes a component instead"
     bundle "$actors/javy/javy.js" "$build/command.js" 'wasi:*'
     { echo 'export const run = { run: () => main(() => {'; cat "$build/greeter.js"; echo '}) };'; } >>"$build/command.js"
     componentize "$actors/javy/wit" command "$build/command.js"
-    deliver "$build/component.wasm" "$modules/greeter.wasm"
+    put "$build/component.wasm" "$modules/greeter.wasm"
 }
 
 bundle() {

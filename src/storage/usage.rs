@@ -1,0 +1,101 @@
+//! What each application has laid down in the store, counted beside every change: nobody fills the disk alone.
+
+use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
+
+use crate::limits;
+
+/// Kind of thing and application to how many there are and what they weigh.
+const USAGE: TableDefinition<(&str, &str), (u64, u64)> = TableDefinition::new("usage");
+
+/// What is counted apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    Keys,
+    Queues,
+    Messages,
+}
+
+/// The application has laid down as much as it may.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this application keeps as many {} as it may ({}); remove some", .0.name(), .0.bounds())]
+pub struct Spent(Kept);
+
+/// The counts, within one transaction.
+pub struct Usage<'t> {
+    table: Table<'t, (&'static str, &'static str), (u64, u64)>,
+}
+
+impl Kept {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Keys => "keys",
+            Self::Queues => "queues",
+            Self::Messages => "messages",
+        }
+    }
+
+    fn most(self) -> (u64, u64) {
+        match self {
+            Self::Keys => (limits::KEYS_MAX, limits::KEYS_BYTES_MAX),
+            Self::Queues => (limits::QUEUES_MAX, u64::MAX),
+            Self::Messages => (limits::QUEUED_MESSAGES_MAX, limits::QUEUED_BYTES_MAX),
+        }
+    }
+
+    fn bounds(self) -> String {
+        match self.most() {
+            (items_max, u64::MAX) => items_max.to_string(),
+            (items_max, bytes_max) => format!("{items_max}, or {} MiB", bytes_max >> 20),
+        }
+    }
+}
+
+impl<'t> Usage<'t> {
+    pub fn open(transaction: &'t WriteTransaction) -> Result<Self, redb::Error> {
+        let table = transaction.open_table(USAGE)?;
+        Ok(Self { table })
+    }
+
+    /// Whether so much more fits, once `freed` bytes of its own in one item are gone.
+    pub fn fits(
+        &self,
+        kept: Kept,
+        application: &str,
+        bytes: u64,
+        freed: Option<u64>,
+    ) -> Result<Result<(), Spent>, redb::Error> {
+        let (items, before) = self.of(kept, application)?;
+        let (items_max, bytes_max) = kept.most();
+        let items = items + u64::from(freed.is_none());
+        let after = before.saturating_sub(freed.unwrap_or(0)) + bytes;
+        // What shrinks is welcome whatever the limits have become.
+        let grows = freed.is_none_or(|freed| bytes > freed);
+        let fits = !grows || (items <= items_max && after <= bytes_max);
+        Ok(fits.then_some(()).ok_or(Spent(kept)))
+    }
+
+    pub fn add(&mut self, kept: Kept, application: &str, bytes: u64) -> Result<(), redb::Error> {
+        let (items, before) = self.of(kept, application)?;
+        self.put(kept, application, (items + 1, before + bytes))
+    }
+
+    pub fn remove(&mut self, kept: Kept, application: &str, bytes: u64) -> Result<(), redb::Error> {
+        let (items, before) = self.of(kept, application)?;
+        let after = (items.saturating_sub(1), before.saturating_sub(bytes));
+        self.put(kept, application, after)
+    }
+
+    fn of(&self, kept: Kept, application: &str) -> Result<(u64, u64), redb::Error> {
+        let found = self.table.get((kept.name(), application))?;
+        Ok(found.map_or((0, 0), |found| found.value()))
+    }
+
+    fn put(&mut self, kept: Kept, application: &str, used: (u64, u64)) -> Result<(), redb::Error> {
+        let key = (kept.name(), application);
+        match used {
+            (0, _) => self.table.remove(key)?,
+            used => self.table.insert(key, used)?,
+        };
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! Calls every function of the node's interfaces, with good arguments and bad ones, and reports what differs.
+//!
+//! The message's type is an interface: the answer is `{"checks":12,"failures":["…"]}`. `events` answers with what
+//! `handle-event` got so far, `reach` tries the tenant and namespace of its payload.
+
+mod locks;
+mod process_groups;
+mod report;
+mod tuplespace;
+
+use std::cell::RefCell;
+
+use report::Report;
+
+wit_bindgen::generate!({
+    path: "../../../wit/plexspaces-actor",
+    inline: "
+        package conformance:guest;
+
+        world guest {
+            include plexspaces:actor/full-request-actor@0.1.0;
+
+            use plexspaces:actor/types@0.1.0.{payload as event-payload};
+
+            export handle-event: func(event-type: string, event: event-payload) -> result<_, string>;
+        }
+    ",
+    world: "conformance:guest/guest",
+    generate_all,
+});
+
+struct Conformance;
+
+export!(Conformance);
+
+thread_local! {
+    static EVENTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Guest for Conformance {
+    fn init(_state: Vec<u8>) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn snapshot_state() -> Result<Vec<u8>, String> {
+        Ok(Vec::new())
+    }
+
+    fn handle_request(
+        _from: String,
+        interface: String,
+        payload: Vec<u8>,
+    ) -> Result<Vec<u8>, String> {
+        let payload = String::from_utf8_lossy(&payload);
+        let mut report = Report::default();
+        match &*interface {
+            "tuplespace" => tuplespace::check(&mut report),
+            "locks" => locks::check(&mut report),
+            "process-groups" => process_groups::check(&mut report),
+            "take" => return tuplespace::take(&payload),
+            "subscribe" => return tuplespace::subscribe(&payload),
+            "lock" => return locks::lock(&payload),
+            "join" => return process_groups::join(&payload),
+            "reach" => return Ok(reach(&payload).into_bytes()),
+            "events" => return Ok(EVENTS.with_borrow(|events| events.join("\n")).into_bytes()),
+            "trap" => panic!("as asked"),
+            other => return Err(format!("no such interface: {other}")),
+        }
+        Ok(report.into_json())
+    }
+
+    fn handle_event(event_type: String, event: Vec<u8>) -> Result<(), String> {
+        let event = String::from_utf8_lossy(&event);
+        EVENTS.with_borrow_mut(|events| events.push(format!("{event_type} {event}")));
+        Ok(())
+    }
+}
+
+/// What each interface answers in the place `tenant/namespace`.
+fn reach(place: &str) -> String {
+    let (tenant, namespace) = place.split_once('/').unwrap_or((place, ""));
+    let ctx = plexspaces::actor::types::Context {
+        tenant_id: tenant.to_owned(),
+        namespace: namespace.to_owned(),
+    };
+    let answers = [
+        tuplespace::reach(&ctx),
+        locks::reach(&ctx),
+        process_groups::reach(&ctx),
+    ];
+    answers.concat().join(" ")
+}

@@ -1,0 +1,212 @@
+//! A component in Rust that calls every function of the interfaces with good arguments and bad ones, and reports.
+
+use std::fs;
+use std::path::PathBuf;
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Node, node};
+
+/// The guest, where a toolchain for it was found.
+fn conformance() -> Option<Vec<u8>> {
+    let path =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/guests/built/conformance.wasm");
+    match fs::read(path) {
+        Ok(wasm) => Some(wasm),
+        Err(_) => {
+            // `scripts/test.sh` builds it where it can, and says so where it cannot.
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "tests/guests/build.sh has not run"
+            );
+            eprintln!("skipped: tests/guests/build.sh has not run");
+            None
+        }
+    }
+}
+
+fn asked(node: &Node, name: &str, message_type: &str, payload: &str) -> String {
+    let headers = [("x-message-type", message_type), ("x-timeout-ms", "60000")];
+    node.ask_with(name, &headers, payload.as_bytes())
+        .body_payload()
+}
+
+/// The report on one interface: nothing failed, and that of many checks.
+fn reports(interface: &str, checks_min: u64) {
+    let Some(wasm) = conformance() else { return };
+    let node = node();
+    node.deploy("guest", &wasm).is_deployed();
+    let headers = [("x-message-type", interface)];
+    let report = node.ask_with("guest", &headers, b"").payload();
+    assert_eq!(report["failures"], json!([]), "{report:#}");
+    let checks = report["checks"].as_u64().unwrap();
+    assert!(checks >= checks_min, "only {checks} checks");
+}
+
+#[test]
+fn every_function_of_the_tuple_space_keeps_its_word() {
+    reports("tuplespace", 60);
+}
+
+#[test]
+fn every_function_of_the_locks_keeps_its_word() {
+    reports("locks", 30);
+}
+
+#[test]
+fn every_function_of_the_process_groups_keeps_its_word() {
+    reports("process-groups", 30);
+}
+
+#[test]
+fn events_arrive_and_end_with_the_actor() {
+    let Some(wasm) = conformance() else { return };
+    let node = node();
+    node.deploy("guest", &wasm).is_deployed();
+    let write = |tuple: Value| {
+        let body = json!({"tuple": tuple}).to_string();
+        let answer = node.request("POST", "/api/v1/tuplespace/tuples", &[], body.as_bytes());
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    let id = asked(&node, "guest", "subscribe", "a");
+    write(json!(["a", 1]));
+    write(json!(["b", 2]));
+    // The event lies in the mailbox before the question does.
+    let expected = format!(r#"tuple {{"subscription":{id},"tuple":["a",1]}}"#);
+    assert_eq!(asked(&node, "guest", "events", ""), expected);
+    let stats = || node.get("/api/v1/tuplespace/stats").json();
+    assert_eq!(stats()["subscriptions"], 1);
+    assert_eq!(
+        node.ask_with("guest", &[("x-message-type", "trap")], b"")
+            .status,
+        502
+    );
+    while stats()["subscriptions"] != 0 {
+        thread::yield_now();
+    }
+    write(json!(["a", 3]));
+    assert_eq!(asked(&node, "guest", "events", ""), "", "a new life");
+}
+
+#[test]
+fn a_component_that_waits_gets_a_tuple_once_and_is_told_when_it_is_stopped() {
+    let Some(wasm) = conformance() else { return };
+    let node = node();
+    for name in ["one", "other"] {
+        node.deploy(name, &wasm).is_deployed();
+    }
+    let waiting_become = |count: u64| {
+        while node.get("/api/v1/tuplespace/stats").json()["waiting"] != count {
+            thread::yield_now();
+        }
+    };
+    thread::scope(|scope| {
+        let takers = ["one", "other"].map(|name| {
+            let taker = scope.spawn(|| asked(&node, name, "take", "job"));
+            waiting_become(if name == "one" { 1 } else { 2 });
+            taker
+        });
+        let body = json!({"tuple": ["job", 1]}).to_string();
+        node.request("POST", "/api/v1/tuplespace/tuples", &[], body.as_bytes());
+        let [one, other] = takers;
+        assert!(
+            one.join().unwrap().contains("IntVal(1)"),
+            "the first to come"
+        );
+        waiting_become(1);
+        assert_eq!(node.undeploy("other").status, 200);
+        let told = other.join().unwrap();
+        assert!(
+            told.contains("ErrorCode::Timeout") && told.contains("stopped or upgraded"),
+            "{told}"
+        );
+    });
+}
+
+#[test]
+fn no_guest_reaches_another_tenant_by_any_function() {
+    let Some(wasm) = conformance() else { return };
+    let node = node();
+    let config = "tenant = 'acme'\nnamespace = 'shop'";
+    node.form("guest", &wasm)
+        .config(config)
+        .send()
+        .is_deployed();
+    let reach = |place: &str| -> Vec<String> {
+        let answer = node.request(
+            "POST",
+            "/api/v1/actors/acme/shop/guest?type=reach",
+            &[],
+            place.as_bytes(),
+        );
+        answer
+            .body_payload()
+            .split(' ')
+            .map(str::to_owned)
+            .collect()
+    };
+    for place in ["acme/shop", "/", "/yard", "acme/yard"] {
+        let answers = reach(place);
+        assert!(
+            answers.len() >= 23 && answers.iter().all(|it| it == "ok"),
+            "{place}: {answers:?}"
+        );
+    }
+    for place in ["default/default", "default/", "other/shop", "ACME/shop"] {
+        let answers = reach(place);
+        assert!(
+            answers.len() >= 23 && answers.iter().all(|it| it == "NotPermitted"),
+            "{place}: {answers:?}"
+        );
+    }
+    for (place, word) in [
+        ("/../shop", "InvalidMessage"),
+        ("acme/a b", "InvalidMessage"),
+        ("other/../shop", "NotPermitted"),
+    ] {
+        let answers = reach(place);
+        assert!(
+            answers.len() >= 23 && answers.iter().all(|it| it == word),
+            "{place}: {answers:?}"
+        );
+    }
+    // What it wrote at home is at home alone.
+    let count = |place: &str| {
+        let body = format!(r#"{{"pattern":[{{"any":true}},{{"any":true}}]{place}}}"#);
+        node.request("POST", "/api/v1/tuplespace/count", &[], body.as_bytes())
+            .json()["count"]
+            .as_u64()
+    };
+    assert_eq!(count(""), Some(0));
+    assert_eq!(
+        count(r#","tenant":"acme","namespace":"shop""#),
+        Some(0),
+        "all was taken again"
+    );
+}
+
+#[test]
+fn a_guest_of_another_namespace_holds_nothing_that_this_one_wants() {
+    let Some(wasm) = conformance() else { return };
+    let node = node();
+    node.deploy("one", &wasm).is_deployed();
+    node.form("other", &wasm)
+        .config("namespace = 'yard'")
+        .send()
+        .is_deployed();
+    node.deploy("third", &wasm).is_deployed();
+    let version = asked(&node, "one", "lock", "k");
+    assert!(
+        asked(&node, "other", "lock", "k") > version,
+        "another lock of the same name"
+    );
+    assert_eq!(asked(&node, "one", "join", "g"), "joined");
+    assert_eq!(asked(&node, "other", "join", "g"), "joined");
+    // A third in the first's namespace waits until the first is gone.
+    thread::scope(|scope| {
+        let third = scope.spawn(|| asked(&node, "third", "lock", "k"));
+        assert_eq!(node.undeploy("one").status, 200);
+        assert!(third.join().unwrap() > version);
+    });
+}
