@@ -87,8 +87,8 @@ pub fn link(
 /// All that a module may import.
 pub fn linker(engine: &Engine) -> Result<Linker<Guest>, String> {
     let mut linker = Linker::new(engine);
-    let linked = host::add_to_core_linker(&mut linker, module)
-        .and_then(|()| wasi::add_to_core_linker(&mut linker));
+    let linked =
+        host::add_to_core_linker(&mut linker).and_then(|()| wasi::add_to_core_linker(&mut linker));
     linked.map_err(|error| format!("the node cannot link: {error:#}"))?;
     Ok(linker)
 }
@@ -102,9 +102,9 @@ pub fn resolve(linkers: &Linkers, module: &Module) -> Result<InstancePre<Guest>,
             exports::listed(&missing)
         ));
     }
-    linkers
-        .modules()?
-        .instantiate_pre(module)
+    let mut linker = linkers.modules()?.clone();
+    host::fit_core_linker(&mut linker, module)
+        .and_then(|()| linker.instantiate_pre(module))
         .map_err(|error| format!("it does not link: {error:#}"))
 }
 

@@ -318,3 +318,45 @@ fn state_passes_from_one_language_to_another() {
         .is_deployed();
     greet("Hello, Ada, from C! You are number 2.");
 }
+
+/// A component that imports this instance, and answers nothing.
+fn importing(name: &str, functions: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+            (import "{name}" (instance {functions}))
+            (core module $guest
+                (memory (export "memory") 1)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+                (func (export "act") (param i32 i32) (result i32) (i32.const 0)))
+            (core instance $guest (instantiate $guest))
+            (alias core export $guest "memory" (core memory $memory))
+            (alias core export $guest "realloc" (core func $realloc))
+            (func (export "handle-request") (param "payload" (list u8)) (result (list u8))
+                (canon lift (core func $guest "act") (memory $memory) (realloc $realloc))))"#
+    );
+    wat::parse_str(text).unwrap()
+}
+
+#[test]
+fn components_import_wasi_of_every_version_0_2_and_unknown_functions_are_named_one_by_one() {
+    let node = node();
+    let random = r#"(export "get-random-u64" (func (result u64)))"#;
+    for patch in 0..=12 {
+        let wasm = importing(&format!("wasi:random/random@0.2.{patch}"), random);
+        node.deploy("random", &wasm).is_deployed();
+        assert_eq!(node.undeploy("random").status, 200);
+    }
+    let later = importing("wasi:random/random@0.3.0", random);
+    node.deploy("random", &later).is_refused(
+        422,
+        "INVALID_ARGUMENT",
+        &["wasi:random/random@0.3.0#get-random-u64"],
+    );
+    let made_up = r#"(export "dig" (func)) (export "fill" (func))"#;
+    let unknown = importing("plexspaces:actor/shovel@0.1.0", made_up);
+    node.deploy("digger", &unknown).is_refused(
+        422,
+        "INVALID_ARGUMENT",
+        &["plexspaces:actor/shovel@0.1.0#dig", "shovel@0.1.0#fill"],
+    );
+}

@@ -31,6 +31,7 @@ mod locks;
 mod logs;
 mod messaging;
 mod metrics;
+mod new_actor;
 mod odd_forms;
 mod pool;
 mod preview1;

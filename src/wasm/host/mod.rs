@@ -301,13 +301,18 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 }
 
 /// Links every function that a core module may import from the node.
-pub fn add_to_core_linker(
-    linker: &mut CoreLinker<Guest>,
-    module: &wasmtime::Module,
-) -> wasmtime::Result<()> {
+pub fn add_to_core_linker(linker: &mut CoreLinker<Guest>) -> wasmtime::Result<()> {
     for interface in INTERFACES {
         (interface.link_core)(linker)?;
     }
+    Ok(())
+}
+
+/// Fits the functions that have two types to those that this module imports.
+pub fn fit_core_linker(
+    linker: &mut CoreLinker<Guest>,
+    module: &wasmtime::Module,
+) -> wasmtime::Result<()> {
     core_channels::take_short_timeout(linker, module)
 }
 

@@ -9,6 +9,7 @@ module=$example/wasm-modules/c_core.wasm
 if up_to_date "$module" "$example/actors/c" "${BASH_SOURCE[0]}"; then exit; fi
 pip_tools ziglang==0.17.1
 mkdir -p "$example/.build"
-"$tools/venv/bin/python" -m ziglang cc -target wasm32-wasi -Os -s -mexec-model=reactor -Wall \
+# A stack of 16 MiB, which is the compiler's choice, would take one of the node's few large slots.
+"$tools/venv/bin/python" -m ziglang cc -target wasm32-wasi -Os -s -mexec-model=reactor -Wall -Wl,-z,stack-size=65536 \
     -o "$example/.build/c_core.wasm" "$example/actors/c/greeter.c"
 put "$example/.build/c_core.wasm" "$module"
