@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName};
@@ -12,6 +12,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use serde_json::Value;
 
+use super::gathered::Gathered;
 use super::reply::{self, Body, heard};
 use super::{Door, api};
 use crate::actor::{Match, SendError};
@@ -246,25 +247,22 @@ fn address(door: &Door, target: Target<'_>) -> Result<Arc<str>, Refusal> {
 
 /// A payload with the share that it has of the node's bytes.
 pub async fn read(budget: &Budget, body: &mut Incoming) -> Result<(Bytes, Share), Refusal> {
-    let announced = body.size_hint().exact().unwrap_or(0) as usize;
-    let (mut payload, mut share) = (BytesMut::new(), budget.nothing());
+    let announced = body.size_hint().exact().map(|bytes| bytes as usize);
+    let bytes_max = announced.unwrap_or(limits::MESSAGE_BYTES_MAX);
+    let mut payload = Gathered::new(bytes_max.min(limits::MESSAGE_BYTES_MAX));
+    let mut share = budget.nothing();
     let reading = async {
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(broken)?;
             let Ok(piece) = frame.into_data() else {
                 continue;
             };
-            if payload.len() + piece.len() > limits::MESSAGE_BYTES_MAX {
-                return Err(too_large());
-            }
             if !share.grow(piece.len()) {
                 return Err(no_room());
             }
-            // Who has sent much will send the rest; before that, a mere announcement takes no memory.
-            if payload.len() >= limits::CHUNK_BYTES_MAX && payload.capacity() < announced {
-                payload.reserve(announced - payload.len());
+            if !payload.add(&piece) {
+                return Err(too_large());
             }
-            payload.extend_from_slice(&piece);
         }
         Ok(())
     };

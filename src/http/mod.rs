@@ -10,6 +10,7 @@ mod connections;
 mod dashboard;
 mod deploy;
 mod figures;
+mod gathered;
 mod guard;
 mod health;
 mod invoke;

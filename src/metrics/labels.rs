@@ -26,15 +26,17 @@ pub struct By<L> {
     label: PhantomData<L>,
 }
 
-impl<L: Label> By<L> {
-    pub fn new() -> Self {
+impl<L: Label> Default for By<L> {
+    fn default() -> Self {
         let counter = |value| (value, Counter::default());
         Self {
             counters: L::values().into_iter().map(counter).collect(),
             label: PhantomData,
         }
     }
+}
 
+impl<L: Label> By<L> {
     pub fn count(&self, label: L) {
         let value = label.value();
         let found = self.counters.iter().find(|(known, _)| *known == value);

@@ -54,13 +54,13 @@ impl Metrics {
                 registered,
                 "plexspaces_deploys",
                 "Deploys that ended, by gRPC code",
-                By::new(),
+                By::default(),
             ),
             undeploys: add(
                 registered,
                 "plexspaces_undeploys",
                 "Undeploys that ended, by gRPC code",
-                By::new(),
+                By::default(),
             ),
             upload_bytes: add(
                 registered,
@@ -72,7 +72,7 @@ impl Metrics {
                 registered,
                 "plexspaces_compiles",
                 "Modules given to the compiler, by outcome",
-                By::new(),
+                By::default(),
             ),
             compile_time: add(
                 registered,
@@ -84,7 +84,7 @@ impl Metrics {
                 registered,
                 "plexspaces_messages",
                 "Messages taken from mailboxes, by how they fared",
-                By::new(),
+                By::default(),
             ),
             handling_time: add(
                 registered,
@@ -96,19 +96,19 @@ impl Metrics {
                 registered,
                 "plexspaces_asks",
                 "Asks that ended, by outcome",
-                By::new(),
+                By::default(),
             ),
             undelivered: add(
                 registered,
                 "plexspaces_undelivered_messages",
                 "Asks and tells that reached no mailbox, by reason",
-                By::new(),
+                By::default(),
             ),
             faults: add(
                 registered,
                 "plexspaces_actor_faults",
                 "Actors that broke by a trap, a spent limit or a failed start",
-                By::new(),
+                By::default(),
             ),
             restarts: add(
                 registered,
@@ -126,7 +126,7 @@ impl Metrics {
                 registered,
                 "plexspaces_http_requests",
                 "HTTP requests answered on both ports, by class of status",
-                By::new(),
+                By::default(),
             ),
             loop_lag: LoopLag::new(add(
                 registered,

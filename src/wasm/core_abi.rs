@@ -102,9 +102,9 @@ pub fn resolve(linkers: &Linkers, module: &Module) -> Result<InstancePre<Guest>,
             exports::listed(&missing)
         ));
     }
-    let mut linker = linkers.modules()?.clone();
-    host::fit_core_linker(&mut linker, module)
-        .and_then(|()| linker.instantiate_pre(module))
+    let linker = host::core_linker_for(linkers.modules()?, module);
+    linker
+        .and_then(|linker| linker.instantiate_pre(module))
         .map_err(|error| format!("it does not link: {error:#}"))
 }
 

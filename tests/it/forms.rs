@@ -186,6 +186,56 @@ fn a_component_with_another_form_is_refused_by_name() {
     );
 }
 
+/// A component that echoes, with a world-level `init` of these parameters that traps when it is called.
+fn with_init(parameters: &str, core: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+        (core module $guest
+            (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+            (func (export "init") {core} (result i32) (unreachable))
+            (func (export "act") (param i32 i32)))
+        (core instance $guest (instantiate $guest))
+        (alias core export $guest "memory" (core memory $memory))
+        (alias core export $guest "realloc" (core func $realloc))
+        (func (export "init") {parameters} (result (result (error string)))
+            (canon lift (core func $guest "init") (memory $memory) (realloc $realloc)))
+        (func (export "handle-request") (param "payload" (list u8))
+            (canon lift (core func $guest "act") (memory $memory) (realloc $realloc))))"#
+    );
+    wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn what_a_toolchain_leaves_behind_is_no_hook_and_anything_else_is_refused() {
+    let node = node();
+    let leftover =
+        r#"(param "a" string) (param "b" string) (param "c" (option string)) (param "d" bool)"#;
+    let wasm = with_init(leftover, "(param i32 i32 i32 i32 i32 i32 i32 i32)");
+    assert_eq!(answer(&node, &wasm).payload(), "");
+    let check = |parameters: &str, core: &str, shown: &str| {
+        let refused = node.deploy("form", &with_init(parameters, core));
+        refused.is_refused(422, "INVALID_ARGUMENT", &["its export init", shown]);
+    };
+    check(
+        r#"(param "a" string) (param "b" string) (param "c" (option string))"#,
+        "(param i32 i32 i32 i32 i32 i32 i32)",
+        "func(string, string, option<string>) -> result<_, string>",
+    );
+    check(
+        r#"(param "a" string)"#,
+        "(param i32 i32)",
+        "func(string) -> result<_, string>",
+    );
+    // One that the node does call is called, and traps.
+    let own = with_init(r#"(param "state" (list u8))"#, "(param i32 i32)");
+    node.deploy("form", &own).is_refused(
+        422,
+        "INVALID_ARGUMENT",
+        &["does not start", "unreachable"],
+    );
+}
+
 #[test]
 fn every_form_of_core_result_is_understood() {
     let node = node();
@@ -364,9 +414,9 @@ fn a_guest_of_every_world_links() {
 #[test]
 fn what_is_planned_answers_not_implemented_and_is_logged_once() {
     let node = node();
-    // Calls keyvalue.delete and answers with the error's code.
+    // Calls blob.delete and answers with the error's code.
     let text = r#"(component
-        (import "plexspaces:actor/keyvalue@0.1.0" (instance $keyvalue
+        (import "plexspaces:actor/blob@0.1.0" (instance $blob
             (type $context' (record (field "tenant-id" string) (field "namespace" string)))
             (export "context" (type $context (eq $context')))
             (type $code' (enum "unknown" "actor-not-found" "delivery-failed" "timeout" "invalid-message"
@@ -374,19 +424,21 @@ fn what_is_planned_answers_not_implemented_and_is_logged_once() {
             (export "error-code" (type $code (eq $code')))
             (type $error' (record (field "code" $code) (field "message" string) (field "details" (option string))))
             (export "actor-error" (type $error (eq $error')))
-            (export "delete" (func (param "ctx" $context) (param "key" string) (result (result (error $error)))))))
+            (export "delete" (func (param "ctx" $context) (param "blob-id" string)
+                (param "bucket" string) (param "key" string) (result (result (error $error)))))))
         (core module $heap
             (memory (export "memory") 1)
             (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
         (core instance $heap (instantiate $heap))
         (alias core export $heap "memory" (core memory $memory))
         (alias core export $heap "realloc" (core func $realloc))
-        (core func $delete (canon lower (func $keyvalue "delete") (memory $memory) (realloc $realloc)))
+        (core func $delete (canon lower (func $blob "delete") (memory $memory) (realloc $realloc)))
         (core module $guest
             (import "heap" "memory" (memory 1))
-            (import "host" "delete" (func $delete (param i32 i32 i32 i32 i32 i32 i32)))
+            (import "host" "delete" (func $delete (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
             (func (export "act") (param i32 i32) (result i32)
                 (call $delete (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+                    (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
                     (i32.const 512))
                 (i32.store8 (i32.const 64) (i32.add (i32.const 48) (i32.load8_u (i32.const 516))))
                 (i32.store (i32.const 600) (i32.const 64))
@@ -400,10 +452,7 @@ fn what_is_planned_answers_not_implemented_and_is_logged_once() {
         .is_deployed();
     assert_eq!(node.ask("planned", b"").payload(), 8);
     assert_eq!(node.ask("planned", b"").payload(), 8);
-    assert_eq!(
-        node.log_count("planned@test-node called keyvalue.delete"),
-        1
-    );
+    assert_eq!(node.log_count("planned@test-node called blob.delete"), 1);
 }
 
 #[test]

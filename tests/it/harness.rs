@@ -280,16 +280,22 @@ impl Node {
 
     /// Waits until the data directory holds no upload: a client that left is noticed a moment later.
     pub fn uploads_end(&self) {
+        let uploads = self.data_dir().join("uploads");
+        let none = || fs::read_dir(&uploads).unwrap().next().is_none();
+        self.waits_for("its last upload to end", none);
+    }
+
+    /// Waits until something is so with the node that no line of its log tells.
+    #[track_caller]
+    pub fn waits_for(&self, what: &str, mut is_so: impl FnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
-        while fs::read_dir(self.data_dir().join("uploads"))
-            .unwrap()
-            .next()
-            .is_some()
-        {
+        while !is_so() {
+            let now = Instant::now();
             assert!(
-                Instant::now() < deadline,
-                "an upload is left behind: {:?}",
-                self.files()
+                now < deadline,
+                "waited for {what}; files {:?}, RSS {} bytes",
+                self.files(),
+                self.rss_bytes()
             );
             std::thread::yield_now();
         }

@@ -77,18 +77,19 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Takes the timeout as an `i32` from a module that imports it so.
-pub fn take_short_timeout(linker: &mut Linker<Guest>, module: &Module) -> wasmtime::Result<()> {
-    let short = module.imports().any(|import| {
+/// Whether a module imports the timeout as an `i32`.
+pub fn wants_short_timeout(module: &Module) -> bool {
+    module.imports().any(|import| {
         let ExternType::Func(ty) = import.ty() else {
             return false;
         };
         let last = ty.params().last();
         (import.module(), import.name()) == (MODULE, RECEIVE) && matches!(last, Some(ValType::I32))
-    });
-    if !short {
-        return Ok(());
-    }
+    })
+}
+
+/// Takes the timeout as an `i32`.
+pub fn take_short_timeout(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     linker.func_wrap_async(
         MODULE,

@@ -14,6 +14,7 @@ mod planned;
 pub mod process_groups;
 pub mod tuplespace;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -308,12 +309,17 @@ pub fn add_to_core_linker(linker: &mut CoreLinker<Guest>) -> wasmtime::Result<()
     Ok(())
 }
 
-/// Fits the functions that have two types to those that this module imports.
-pub fn fit_core_linker(
-    linker: &mut CoreLinker<Guest>,
+/// The linker for this module: the one for all, unless it imports a function by another of its types.
+pub fn core_linker_for<'a>(
+    linker: &'a CoreLinker<Guest>,
     module: &wasmtime::Module,
-) -> wasmtime::Result<()> {
-    core_channels::take_short_timeout(linker, module)
+) -> wasmtime::Result<Cow<'a, CoreLinker<Guest>>> {
+    if !core_channels::wants_short_timeout(module) {
+        return Ok(Cow::Borrowed(linker));
+    }
+    let mut linker = linker.clone();
+    core_channels::take_short_timeout(&mut linker)?;
+    Ok(Cow::Owned(linker))
 }
 
 /// Whether a component may import this function of this interface.
