@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures what a guest costs in each language and form, on this machine, and writes the table into docs/languages.md.
 #
-# Build the modules first (scripts/build_examples.sh). usage: language-facts.sh; PROFILE and NODE as in scripts/lib/node.sh.
+# Build the modules first (scripts/build_examples.sh). usage: language-facts.sh [MODULE...]
+# With modules named, their rows are shown and the page is left alone. PROFILE and NODE as in scripts/lib/node.sh.
 set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib/node.sh"
@@ -12,26 +13,30 @@ calls=200
 
 main() {
     build_node
+    if (($#)); then
+        table "$@"
+        return
+    fi
     local table
-    table=$(table)
+    table=$(table rust_actor python_actor typescript_actor go_component rust_core go_core c_core go_actor greeter | tee /dev/stderr)
     write "$table"
-    printf '%s\n' "$table"
 }
 
 table() {
-    echo "Measured $(date -u +%F) on $(nproc) cores ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)), load $(cut -d' ' -f1 /proc/loadavg), with $("$node" --version), ${NODE:+a build given by NODE}${NODE:-profile $profile}." | sed "s|$root/||"
+    echo "Measured $(date -u +%F) on $(nproc) cores ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)), load $(cut -d' ' -f1 /proc/loadavg), with $("$node" --version), $([[ $node == */debug/* ]] && echo "a development build, whose engine is optimised" || echo "profile $profile")."
     echo
     echo "| module | form | size | optimised | compile | from the cache | start | first call | steady call | first actor | each further |"
     echo "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
-    row rust_actor component
-    row python_actor component
-    row typescript_actor component
-    row go_component component
-    row rust_core core
-    row go_core core
-    row c_core core
-    row go_actor command
-    row greeter command
+    local name
+    for name in "$@"; do row "$name" "$(form "$name")"; done
+}
+
+form() {
+    case $1 in
+        *_core) echo core ;;
+        go_actor | greeter) echo command ;;
+        *) echo component ;;
+    esac
 }
 
 # Each module has a node of its own, so that memory is its own.
