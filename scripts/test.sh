@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Everything that must hold: example guests built from source, format, lints, tests, and the scripts of the README.
 #
-# A guest whose toolchain cannot be had here is skipped with a line that says so; with CI=true that is a failure.
+# A guest whose toolchain cannot be had here is skipped with a line that says so; with CI=true that is a failure. Every
+# toolchain comes from a package registry, unless it is installed already.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -9,12 +10,8 @@ cd "$root"
 
 main() {
     command -v cargo >/dev/null || die "cargo not found: install Rust 1.95 or newer from https://rustup.rs"
-    local calculator=examples/simple/wasm_calculator/scripts
     say "Building the example guests"
-    guest "$calculator/build_python_actors.sh"
-    guest "$calculator/build_rust_actors.sh" --output calculator_rust_from_source.wasm
-    guest examples/simple/core_modules/scripts/build_core_modules.sh
-    guest tests/guests/build.sh
+    ./scripts/build_examples.sh
     say "Formatting"
     cargo fmt --check
     say "Lints"
@@ -26,15 +23,10 @@ main() {
     export NODE=${CARGO_TARGET_DIR:-$root/target}/debug/plexspaces
     ./scripts/quickstart.sh
     ./scripts/test-empty-node-deployment.sh
+    ./scripts/first-actor.sh
     say "A gRPC client that is none of ours"
     ./scripts/test-grpc-client.sh
     say "All passed"
-}
-
-guest() {
-    "$@" && return
-    [[ ${CI-} != true ]] || die "$1 failed, and CI must build every guest"
-    echo "skipped: $1 could not build its guest; the tests of that guest are skipped too"
 }
 
 say() {

@@ -30,6 +30,7 @@ build_node() {
 # Starts the node and sets `url` to its HTTP gateway.
 start_node() {
     node_dir=$(mktemp -d)
+    : >"$node_dir/log"
     "$node" start --node-id test-node --listen-addr "$1" --data-dir "$node_dir/data" 2>"$node_dir/log" &
     node_pid=$!
     trap stop_node EXIT

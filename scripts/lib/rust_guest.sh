@@ -1,43 +1,57 @@
-# Builds a Rust guest into a component, with whichever toolchain can; sourced by the scripts that do.
+# Builds a Rust guest, with whichever toolchain can; sourced by the scripts that do.
 #
 # Needs: `actor`, the crate's folder, `say TEXT` and `die CODE TEXT`. `deliver TARGET` is called with the target that
 # was built. Returns 1 where no toolchain here can.
 
-debian_packages=(rustc-web cargo-web rust-web-src lld)
+debian_packages=(rustc-web cargo-web rust-web-src lld wasi-libc)
 
+# For wasm32-wasip2, or the target given.
 build_with_rustup() {
-    has_target || add_target || return 1
-    say "building for wasm32-wasip2"
-    (cd "$actor" && cargo build --release --locked --target wasm32-wasip2) || die 1 "the build failed"
-    deliver wasm32-wasip2
+    local target=${1:-wasm32-wasip2}
+    has_target "$target" || add_target "$target" || return 1
+    say "building for $target"
+    (cd "$actor" && cargo build --release $(locked) --target "$target") || die 1 "the build failed"
+    deliver "$target"
+}
+
+# A project that has just begun has no versions to keep to.
+locked() {
+    [[ ! -e $actor/Cargo.lock ]] || echo --locked
 }
 
 has_target() {
-    command -v cargo >/dev/null && [[ -d $(rustc --print target-libdir --target wasm32-wasip2) ]]
+    command -v cargo >/dev/null && [[ -d $(rustc --print target-libdir --target "$1") ]]
 }
 
 add_target() {
     command -v rustup >/dev/null || return 1
-    say "adding rustup's target wasm32-wasip2"
-    rustup target add wasm32-wasip2 >/dev/null 2>&1 && return
+    say "adding rustup's target $1"
+    rustup target add "$1" >/dev/null 2>&1 && return
     say "rustup cannot add it; trying Debian's toolchain"
     return 1
 }
 
-# Makes a component without WASI, by way of wasm32-unknown-unknown.
+# Makes a component without WASI, by way of wasm32-unknown-unknown; with that target and `core` a core module; with
+# wasm32-wasip2 a component that has WASI.
 build_with_debian() {
-    local linker
+    local target=${1:-wasm32-unknown-unknown} core=${2-} linker flags="-Clink-arg=--wasm-ld-path=/usr/bin/wasm-ld"
     linker=$(component_linker) && has_debian_packages || return 1
+    case $target in
+        wasm32-wasip2) flags+=" -Clink-self-contained=no -Lnative=/usr/lib/wasm32-wasi -Clink-arg=/usr/lib/wasm32-wasi/crt1-reactor.o" ;;
+        *) flags+=" -Zlocation-detail=none" ;;
+    esac
     say "building with Debian's toolchain; the first time takes about a minute"
     # The explicit paths matter, since rustup's cargo comes first in PATH. RUSTC_BOOTSTRAP lets this
     # compiler build the standard library and leave source paths out.
+    local variable
+    variable=CARGO_TARGET_$(tr a-z- A-Z_ <<<"$target")
     (cd "$actor" && env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS \
         RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1 \
-        CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER="$linker" \
-        CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="-Clink-arg=--wasm-ld-path=/usr/bin/wasm-ld -Zlocation-detail=none" \
-        /usr/bin/cargo build --release --locked --target wasm32-unknown-unknown -Zbuild-std=std,panic_abort) ||
+        "${variable}_LINKER=$linker" "${variable}_RUSTFLAGS=$flags" \
+        /usr/bin/cargo rustc --release $(locked) --target "$target" -Zbuild-std=std,panic_abort \
+        -- ${core:+-Clink-arg=--skip-wit-component}) ||
         die 1 "the build failed"
-    deliver wasm32-unknown-unknown
+    deliver "$target"
 }
 
 # Debian has no wasm-component-ld; every toolchain of rustup's ships it.

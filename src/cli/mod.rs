@@ -19,6 +19,7 @@ mod list;
 mod log;
 mod logs;
 mod module;
+mod new;
 mod output;
 mod pages;
 mod path;
@@ -55,6 +56,7 @@ struct Arguments {
 #[argh(subcommand)]
 enum Command {
     Start(start::Start),
+    New(new::New),
     Deploy(deploy::Deploy),
     Undeploy(application::Undeploy),
     List(list::List),
@@ -87,6 +89,7 @@ impl Command {
     fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Start(start) => start.run(),
+            Self::New(new) => new.run(),
             Self::Deploy(deploy) => deploy.run(),
             Self::Undeploy(undeploy) => undeploy.run(),
             Self::List(list) => list.run(),

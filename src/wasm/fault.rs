@@ -7,6 +7,7 @@ use wasmtime::{PoolConcurrencyLimitError, Store};
 use wasmtime_wasi::I32Exit;
 
 use super::host::Guest;
+use super::last_words;
 use super::slices::OutOfTime;
 use crate::actor::Fault;
 
@@ -40,16 +41,21 @@ pub fn fault(doing: &str, store: &Store<Guest>, error: &wasmtime::Error) -> Faul
     Fault::Broken(with_last_words(guest, cause(error)))
 }
 
-/// Adds what the guest last wrote to standard error.
+/// Adds what the guest last wrote to standard error, in front the line of it that says what went wrong.
 pub fn with_last_words(guest: &Guest, text: String) -> String {
     guest.world.flush();
     let tail = guest.log.take_stderr_tail();
-    match tail.trim_end() {
-        "" => text,
-        tail => format!(
-            "{text}; its last words on standard error: {}",
-            tail.replace('\n', " | ")
-        ),
+    let tail = tail.trim();
+    if tail.is_empty() {
+        return text;
+    }
+    let words = format!(
+        "its last words on standard error: {}",
+        tail.replace('\n', " | ")
+    );
+    match last_words::headline(tail) {
+        Some(headline) => format!("{headline} ({text}; {words})"),
+        None => format!("{text}; {words}"),
     }
 }
 

@@ -13,6 +13,7 @@ mod exports;
 mod fault;
 mod host;
 mod instance;
+mod last_words;
 mod linkers;
 mod program;
 mod scan;

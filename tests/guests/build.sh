@@ -8,7 +8,7 @@ set -euo pipefail
 guests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 actor=$guests/conformance
 
-export CARGO_TARGET_DIR=$guests/../../target/guests
+export CARGO_TARGET_DIR=${GUEST_TARGET_DIR:-$guests/../../target/guests}
 
 # shellcheck source=../../scripts/lib/rust_guest.sh
 source "$guests/../../scripts/lib/rust_guest.sh"

@@ -13,7 +13,7 @@ example=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 actor=$example/actors/rust
 module=$example/wasm-modules/calculator_rust.wasm
 
-export CARGO_TARGET_DIR=$actor/target
+export CARGO_TARGET_DIR=${GUEST_TARGET_DIR:-$actor/target}
 
 # shellcheck source=../../../../scripts/lib/rust_guest.sh
 source "$example/../../../scripts/lib/rust_guest.sh"

@@ -1,0 +1,3 @@
+module go_actor
+
+go 1.24

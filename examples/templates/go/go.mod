@@ -1,0 +1,3 @@
+module my-actor
+
+go 1.24
