@@ -49,14 +49,14 @@ class Node:
         wanted = [method.input_type, method.output_type]
         return [message_factory.GetMessageClass(it) for it in wanted]
 
-    def call(self, service, name, **fields):
+    def call(self, service, name, /, **fields):
         request, response = self.messages(service, name)
         call = self.channel.unary_unary(
             f"/{service}/{name}", request.SerializeToString, response.FromString
         )
         return call(json_or_bytes(request(), fields), timeout=60)
 
-    def watch(self, service, name, **fields):
+    def watch(self, service, name, /, **fields):
         request, response = self.messages(service, name)
         call = self.channel.unary_stream(
             f"/{service}/{name}", request.SerializeToString, response.FromString

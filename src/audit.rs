@@ -103,6 +103,17 @@ impl Entry {
         };
     }
 
+    /// Goes on with what the change needs, or closes the entry where that is refused before it begins.
+    pub fn prepared<T>(self, prepared: Result<T, Refusal>) -> Result<(Self, T), Refusal> {
+        match prepared {
+            Ok(prepared) => Ok((self, prepared)),
+            Err(refusal) => {
+                self.refused(&refusal);
+                Err(refusal)
+            }
+        }
+    }
+
     pub fn refused(self, refusal: &Refusal) {
         self.ended::<()>(Err(refusal));
     }

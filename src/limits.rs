@@ -64,6 +64,10 @@ pub const HEADERS_BYTES_MAX: usize = 32 * KIB;
 pub const STREAMS_MAX: u32 = 64;
 /// Bytes that one HTTP/2 connection may send before somebody reads them.
 pub const WINDOW_BYTES_MAX: u32 = 256 * KIB as u32;
+/// How often somebody who waits on HTTP/2 is asked whether he is still there, and how long he has to answer: without
+/// it a watcher that lost its power holds its place for good.
+pub const PING_EVERY: Duration = Duration::from_secs(60);
+pub const PING_ANSWER_MAX: Duration = Duration::from_secs(20);
 /// Resets that one HTTP/2 connection may leave pending (rapid reset, CVE-2023-44487).
 pub const PENDING_RESETS_MAX: usize = 16;
 
@@ -77,6 +81,8 @@ pub const GRPC_DEPLOY_ENVELOPE_BYTES_MAX: usize = 2 * MIB;
 pub const WRITTEN_TREE_DEPTH_MAX: usize = 32;
 /// Clients that watch the node's health: each holds a connection, and strangers may do so.
 pub const HEALTH_WATCHERS_MAX: usize = 64;
+/// A call that anybody may make: it names a service or a part of the node, and is held without being counted.
+pub const GRPC_BARE_BYTES_MAX: usize = KIB;
 /// What any other message may hold beside a payload.
 pub const GRPC_ENVELOPE_BYTES_MAX: usize = 128 * KIB;
 

@@ -73,7 +73,7 @@ impl Applications {
             actors,
             wasm,
             table: Table::default(),
-            modules: Modules::default(),
+            modules: Modules::new(),
             turns: Turns::new(),
             uploads: Uploads::default(),
             restart_delay,

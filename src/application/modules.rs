@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use super::Applications;
 use crate::id::{Digest, ModuleName, Version};
@@ -28,8 +29,12 @@ pub struct Module {
 }
 
 /// All of them, and those that must not be forgotten just now.
-#[derive(Clone, Default)]
-pub(super) struct Modules(Arc<Mutex<State>>);
+#[derive(Clone)]
+pub(super) struct Modules {
+    state: Arc<Mutex<State>>,
+    /// Modules are recorded one after the other, so that table and disk never disagree on which came last.
+    recording: Arc<Semaphore>,
+}
 
 #[derive(Default)]
 struct State {
@@ -44,8 +49,15 @@ pub(super) struct Held {
 }
 
 impl Modules {
+    pub fn new() -> Self {
+        Self {
+            state: Arc::default(),
+            recording: Arc::new(Semaphore::new(1)),
+        }
+    }
+
     pub fn hold(&self, digest: Digest) -> Held {
-        self.0.lock().unwrap().held.push(digest);
+        self.state.lock().unwrap().held.push(digest);
         Held {
             digest,
             modules: self.clone(),
@@ -53,18 +65,18 @@ impl Modules {
     }
 
     pub fn is_used(&self, digest: Digest) -> bool {
-        let state = self.0.lock().unwrap();
+        let state = self.state.lock().unwrap();
         state.held.contains(&digest) || state.kept.values().any(|module| module.digest == digest)
     }
 
     pub fn digests(&self) -> Vec<Digest> {
-        let state = self.0.lock().unwrap();
+        let state = self.state.lock().unwrap();
         state.kept.values().map(|module| module.digest).collect()
     }
 
     /// By hash, by `name@version`, or by name alone: then the one that was kept last.
     fn find(&self, reference: &str) -> Option<Module> {
-        let state = self.0.lock().unwrap();
+        let state = self.state.lock().unwrap();
         let digest = Digest::parse(reference);
         let meant = |module: &&Module| match (digest, reference.split_once('@')) {
             (Some(digest), _) => module.digest == digest,
@@ -78,7 +90,7 @@ impl Modules {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut state = self.modules.0.lock().unwrap();
+        let mut state = self.modules.state.lock().unwrap();
         if let Some(at) = state.held.iter().position(|held| *held == self.digest) {
             state.held.swap_remove(at);
         }
@@ -111,7 +123,7 @@ impl Applications {
                 digest,
                 bytes,
                 kind,
-                order: self.next_module_order(),
+                order: 0,
             };
             self.record_module(module, artifact).await
         };
@@ -133,9 +145,12 @@ impl Applications {
     /// Puts a module on disk, and answers with the one whose place it took.
     async fn record_module(
         &self,
-        module: Module,
+        mut module: Module,
         artifact: Artifact,
     ) -> Result<(Module, Option<Module>), Refusal> {
+        let recording = self.modules.recording.acquire().await;
+        let _alone = recording.expect("the semaphore is never closed");
+        module.order = self.next_module_order();
         let key = module.key();
         let place = self.place_of_module(&key)?;
         if let Some(same) = place
@@ -149,7 +164,7 @@ impl Applications {
         let instead_of = place.as_ref().map(Module::key);
         let modules = &self.storage.modules;
         modules.put(key.clone(), record, instead_of).await?;
-        let mut state = self.modules.0.lock().unwrap();
+        let mut state = self.modules.state.lock().unwrap();
         if let Some(gone) = &place {
             log::info!("module {}@{} makes room", gone.name, gone.version);
             state.kept.remove(&gone.key());
@@ -160,7 +175,7 @@ impl Applications {
 
     /// Whose place a module of this key takes, if any's.
     fn place_of_module(&self, key: &(String, String)) -> Result<Option<Module>, Refusal> {
-        let kept = self.modules.0.lock().unwrap().kept.clone();
+        let kept = self.modules.state.lock().unwrap().kept.clone();
         if let Some(same) = kept.get(key) {
             return Ok(Some(same.clone()));
         }
@@ -181,7 +196,7 @@ impl Applications {
     }
 
     fn next_module_order(&self) -> u64 {
-        let state = self.modules.0.lock().unwrap();
+        let state = self.modules.state.lock().unwrap();
         let orders = state.kept.values().map(|module| module.order + 1);
         orders.max().unwrap_or(0)
     }
@@ -227,7 +242,7 @@ impl Applications {
         for ((name, version), record) in self.storage.modules.all().await? {
             match serde_json::from_slice::<Module>(&record) {
                 Ok(module) => {
-                    let mut state = self.modules.0.lock().unwrap();
+                    let mut state = self.modules.state.lock().unwrap();
                     state.kept.insert((name, version), module);
                 }
                 Err(error) => {

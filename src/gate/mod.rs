@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::actor::Actors;
 use crate::application::Applications;
-use crate::audit::{self, Audit};
+use crate::audit::{self, Audit, Entry};
 use crate::auth::Caller;
 use crate::limits;
 use crate::refusal::{Kind, Refusal};
@@ -114,6 +114,20 @@ impl Door {
             self.audit.turned_away(&caller, peer, &call, &refusal);
             refusal
         })
+    }
+
+    /// Carries out a change, and closes its audit entry with how that ended, whether or not the client stays.
+    pub async fn carry_out<T: Send + 'static>(
+        &self,
+        entry: Entry,
+        work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let audited = async move {
+            let done = work.await;
+            entry.ended(done.as_ref());
+            done
+        };
+        self.to_its_end(audited).await
     }
 
     /// Runs `work` to its end, whether or not the client stays; should it panic, the caller is told so.

@@ -255,6 +255,8 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
+        .keep_alive_interval(limits::PING_EVERY)
+        .keep_alive_timeout(limits::PING_ANSWER_MAX)
         .max_concurrent_streams(limits::STREAMS_MAX)
         .max_header_list_size(limits::HEADERS_BYTES_MAX as u32)
         .max_pending_accept_reset_streams(limits::PENDING_RESETS_MAX)

@@ -18,6 +18,7 @@ use super::proto::actor::actor_service_server::ActorService;
 use super::proto::{actor as wire, common};
 use crate::application::spec::Config;
 use crate::application::{ActorOverview, ActorState, Spawn};
+use crate::audit::Entry;
 use crate::gate::Door;
 use crate::gate::invocation::{self, Invocation, Manner, Target, message_type};
 use crate::id::Scope;
@@ -35,7 +36,8 @@ impl Actors {
         Self { door }
     }
 
-    async fn spawn(&self, request: wire::SpawnActorRequest) -> Result<wire::Actor, Refusal> {
+    /// The module that an actor is to be of, and what else is wanted of it.
+    fn wanted(&self, request: wire::SpawnActorRequest) -> Result<(String, Spawn), Refusal> {
         require(&[("actor_type", request.actor_type.is_empty())])?;
         if !request.labels.is_empty() {
             return Err(not_supported("labels"));
@@ -45,12 +47,12 @@ impl Actors {
             initial_state: request.initial_state,
             config: request.config.map(configured).transpose()?,
         };
-        let address = spawned(&self.door, request.actor_type, spawn).await?;
-        self.actor(&address)
+        Ok((request.actor_type, spawn))
     }
 
-    async fn delete(&self, request: wire::DeleteActorRequest) -> Result<(), Refusal> {
-        require(&[("actor_id", request.actor_id.is_empty())])?;
+    async fn delete(&self, request: wire::DeleteActorRequest, entry: Entry) -> Result<(), Refusal> {
+        let named = require(&[("actor_id", request.actor_id.is_empty())]);
+        let (entry, ()) = entry.prepared(named)?;
         let grace = match request.force {
             true => Duration::ZERO,
             false => limits::SHUTDOWN_GRACE,
@@ -61,7 +63,7 @@ impl Actors {
         };
         let applications = self.door.applications.clone();
         let deleting = async move { applications.delete_actor(&address, grace).await };
-        self.door.to_its_end(deleting).await
+        self.door.carry_out(entry, deleting).await
     }
 
     async fn send(
@@ -227,10 +229,10 @@ impl ActorService for Actors {
         &self,
         request: Request<wire::SpawnActorRequest>,
     ) -> Result<Response<wire::SpawnActorResponse>, Status> {
-        let entry = Arrival::of(&request).entry(&self.door.audit);
-        let spawned = self.spawn(request.into_inner()).await;
-        entry.ended(spawned.as_ref());
-        let actor = spawned?;
+        let entry = Arrival::of(&request).entry();
+        let wanted = self.wanted(request.into_inner());
+        let address = spawned(&self.door, entry, wanted).await?;
+        let actor = self.actor(&address)?;
         Ok(Response::new(wire::SpawnActorResponse {
             actor_ref: actor.actor_id.clone(),
             actor: Some(actor),
@@ -264,10 +266,8 @@ impl ActorService for Actors {
         &self,
         request: Request<wire::DeleteActorRequest>,
     ) -> Result<Response<common::Empty>, Status> {
-        let entry = Arrival::of(&request).entry(&self.door.audit);
-        let deleted = self.delete(request.into_inner()).await;
-        entry.ended(deleted.as_ref());
-        deleted?;
+        let entry = Arrival::of(&request).entry();
+        self.delete(request.into_inner(), entry).await?;
         Ok(Response::new(common::Empty {}))
     }
 

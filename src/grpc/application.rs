@@ -11,13 +11,12 @@ use super::moment::{span, timestamp, within};
 use super::proto::application as wire;
 use super::proto::application::application_service_server::ApplicationService;
 use crate::application::spec::Spec;
-use crate::application::{ActorState, Overview};
+use crate::application::{self, ActorState, Overview};
 use crate::audit::Entry;
 use crate::gate::Door;
 use crate::limits;
 use crate::refusal::Refusal;
 use crate::storage::Artifact;
-use crate::{application, metrics};
 
 pub struct Applications {
     door: Door,
@@ -34,27 +33,23 @@ impl Applications {
         request: wire::DeployApplicationRequest,
         arrival: &Arrival,
     ) -> Result<application::Status, Refusal> {
-        let mut entry = arrival.entry(&self.door.audit);
-        let (spec, artifact) = match self.received(request).await {
-            Ok(received) => received,
-            Err(refusal) => {
-                let deploys = &self.door.actors.metrics().deploys;
-                deploys.count(metrics::Code::from(refusal.kind));
-                entry.refused(&refusal);
-                return Err(refusal);
-            }
-        };
+        let entry = arrival.entry();
+        let received = self.received(request).await;
+        if let Err(refusal) = &received {
+            // The applications count those that they hear of.
+            let deploys = &self.door.actors.metrics().deploys;
+            deploys.count(refusal.kind.into());
+        }
+        let (mut entry, (spec, artifact)) = entry.prepared(received)?;
         arrival.passed_on();
         entry.concerns(&spec.name, &spec.version, &artifact.digest);
         let (applications, turn) = (self.door.applications.clone(), arrival.turn());
         // From here on a client that leaves changes nothing.
         let deploying = async move {
             let _turn = turn;
-            let deployed = applications.deploy(spec, artifact).await;
-            entry.ended(deployed.as_ref());
-            deployed
+            applications.deploy(spec, artifact).await
         };
-        self.door.to_its_end(deploying).await
+        self.door.carry_out(entry, deploying).await
     }
 
     /// The spec of a deploy, and its module on the disk.
@@ -92,7 +87,7 @@ impl Applications {
     async fn undeploy(
         &self,
         request: wire::UndeployApplicationRequest,
-        mut entry: Entry,
+        entry: Entry,
     ) -> Result<(), Refusal> {
         let checked = within(
             "timeout",
@@ -101,21 +96,11 @@ impl Applications {
             limits::TREE_STOP_MAX,
         );
         let checked = checked.and_then(|grace| Ok((grace, self.named(&request.application_id)?)));
-        let (grace, name) = match checked {
-            Ok(checked) => checked,
-            Err(refusal) => {
-                entry.refused(&refusal);
-                return Err(refusal);
-            }
-        };
+        let (mut entry, (grace, name)) = entry.prepared(checked)?;
         self.concerns(&mut entry, &name);
         let applications = self.door.applications.clone();
-        let undeploying = async move {
-            let undeployed = applications.undeploy(&name, grace).await;
-            entry.ended(undeployed.as_ref());
-            undeployed.map(drop)
-        };
-        self.door.to_its_end(undeploying).await
+        let undeploying = async move { applications.undeploy(&name, grace).await.map(drop) };
+        self.door.carry_out(entry, undeploying).await
     }
 
     fn named(&self, reference: &str) -> Result<String, Refusal> {
@@ -138,12 +123,8 @@ impl Applications {
     ) -> Result<wire::Application, Refusal> {
         self.concerns(&mut entry, &name);
         let applications = self.door.applications.clone();
-        let done = async move {
-            let done = work.await;
-            entry.ended(done.as_ref());
-            done.and_then(|()| applications.get(&name))
-        };
-        let overview = self.door.to_its_end(done).await?;
+        let work = async move { work.await.and_then(|()| applications.get(&name)) };
+        let overview = self.door.carry_out(entry, work).await?;
         Ok(self.application(&overview))
     }
 
@@ -207,7 +188,7 @@ impl ApplicationService for Applications {
         &self,
         request: Request<wire::UndeployApplicationRequest>,
     ) -> Result<Response<wire::UndeployApplicationResponse>, Status> {
-        let entry = Arrival::of(&request).entry(&self.door.audit);
+        let entry = Arrival::of(&request).entry();
         self.undeploy(request.into_inner(), entry).await?;
         Ok(Response::new(wire::UndeployApplicationResponse {
             success: true,
@@ -247,7 +228,7 @@ impl ApplicationService for Applications {
         &self,
         request: Request<wire::StartApplicationRequest>,
     ) -> Result<Response<wire::StartApplicationResponse>, Status> {
-        let entry = Arrival::of(&request).entry(&self.door.audit);
+        let entry = Arrival::of(&request).entry();
         let name = request.into_inner().name;
         let (applications, key) = (self.door.applications.clone(), name.clone());
         let work = async move { applications.start(&key).await };
@@ -261,7 +242,7 @@ impl ApplicationService for Applications {
         &self,
         request: Request<wire::StopApplicationRequest>,
     ) -> Result<Response<wire::StopApplicationResponse>, Status> {
-        let entry = Arrival::of(&request).entry(&self.door.audit);
+        let entry = Arrival::of(&request).entry();
         let wire::StopApplicationRequest { name, force } = request.into_inner();
         let grace = if force {
             Duration::ZERO

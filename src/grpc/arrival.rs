@@ -25,8 +25,6 @@ use crate::refusal::{Kind, Refusal};
 /// What a handler knows of a call beside its message.
 #[derive(Clone)]
 pub struct Arrival {
-    pub caller: Caller,
-    pub peer: SocketAddr,
     pub method: &'static Method,
     held: Arc<Mutex<Held>>,
 }
@@ -34,6 +32,8 @@ pub struct Arrival {
 /// What a call holds of the node for as long as its message is here.
 #[derive(Default)]
 struct Held {
+    /// Of a change; dropped, it says that the client has left.
+    entry: Option<Entry>,
     turn: Option<Turn>,
     streaming: Option<Streaming>,
     share: Option<Share>,
@@ -57,12 +57,21 @@ impl Sent {
 pub struct Message(VecDeque<Bytes>);
 
 impl Arrival {
-    pub fn new(caller: Caller, peer: SocketAddr, method: &'static Method) -> Self {
+    /// Opens the audit entry of a change.
+    pub fn new(audit: &Audit, caller: &Caller, peer: SocketAddr, method: &'static Method) -> Self {
+        let path = format!("/{}/{}", method.service, method.name);
+        let called = audit::Call {
+            method: "POST",
+            path: &path,
+        };
+        let changes = method.access == methods::DEPLOY;
+        let held = Held {
+            entry: changes.then(|| audit.change(caller, peer, &called)),
+            ..Default::default()
+        };
         Self {
-            caller,
-            peer,
             method,
-            held: Arc::default(),
+            held: Arc::new(Mutex::new(held)),
         }
     }
 
@@ -74,11 +83,10 @@ impl Arrival {
             .clone()
     }
 
-    /// Opens the audit entry of a change.
-    pub fn entry(&self, audit: &Audit) -> Entry {
-        let path = format!("/{}/{}", self.method.service, self.method.name);
-        let (method, path) = ("POST", path.as_str());
-        audit.change(&self.caller, self.peer, &audit::Call { method, path })
+    /// The audit entry, for whoever carries the change out.
+    pub fn entry(&self) -> Entry {
+        let entry = self.held.lock().unwrap().entry.take();
+        entry.expect("a change has an entry, and is carried out once")
     }
 
     /// Leaves word of a change that ends before the applications hear of it; they count other deploys.
@@ -86,8 +94,8 @@ impl Arrival {
         if self.method.name == "DeployApplication" {
             door.actors.metrics().deploys.count(refusal.kind.into());
         }
-        if self.method.access == methods::DEPLOY {
-            self.entry(&door.audit).refused(refusal);
+        if let Some(entry) = self.held.lock().unwrap().entry.take() {
+            entry.refused(refusal);
         }
     }
 
@@ -135,7 +143,12 @@ async fn read(
     intake: Intake,
     mut count: impl FnMut(usize),
 ) -> Result<(Message, Share), Refusal> {
-    let (mut share, mut message) = (budget.nothing(), Unread::default());
+    let mut message = Unread::default();
+    let mut share = match intake {
+        // What strangers may send takes nothing from others' messages.
+        Intake::Bare => Budget::new(usize::MAX).nothing(),
+        _ => budget.nothing(),
+    };
     let reading = pieces(body, &mut share, |piece| {
         count(piece.len());
         message.take(piece, intake)
@@ -188,7 +201,8 @@ impl Unread {
             whole if whole == announced && self.head[0] == 0 => Ok(Message(self.pieces)),
             _ if self.head[0] != 0 => {
                 let text = "this node reads no compressed messages; send it as it is";
-                Err(Refusal::new(Kind::UnsupportedMedia, text))
+                // UNIMPLEMENTED is what the protocol wants said.
+                Err(Refusal::new(Kind::MethodNotAllowed, text))
             }
             came => Err(malformed(format!(
                 "the call's message announces {announced} bytes and has {came}; send one message, whole"

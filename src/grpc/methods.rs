@@ -17,6 +17,8 @@ pub struct Method {
 /// How a call's message comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intake {
+    /// Whole, of a few words, from whoever comes.
+    Bare,
     /// Whole, with at most a payload in it.
     Small,
     /// Whole, with a module in it; it takes a deploy's turn and an upload's place.
@@ -67,12 +69,12 @@ pub const METHODS: [Method; 24] = [
     method(ACTOR,       "CheckActorExists",     READ,   Intake::Small),
     method(ACTOR,       "InvokeActor",          INVOKE, Intake::Small),
     method(SYSTEM,      "GetSystemInfo",        READ,   Intake::Small),
-    method(SYSTEM,      "GetHealth",            OPEN,   Intake::Small),
-    method(SYSTEM,      "LivenessProbe",        OPEN,   Intake::Small),
-    method(SYSTEM,      "ReadinessProbe",       OPEN,   Intake::Small),
-    method(SYSTEM,      "StartupProbe",         OPEN,   Intake::Small),
-    method(HEALTH,      "Check",                OPEN,   Intake::Small),
-    method(HEALTH,      "Watch",                OPEN,   Intake::Small),
+    method(SYSTEM,      "GetHealth",            OPEN,   Intake::Bare),
+    method(SYSTEM,      "LivenessProbe",        OPEN,   Intake::Bare),
+    method(SYSTEM,      "ReadinessProbe",       OPEN,   Intake::Bare),
+    method(SYSTEM,      "StartupProbe",         OPEN,   Intake::Bare),
+    method(HEALTH,      "Check",                OPEN,   Intake::Bare),
+    method(HEALTH,      "Watch",                OPEN,   Intake::Bare),
     method(REFLECTION,       "ServerReflectionInfo", READ, Intake::Stream),
     method(REFLECTION_ALPHA, "ServerReflectionInfo", READ, Intake::Stream),
 ];
@@ -110,6 +112,7 @@ impl Intake {
     /// The most that one message may weigh, and the answer to one that weighs more.
     pub fn bytes_max(self) -> usize {
         match self {
+            Self::Bare => limits::GRPC_BARE_BYTES_MAX,
             Self::Small => limits::MESSAGE_BYTES_MAX + limits::GRPC_ENVELOPE_BYTES_MAX,
             Self::Module => limits::GRPC_WASM_BYTES_MAX + limits::GRPC_DEPLOY_ENVELOPE_BYTES_MAX,
             Self::Stream => limits::GRPC_ENVELOPE_BYTES_MAX,
@@ -119,7 +122,7 @@ impl Intake {
     pub fn too_large(self) -> Refusal {
         match self {
             Self::Module => module_too_large(),
-            Self::Small | Self::Stream => {
+            Self::Bare | Self::Small | Self::Stream => {
                 let max = self.bytes_max();
                 let text = format!("Message length too large: this call takes at most {max} bytes");
                 Refusal::new(Kind::TooLarge, text)

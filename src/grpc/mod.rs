@@ -91,7 +91,6 @@ impl Services {
     ) -> Response<Body> {
         let answer = self.admitted(&door, peer, request).await;
         let answer = answer.unwrap_or_else(|refusal| Status::from(refusal).into_http());
-        let answer = status::of_undecoded(answer);
         let code = status::counted(answer.extensions().get());
         door.actors.metrics().grpc_requests.count(code);
         let share = answer.extensions().get::<Sent>().and_then(Sent::share);
@@ -122,14 +121,10 @@ impl Services {
             door.audit.turned_away(&caller, peer, &call, &refusal);
             return turned_away(request, refusal);
         }
-        let arrival = Arrival::new(caller, peer, method);
-        match self.dispatched(door, &arrival, request).await {
-            Ok(answer) => Ok(answer),
-            Err(refusal) => {
-                arrival.turned_down(door, &refusal);
-                Err(refusal)
-            }
-        }
+        let arrival = Arrival::new(&door.audit, &caller, peer, method);
+        let dispatched = self.dispatched(door, &arrival, request).await;
+        let decoded = dispatched.and_then(status::decoded);
+        decoded.inspect_err(|refusal| arrival.turned_down(door, refusal))
     }
 
     /// Reads the message, and hands it to its service.
@@ -142,13 +137,15 @@ impl Services {
         let (mut parts, mut body) = request.into_parts();
         let body = match arrival.method.intake {
             Intake::Stream => tonic::body::Body::new(reflection::patient(body, door)),
-            Intake::Small | Intake::Module => match arrival.receive(door, &mut body).await {
-                Ok(message) => tonic::body::Body::new(message),
-                Err(refusal) => {
-                    drain(body);
-                    return Err(refusal);
+            Intake::Bare | Intake::Small | Intake::Module => {
+                match arrival.receive(door, &mut body).await {
+                    Ok(message) => tonic::body::Body::new(message),
+                    Err(refusal) => {
+                        drain(body);
+                        return Err(refusal);
+                    }
                 }
-            },
+            }
         };
         parts.extensions.insert(arrival.clone());
         Ok(self

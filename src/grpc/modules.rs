@@ -16,6 +16,7 @@ use super::proto::wasm::{
 };
 use crate::application::Spawn;
 use crate::application::spec::Config;
+use crate::audit::Entry;
 use crate::gate::Door;
 use crate::id::{ModuleName, Version};
 use crate::limits;
@@ -32,11 +33,11 @@ impl Modules {
         Self { door }
     }
 
-    async fn deploy(
+    /// The name and version of a module that is to be kept, and its bytes on the disk.
+    async fn received(
         &self,
         request: DeployWasmModuleRequest,
-        arrival: &Arrival,
-    ) -> Result<DeployWasmModuleResponse, Refusal> {
+    ) -> Result<(ModuleName, Version, Artifact), Refusal> {
         let strategy: PreWarmStrategy = named(request.pre_warm, "pre_warm")?;
         if strategy != PreWarmStrategy::None || !request.target_node_tags.is_empty() {
             return Err(alone("pre_warm and target_node_tags"));
@@ -49,31 +50,16 @@ impl Modules {
         ])?;
         let name = ModuleName::parse(&module.name)?;
         let version = Version::parse(&module.version)?;
-        let artifact = store(&self.door, module).await?;
-        arrival.passed_on();
-        let (applications, turn) = (self.door.applications.clone(), arrival.turn());
-        // From here on a client that leaves changes nothing.
-        let keeping = async move {
-            let _turn = turn;
-            applications.keep_module(name, version, artifact).await
-        };
-        let module = self.door.to_its_end(keeping).await?;
-        Ok(DeployWasmModuleResponse {
-            success: true,
-            module_hash: module.digest.to_string(),
-            ..Default::default()
-        })
+        Ok((name, version, store(&self.door, module).await?))
     }
 
-    async fn instantiate(
-        &self,
-        request: InstantiateActorRequest,
-    ) -> Result<InstantiateActorResponse, Refusal> {
+    /// The module that an actor is to be of, and what else is wanted of it.
+    fn wanted(&self, request: InstantiateActorRequest) -> Result<(String, Spawn), Refusal> {
         require(&[
             ("module_ref", request.module_ref.is_empty()),
             ("actor_id", request.actor_id.is_empty()),
         ])?;
-        let node = self.door.actors.node().to_string();
+        let node = &**self.door.actors.node();
         if !request.target_node_id.is_empty() && request.target_node_id != node {
             return Err(alone("target_node_id of another node"));
         }
@@ -82,14 +68,7 @@ impl Modules {
             initial_state: request.initial_state,
             config: request.config.map(configured).transpose()?,
         };
-        let actor_id = spawned(&self.door, request.module_ref, spawn).await?;
-        Ok(InstantiateActorResponse {
-            success: true,
-            actor_id,
-            node_id: node,
-            created_at: Some(timestamp(self.door.actors.clock().wall())),
-            error: None,
-        })
+        Ok((request.module_ref, spawn))
     }
 }
 
@@ -100,28 +79,51 @@ impl WasmRuntimeService for Modules {
         request: Request<DeployWasmModuleRequest>,
     ) -> Result<Response<DeployWasmModuleResponse>, Status> {
         let arrival = Arrival::of(&request);
-        let entry = arrival.entry(&self.door.audit);
-        let deployed = self.deploy(request.into_inner(), &arrival).await;
-        entry.ended(deployed.as_ref());
-        Ok(Response::new(deployed?))
+        let entry = arrival.entry();
+        let received = self.received(request.into_inner()).await;
+        let (entry, (name, version, artifact)) = entry.prepared(received)?;
+        arrival.passed_on();
+        let (applications, turn) = (self.door.applications.clone(), arrival.turn());
+        // From here on a client that leaves changes nothing.
+        let keeping = async move {
+            let _turn = turn;
+            applications.keep_module(name, version, artifact).await
+        };
+        let module = self.door.carry_out(entry, keeping).await?;
+        Ok(Response::new(DeployWasmModuleResponse {
+            success: true,
+            module_hash: module.digest.to_string(),
+            ..Default::default()
+        }))
     }
 
     async fn instantiate_actor(
         &self,
         request: Request<InstantiateActorRequest>,
     ) -> Result<Response<InstantiateActorResponse>, Status> {
-        let entry = Arrival::of(&request).entry(&self.door.audit);
-        let instantiated = self.instantiate(request.into_inner()).await;
-        entry.ended(instantiated.as_ref());
-        Ok(Response::new(instantiated?))
+        let entry = Arrival::of(&request).entry();
+        let wanted = self.wanted(request.into_inner());
+        let actor_id = spawned(&self.door, entry, wanted).await?;
+        Ok(Response::new(InstantiateActorResponse {
+            success: true,
+            actor_id,
+            node_id: self.door.actors.node().to_string(),
+            created_at: Some(timestamp(self.door.actors.clock().wall())),
+            error: None,
+        }))
     }
 }
 
-/// Starts an actor in a task of the node's, and answers with its address.
-pub async fn spawned(door: &Door, module: String, spawn: Spawn) -> Result<String, Refusal> {
+/// Starts an actor of a module, and answers with its address.
+pub async fn spawned(
+    door: &Door,
+    entry: Entry,
+    wanted: Result<(String, Spawn), Refusal>,
+) -> Result<String, Refusal> {
+    let (entry, (module, spawn)) = entry.prepared(wanted)?;
     let applications = door.applications.clone();
     let spawning = async move { applications.spawn(&module, spawn).await };
-    let address = door.to_its_end(spawning).await?;
+    let address = door.carry_out(entry, spawning).await?;
     Ok(address.to_string())
 }
 

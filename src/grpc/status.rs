@@ -42,13 +42,12 @@ pub fn counted(status: Option<&Status>) -> metrics::Code {
 }
 
 /// The generated code takes a message that it cannot read for its own mistake. It is the caller's.
-pub fn of_undecoded(answer: Response<Body>) -> Response<Body> {
+pub fn decoded(answer: Response<Body>) -> Result<Response<Body>, Refusal> {
     match answer.extensions().get::<Status>() {
         Some(status) if status.message().starts_with("failed to decode Protobuf") => {
-            let refusal = Refusal::new(Kind::Malformed, status.message());
-            Status::from(refusal).into_http()
+            Err(Refusal::new(Kind::Malformed, status.message()))
         }
-        _ => answer,
+        _ => Ok(answer),
     }
 }
 

@@ -36,14 +36,8 @@ pub async fn undeploy(door: &Door, mut entry: Entry, name: &str) -> Response<Bod
     if let Ok(Overview { spec, digest, .. }) = applications.get(&name) {
         entry.concerns(&spec.name, &spec.version, &digest);
     }
-    let undeployed = door
-        .to_its_end(async move {
-            let undeployed = applications.undeploy(&name, limits::TREE_STOP_MAX).await;
-            entry.ended(undeployed.as_ref());
-            undeployed
-        })
-        .await;
-    match undeployed {
+    let undeploying = async move { applications.undeploy(&name, limits::TREE_STOP_MAX).await };
+    match door.carry_out(entry, undeploying).await {
         Ok(id) => reply::json(&api::Undeployed {
             success: true,
             application_id: id.to_string(),
@@ -81,16 +75,9 @@ pub async fn stop_actor(door: &Door, entry: Entry, id: &str) -> Response<Body> {
         None => id.to_owned(),
     };
     let (applications, to_stop) = (door.applications.clone(), address.clone());
-    let stopped = door
-        .to_its_end(async move {
-            let stopped = applications
-                .stop_actor(&to_stop, limits::SHUTDOWN_GRACE)
-                .await;
-            entry.ended(stopped.as_ref());
-            stopped
-        })
-        .await;
-    match stopped {
+    let grace = limits::SHUTDOWN_GRACE;
+    let stopping = async move { applications.stop_actor(&to_stop, grace).await };
+    match door.carry_out(entry, stopping).await {
         Ok(()) => reply::json(&api::Stopped {
             success: true,
             actor_id: &address,
@@ -110,14 +97,8 @@ async fn wish(
         entry.concerns(&spec.name, &spec.version, &digest);
     }
     let (applications, name) = (door.applications.clone(), name.to_owned());
-    let done = door
-        .to_its_end(async move {
-            let done = work.await;
-            entry.ended(done.as_ref());
-            done.and_then(|()| applications.get(&name))
-        })
-        .await;
-    match done {
+    let work = async move { work.await.and_then(|()| applications.get(&name)) };
+    match door.carry_out(entry, work).await {
         Ok(overview) => reply::json(&api::Deployed {
             success: true,
             application_id: overview.spec.application_id.to_string(),

@@ -59,18 +59,14 @@ pub async fn deploy(
     let application_id = spec.application_id.to_string();
     let applications = door.applications.clone();
     // From here on a client that leaves changes nothing.
-    let deployed = door
-        .to_its_end(async move {
-            let _turn = turn;
-            let deployed = match rehearsal {
-                true => applications.rehearse(spec, artifact).await,
-                false => applications.deploy(spec, artifact).await,
-            };
-            entry.ended(deployed.as_ref());
-            deployed
-        })
-        .await;
-    match deployed {
+    let deploying = async move {
+        let _turn = turn;
+        match rehearsal {
+            true => applications.rehearse(spec, artifact).await,
+            false => applications.deploy(spec, artifact).await,
+        }
+    };
+    match door.carry_out(entry, deploying).await {
         Ok(status) => reply::json(&api::Deployed {
             success: true,
             application_id,

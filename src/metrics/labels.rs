@@ -26,6 +26,12 @@ pub struct By<L> {
     label: PhantomData<L>,
 }
 
+impl<L: Label> Default for By<L> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<L: Label> By<L> {
     pub fn new() -> Self {
         let counter = |value| (value, Counter::default());

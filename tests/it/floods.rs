@@ -1,7 +1,7 @@
 //! HTTP/2 as attackers write it, frame by frame: the node answers others meanwhile, and its memory stays where it was.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 
 use crate::guests::{ECHO, guest};
@@ -10,7 +10,7 @@ use plexspaces_node::wasm::Kind;
 
 const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
+pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
@@ -53,7 +53,12 @@ fn header_of(bytes: usize) -> Vec<u8> {
 /// Opens a connection, sends what `frames` makes of each number until there is no more or the node hangs up, and reads
 /// all the while. Answers with what the node sent.
 fn flood(node: &Node, frames: impl FnMut(u32) -> Option<Vec<u8>>) -> Vec<u8> {
-    let mut stream = TcpStream::connect(node.http).unwrap();
+    flood_at(node.http, frames)
+}
+
+/// The same at either port.
+pub fn flood_at(port: SocketAddr, frames: impl FnMut(u32) -> Option<Vec<u8>>) -> Vec<u8> {
+    let mut stream = TcpStream::connect(port).unwrap();
     let mut reading = stream.try_clone().unwrap();
     let reader = thread::spawn(move || {
         let mut read = Vec::new();

@@ -5,6 +5,7 @@ use plexspaces_node::grpc::proto::actor::{
     InvokeActorRequest, InvokeActorResponse, ListActorsRequest, Message, SendMessageRequest,
     SendMessageResponse, SpawnActorRequest,
 };
+use plexspaces_node::grpc::proto::application::DeployApplicationRequest;
 use plexspaces_node::grpc::proto::common::PageRequest;
 use plexspaces_node::grpc::proto::wasm::{
     DeployWasmModuleRequest, InstantiateActorRequest, ResourceLimits, WasmCapabilities, WasmConfig,
@@ -323,21 +324,50 @@ fn an_actor_is_spawned_by_its_modules_name() {
     );
 }
 
+/// Answers with what its `init` got.
+const MINDFUL: &str = r#"(module
+    (memory (export "memory") 2)
+    (global $length (mut i32) (i32.const 0))
+    (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+    (func (export "init") (param i32 i32) (result i32)
+        (memory.copy (i32.const 65536) (local.get 0) (local.get 1))
+        (global.set $length (local.get 1))
+        (i32.const 0))
+    (func (export "handle_request") (param i32 i32 i32 i32 i32 i32) (result i64)
+        (i64.or
+            (i64.shl (i64.extend_i32_u (global.get $length)) (i64.const 32))
+            (i64.const 65536))))"#;
+
 #[test]
-fn an_actor_gets_its_initial_state() {
+fn an_actor_begins_with_its_initial_state() {
     let node = node();
     let rpc = Rpc::to(&node);
-    // Its `init` refuses what is not empty.
-    let wasm = guest(Kind::Core, ECHO);
-    keep(&rpc, "echo", "1", &wasm).unwrap();
+    let wasm = wat::parse_str(MINDFUL).unwrap();
+    let deploy = DeployApplicationRequest {
+        initial_state: (&b"deployed"[..]).into(),
+        ..deploy_of("mindful", &wasm)
+    };
+    rpc.deploy(deploy).unwrap();
+    assert_eq!(ask(&rpc, "mindful", b"").unwrap(), b"deployed");
+    keep(&rpc, "mindful", "1", &wasm).unwrap();
     let request = InstantiateActorRequest {
-        module_ref: "echo@1".into(),
+        module_ref: "mindful@1".into(),
         actor_id: "a".into(),
-        initial_state: (&b"begin"[..]).into(),
+        initial_state: (&b"instantiated"[..]).into(),
         ..Default::default()
     };
     modules!(rpc, instantiate_actor(request)).unwrap();
-    assert_eq!(exists(&rpc, "a"), (true, true));
+    assert_eq!(ask(&rpc, "a", b"").unwrap(), b"instantiated");
+    let request = SpawnActorRequest {
+        actor_type: "mindful".into(),
+        initial_state: (&b"spawned"[..]).into(),
+        ..Default::default()
+    };
+    let spawned = actors!(rpc, spawn_actor(request)).unwrap();
+    assert_eq!(ask(&rpc, &spawned.actor_ref, b"").unwrap(), b"spawned");
+    // Over a restart too.
+    let node = Node::again(node.kill());
+    assert_eq!(ask(&Rpc::to(&node), "a", b"").unwrap(), b"instantiated");
 }
 
 #[test]

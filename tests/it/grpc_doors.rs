@@ -86,6 +86,11 @@ fn a_call_that_is_not_served_says_so() {
     let refused = actors!(rpc, link_actor(Default::default()));
     is_refused(refused, Code::Unimplemented, &["LinkActor"]);
     let wire = Wire::to(&node);
+    let tuples = "/plexspaces.tuplespace.v1.TuplePlexSpaceService/Write";
+    assert_eq!(
+        wire.call(tuples, &[], frame(b"")).code(),
+        Code::Unimplemented
+    );
     let status = wire.call("/no.such.Service/Call", &[], frame(b""));
     assert_eq!(
         (
@@ -125,7 +130,7 @@ fn a_frame_that_lies_is_refused() {
     check(
         LIST,
         b"\x01\0\0\0\x03abc",
-        Code::InvalidArgument,
+        Code::Unimplemented,
         "compressed",
     );
     check(
@@ -152,9 +157,16 @@ fn a_frame_that_lies_is_refused() {
         Code::ResourceExhausted,
         "POST /api/v1/applications/deploy",
     );
+    // What anybody may ask has to be short.
+    check(
+        "/grpc.health.v1.Health/Check",
+        b"\0\0\0\x04\x01",
+        Code::ResourceExhausted,
+        "1024 bytes",
+    );
     // Supervisors and children in turn, deeper than a reader may follow.
     let mut nested = Vec::new();
-    let tags = (0..2_000).map(|depth| [0x22, 0x32][depth % 2]);
+    let tags = (0..2_000).map(|depth| [0x32, 0x22][depth % 2]);
     for tag in tags.chain([0x3a, 0x2a]) {
         let length = nested.len() as u32;
         let mut outer = vec![tag];
@@ -170,23 +182,63 @@ fn a_frame_that_lies_is_refused() {
 fn a_deploy_by_grpc_takes_the_same_places_as_one_by_http() {
     let node = node();
     let begun: Vec<TcpStream> = (0..UPLOADS_MAX).map(|_| begin_deploy(&node)).collect();
-    while !node
-        .get("/metrics")
-        .body
-        .contains(&format!("plexspaces_uploads_in_progress {UPLOADS_MAX}"))
-    {}
+    while uploading(&node) != UPLOADS_MAX {}
     let wasm = guest(Kind::Core, ECHO);
     let refused = Rpc::to(&node).deploy(deploy_of("echo", &wasm));
     is_refused(refused, Code::Unavailable, &["uploads are under way"]);
     let refused = node.deploy("echo", &wasm);
     refused.is_refused(503, "UNAVAILABLE", &["uploads are under way"]);
     drop(begun);
-    while !node
-        .get("/metrics")
-        .body
-        .contains("plexspaces_uploads_in_progress 0")
-    {}
+    while uploading(&node) != 0 {}
     Rpc::to(&node).deploy(deploy_of("echo", &wasm)).unwrap();
+}
+
+#[test]
+fn every_deploy_leaves_an_audit_line() {
+    let node = node();
+    let line = |result: &str| {
+        let line = node.log_says(&format!("result={result}"));
+        assert!(
+            line.contains("who=local") && line.contains(DEPLOY),
+            "{line}"
+        );
+    };
+    let begun = begin_deploy(&node);
+    while uploading(&node) != 1 {}
+    drop(begun);
+    // Its message broke off.
+    line("400 INVALID_ARGUMENT");
+    let wire = Wire::to(&node);
+    wire.call(DEPLOY, &[], Bytes::from_static(b"\0\0\0\0\x01\xff"));
+    while node.log_count("result=400 INVALID_ARGUMENT") != 2 {}
+    wire.call(DEPLOY, &[], Bytes::from_static(b"\0\xff\xff\xff\xff"));
+    line("413 RESOURCE_EXHAUSTED");
+    Rpc::to(&node)
+        .deploy(deploy_of("echo", &guest(Kind::Core, ECHO)))
+        .unwrap();
+    line("ok");
+}
+
+#[test]
+fn deploys_that_are_reset_at_once_keep_no_place() {
+    let node = node();
+    let head = deploy_head();
+    floods::flood_at(node.grpc, |number| {
+        let stream = 2 * number + 1;
+        let begin = floods::frame(floods::HEADERS, floods::END_HEADERS, stream, &head);
+        let reset = floods::frame(floods::RST_STREAM, 0, stream, &8_u32.to_be_bytes());
+        (number < 20_000).then(|| [begin, reset].concat())
+    });
+    while uploading(&node) != 0 {}
+    let wasm = guest(Kind::Core, ECHO);
+    Rpc::to(&node).deploy(deploy_of("echo", &wasm)).unwrap();
+}
+
+fn uploading(node: &Node) -> usize {
+    let scraped = node.get("/metrics").body;
+    let mut lines = scraped.lines();
+    let shown = lines.find_map(|line| line.strip_prefix("plexspaces_uploads_in_progress "));
+    shown.unwrap().parse().unwrap()
 }
 
 #[test]
@@ -262,15 +314,19 @@ impl Wire {
     }
 }
 
+/// The head of a deploy.
+fn deploy_head() -> Vec<u8> {
+    const CONTENT_TYPE: &[u8] = b"\0\x0ccontent-type\x10application/grpc";
+    [floods::request(floods::POST, DEPLOY), CONTENT_TYPE.to_vec()].concat()
+}
+
 /// Begins a deploy, and sends nothing of its message.
 fn begin_deploy(node: &Node) -> TcpStream {
-    const CONTENT_TYPE: &[u8] = b"\0\x0ccontent-type\x10application/grpc";
-    let head = [floods::request(floods::POST, DEPLOY), CONTENT_TYPE.to_vec()].concat();
     let mut stream = TcpStream::connect(node.grpc).unwrap();
     let frames = [
         floods::OPENING.to_vec(),
         floods::frame(floods::SETTINGS, 0, 0, b""),
-        floods::frame(floods::HEADERS, floods::END_HEADERS, 1, &head),
+        floods::frame(floods::HEADERS, floods::END_HEADERS, 1, &deploy_head()),
     ];
     stream.write_all(&frames.concat()).unwrap();
     stream

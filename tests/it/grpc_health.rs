@@ -7,6 +7,7 @@ use plexspaces_node::grpc::proto::system::{
     GetHealthRequest, GetSystemInfoRequest, HealthStatus, LivenessProbeRequest,
     ReadinessProbeRequest, StartupProbeRequest,
 };
+use plexspaces_node::limits::HEALTH_WATCHERS_MAX;
 use plexspaces_node::wasm::Kind;
 use rustix::process::Signal;
 use tonic::{Code, Status};
@@ -110,6 +111,26 @@ fn ask_without_answer(node: &Node) -> TcpStream {
     stream.write_all(ask.as_bytes()).unwrap();
     while waiting() != 1 {}
     stream
+}
+
+#[test]
+fn watchers_are_few_enough() {
+    let node = node();
+    let rpcs = [(); 2].map(|()| Rpc::to(&node));
+    let watch = |rpc: &Rpc| {
+        let mut client = HealthClient::new(rpc.channel());
+        rpc.wait(async { client.watch(HealthCheckRequest::default()).await })
+    };
+    let half = HEALTH_WATCHERS_MAX / 2;
+    let watching: Vec<_> = (0..HEALTH_WATCHERS_MAX)
+        .map(|at| watch(&rpcs[at / half]).unwrap())
+        .collect();
+    is_refused(watch(&rpcs[0]), Code::ResourceExhausted, &["Check"]);
+    assert_eq!(check(&rpcs[0], "").unwrap(), ServingStatus::Serving);
+    // Those who leave make room.
+    drop((rpcs, watching));
+    let rpc = Rpc::to(&node);
+    while watch(&rpc).is_err() {}
 }
 
 #[test]
