@@ -118,8 +118,8 @@ impl Control {
         tells
     }
 
-    /// Lets it go on, or make way.
-    pub fn release(&self, to: Wish) {
+    /// Lets it go on, or make way. `false` where it was not suspended.
+    pub fn release(&self, to: Wish) -> bool {
         self.suspended.lock().unwrap().take();
         self.wish.send_if_modified(|wish| {
             let suspended = *wish == Wish::Suspend;
@@ -127,7 +127,7 @@ impl Control {
                 *wish = to.clone();
             }
             suspended
-        });
+        })
     }
 }
 

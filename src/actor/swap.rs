@@ -30,13 +30,12 @@ impl<S: Start> Driver<S> {
             grove.supervision = new.supervision;
             self.bounds = new.bounds;
             for draft in new.drafts {
-                let mut member = match old.remove(&draft.id) {
-                    Some((_, member)) => member,
-                    None => {
-                        let actor = self.estate.actor(&draft.id, None, &self.actors);
-                        Member::new(actor, self.bounds, &self.actors)
-                    }
-                };
+                let known = old.remove(&draft.id).map(|(_, member)| member);
+                let mut member = known.or(draft.member).unwrap_or_else(|| {
+                    // It ended while its successor was started.
+                    let actor = self.estate.actor(&draft.id, None, &self.actors);
+                    Member::new(actor, self.bounds, &self.actors)
+                });
                 if member.presence.is_none() {
                     member.renew(self.bounds, &self.actors);
                 }
@@ -70,7 +69,10 @@ impl<S: Start> Driver<S> {
                 if let Some(member) = member
                     && let (Some((task, _)), true) = (&member.task, member.living)
                 {
-                    member.resident.control.release(Wish::Succeed);
+                    // One that was started anew since it told its state has nothing to leave.
+                    if !member.resident.control.release(Wish::Succeed) {
+                        member.resident.control.end(Exit::Killed);
+                    }
                     making_way.insert(*task, id);
                 }
             }

@@ -132,6 +132,8 @@ pub(super) struct Draft<S: Start> {
     pub id: ChildId,
     pub seed: S,
     pub behavior: S::Behavior,
+    /// Of one that was not there before.
+    pub member: Option<Member>,
 }
 
 impl<S: Start> Driver<S> {
@@ -360,14 +362,15 @@ impl<S: Start> Driver<S> {
         seed: S,
         ordered: &mut mpsc::Receiver<Order<S>>,
     ) -> Result<Draft<S>, UpgradeError> {
-        let place = {
+        let (place, member) = {
             let grove = self.grove.lock().unwrap();
             let known = grove.by_id.get(&id).and_then(|key| grove.members.get(key));
             match known {
-                Some(member) => member.place(&self.kin),
+                Some(member) => (member.place(&self.kin), None),
                 None => {
                     let actor = self.estate.actor(&id, None, &self.actors);
-                    Member::new(actor, self.bounds, &self.actors).place(&self.kin)
+                    let member = Member::new(actor, self.bounds, &self.actors);
+                    (member.place(&self.kin), Some(member))
                 }
             }
         };
@@ -380,6 +383,7 @@ impl<S: Start> Driver<S> {
                 id,
                 seed,
                 behavior,
+                member,
             }),
             Err(fault) => Err(UpgradeError::NotStarted(NotStarted { child: id, fault })),
         }
