@@ -39,10 +39,13 @@ pub enum Farewell {
     Snapshot,
 }
 
+/// Its state, if it has one; or why it does not tell it.
+pub type Told = Result<Option<Bytes>, String>;
+
 /// Through which an actor is told. It outlives the restarts of its actor.
 pub struct Control {
     wish: watch::Sender<Wish>,
-    suspended: Mutex<Option<oneshot::Sender<Result<Option<Bytes>, String>>>>,
+    suspended: Mutex<Option<oneshot::Sender<Told>>>,
 }
 
 /// What an onlooker may know of an actor's work.
@@ -102,7 +105,7 @@ impl Control {
     }
 
     /// Suspends it. The answer is its state, or why it has none to show; it is dropped where the life ends instead.
-    pub fn suspend(&self) -> oneshot::Receiver<Result<Option<Bytes>, String>> {
+    pub fn suspend(&self) -> oneshot::Receiver<Told> {
         let (told, tells) = oneshot::channel();
         *self.suspended.lock().unwrap() = Some(told);
         self.wish.send_if_modified(|wish| {
@@ -125,8 +128,8 @@ impl Control {
         }
     }
 
-    /// Lets it go on, or make way.
-    pub fn release(&self, to: Wish) {
+    /// Lets it go on, or make way. `false` where it was not suspended.
+    pub fn release(&self, to: Wish) -> bool {
         self.suspended.lock().unwrap().take();
         self.wish.send_if_modified(|wish| {
             let suspended = *wish == Wish::Suspend;
@@ -134,7 +137,7 @@ impl Control {
                 *wish = to.clone();
             }
             suspended
-        });
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Applications;
 use super::record::Record;
-use super::spec::Spec;
+use super::spec::{ApplicationType, Spec};
 use super::table::{Deployed, Slot, State, Table};
 use crate::actor::{NodeView, View};
 use crate::id::{ActorId, ApplicationName, ChildId, Digest, NodeId, Scope, Version};
@@ -98,7 +98,8 @@ impl Applications {
             Some(deployed) => {
                 let spec = &deployed.record.spec;
                 let meant = &***name == namespace || &*spec.namespace == namespace;
-                spec.tenant == *tenant && meant && has_type(&deployed.record, actor_type)
+                let runs = spec.kind == ApplicationType::Active;
+                runs && spec.tenant == *tenant && meant && has_type(&deployed.record, actor_type)
             }
             None => &***name == actor_type && &***name == namespace,
         })?;
