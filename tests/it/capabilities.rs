@@ -215,7 +215,7 @@ fn what_is_not_granted_is_withheld_also_what_comes_later() {
     let signature = r#"(param "module-ref" string) (param "initial-state" (list u8)) (param "options" $options)
         (result (result string (error $error)))"#;
     let spawn = caller("messaging", options, "spawn", signature, 15);
-    let (not_permitted, not_implemented, no_error) = ("5", "8", "");
+    let (not_permitted, no_error) = ("5", "");
     check(NOTHING, &spawn, not_permitted);
     let allowed = "[capabilities]\nallow_spawn_actors = true";
     deployed(&node, "caller", allowed, &spawn);
