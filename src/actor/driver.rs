@@ -15,7 +15,7 @@ use super::cell::{self, End, Farewell};
 use super::exit::Exit;
 use super::grove::{Grove, Member};
 use super::place::Kin;
-use super::resident::{Presence, Resident};
+use super::resident::Presence;
 use super::supervision::{Action, Ending, Key, ROOT, Supervision};
 use super::tree::{Estate, Left, NotStarted, Order, Planting, Standing};
 use super::{Actors, Bounds, within};
@@ -339,10 +339,7 @@ pub(super) fn live<B: Behavior>(
     }
     let (vitals, metrics) = (member.vitals.clone(), actors.metrics().clone());
     work.spawn(async move {
-        let Resident {
-            mailbox, control, ..
-        } = &*resident;
-        Done::Ended(cell::live(behavior, mailbox, control, wishes, &vitals, &metrics).await)
+        Done::Ended(cell::live(behavior, &resident, wishes, &vitals, &metrics).await)
     })
 }
 

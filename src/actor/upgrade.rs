@@ -207,6 +207,7 @@ impl<S: Start> Driver<S> {
         ordered: &mut mpsc::Receiver<Order<S>>,
     ) -> Result<(), UpgradeError> {
         let patience = self.actors.clock().now() + limits::START_TIME_MAX;
+        self.come_to_rest(patience, ordered).await?;
         loop {
             if *self.standing.borrow() != Standing::Running {
                 return Err(UpgradeError::Disturbed);
@@ -221,6 +222,42 @@ impl<S: Start> Driver<S> {
                 continue;
             }
             self.suspend(next, suspended, ordered).await?;
+        }
+    }
+
+    /// Waits until no actor has a message in hand, nor waits for one that has.
+    async fn come_to_rest(
+        &mut self,
+        patience: Instant,
+        ordered: &mut mpsc::Receiver<Order<S>>,
+    ) -> Result<(), UpgradeError> {
+        loop {
+            let now = self.actors.clock().now();
+            let resting: Vec<_> = {
+                let grove = self.grove.lock().unwrap();
+                let members = grove.members.values();
+                let living = members.filter(|it| it.living && it.task.is_some());
+                living.map(|member| member.resident.clone()).collect()
+            };
+            let mut quiet: Vec<_> = resting.iter().map(|it| it.control.quiesce()).collect();
+            for (resident, quiet) in resting.iter().zip(&mut quiet) {
+                let by = now + resident.shutdown_timeout();
+                let rests = tokio::time::timeout_at(by, quiet.wait_for(|quiet| *quiet));
+                let late = self.meanwhile(ordered, rests).await.is_err();
+                if self.disturbed || *self.standing.borrow() != Standing::Running {
+                    return Err(UpgradeError::Disturbed);
+                }
+                if late {
+                    return Err(UpgradeError::Late(resident.id.to_string()));
+                }
+            }
+            let all_rest = quiet.iter().all(|quiet| *quiet.borrow());
+            if all_rest && self.is_calm() {
+                return Ok(());
+            }
+            if all_rest {
+                self.one_event(patience, ordered).await?;
+            }
         }
     }
 

@@ -306,6 +306,42 @@ fn what_belongs_to_an_actor_stays_with_it_through_an_upgrade() {
     }
 }
 
+/// Each of these messages makes one actor ask another, which must not be at rest before it.
+#[test]
+fn actors_that_ask_each_other_are_upgraded_while_they_do() {
+    let node = node();
+    let tree = "[[supervisor.children]]\nid = 'back'\n[[supervisor.children]]\nid = 'front'\n\
+        [[supervisor.children]]\nid = 'rear'\n";
+    let send = |version: usize| {
+        let wasm = puppet(Kind::Core);
+        let version = version.to_string();
+        let form = node.form("app", &wasm).field("version", &version);
+        form.config(tree).send()
+    };
+    send(0).is_deployed();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for (front, back) in [("front", "aback"), ("front", "arear"), ("rear", "aback")] {
+            let (node, done) = (&node, &done);
+            scope.spawn(move || {
+                while !done.load(Ordering::SeqCst) {
+                    let answer = node.ask_by_id(&format!("app/{front}"), back.as_bytes());
+                    let answer = answer.body_payload();
+                    assert!(!answer.starts_with('-'), "{front} to {back}: {answer}");
+                }
+            });
+        }
+        for version in 1..=10 {
+            let answer = send(version);
+            if answer.status != 200 {
+                done.store(true, Ordering::SeqCst);
+            }
+            answer.is_deployed();
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+}
+
 #[test]
 fn an_actor_that_does_not_come_to_an_end_is_not_upgraded() {
     let node = node();
