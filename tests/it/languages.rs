@@ -301,7 +301,6 @@ fn a_javascript_command_that_throws_says_where() {
 }
 
 #[test]
-#[ignore = "upgrades in place are not provided yet"]
 fn state_passes_from_one_language_to_another() {
     let node = node();
     let initial = |greeter: &Greeter| fs::read(greeter.path());
