@@ -57,6 +57,9 @@ function inTime(seconds) {
   return minutes > 0 ? `${minutes} min` : `${seconds} s`;
 }
 
+const inMessages = ({ messages_handled: handled, messages_failed: failed }) =>
+  failed > 0 ? `${handled} + ${failed} failed` : String(handled);
+
 const when = (rfc3339) => new Date(rfc3339).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 
 // ── pieces ──────────────────────────────────────────────────────────────────
@@ -169,7 +172,7 @@ function showActors(list) {
     cell(row, "Supervisor", actor.supervisors.join(" › "));
     cell(row, "Restarts", String(actor.restarts), "number");
     cell(row, "Mailbox", String(actor.mailbox_depth), "number");
-    cell(row, "Messages", String(actor.messages_handled), "number");
+    cell(row, "Messages", inMessages(actor), "number");
     cell(row, "Memory", inBytes(actor.memory_bytes), "number");
     cell(row, "Last error", actor.last_error || "none", actor.last_error ? "error" : "quiet none");
   });
