@@ -87,14 +87,18 @@ impl TreeSpec {
 
     /// One permanent worker under a supervisor with every default.
     pub fn of_one(id: ChildId) -> Self {
-        let worker = ChildSpec {
-            restart: Restart::Permanent,
-            ..ChildSpec::temporary(id)
-        };
-        Self(SupervisorSpec {
-            children: vec![worker],
-            ..SupervisorSpec::default()
-        })
+        Self(SupervisorSpec::default()).or_one(id)
+    }
+
+    /// The same, with one permanent worker where the root has no children.
+    pub fn or_one(mut self, id: ChildId) -> Self {
+        if self.0.children.is_empty() {
+            self.0.children.push(ChildSpec {
+                restart: Restart::Permanent,
+                ..ChildSpec::temporary(id)
+            });
+        }
+        self
     }
 
     pub fn root(&self) -> &SupervisorSpec {

@@ -110,7 +110,7 @@ impl Applications {
         };
         let text = match (deployed.status(), &deployed.state) {
             (Status::Failed, _) => format!(
-                "application {name} has failed: {}; undeploy it, and deploy one that works",
+                "application {name} has failed: {}; it is tried again by itself, POST /api/v1/applications/{name}:start tries at once, and a deploy replaces it",
                 deployed.reason().unwrap_or_default()
             ),
             (_, State::Stopped) => format!(

@@ -137,10 +137,11 @@ impl Record {
 
 /// The tree of a spec: its own, else the module's, else one worker that is named after the application.
 pub fn tree_of(spec: &Spec, own: Option<&TreeSpec>) -> TreeSpec {
-    let asked = spec.supervisor.as_ref().or(own);
-    asked
-        .cloned()
-        .unwrap_or_else(|| TreeSpec::of_one(ChildId::of_application(&spec.name)))
+    let worker = ChildId::of_application(&spec.name);
+    match spec.supervisor.as_ref().or(own) {
+        Some(asked) => asked.clone().or_one(worker),
+        None => TreeSpec::of_one(worker),
+    }
 }
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ pub struct Detail {
     pub error: Option<String>,
     /// The version before, to which a rollback goes.
     pub previous: Option<Previous>,
+    #[serde(default)]
+    pub on_probation: bool,
     pub actors: Vec<Actor>,
     /// `None` while nothing runs.
     pub tree: Option<Branch>,

@@ -44,8 +44,13 @@ fn facts(detail: &Detail) -> String {
         "RUNNING" => format!(", for {}", time(it.metrics.uptime_seconds)),
         _ => String::new(),
     };
+    let probation = if detail.on_probation {
+        ", on probation"
+    } else {
+        ""
+    };
     let mut lines = vec![
-        format!("{} {} is {state}{up}", it.name, it.version),
+        format!("{} {} is {state}{up}{probation}", it.name, it.version),
         format!("  id        {}", it.application_id),
         format!("  kind      {}", it.kind),
         format!("  deployed  {}", it.deployed_at),

@@ -6,10 +6,13 @@ use tokio::sync::mpsc;
 
 use super::Door;
 use super::reply::{self, Body};
+use crate::audit::Entry;
 
 /// GET /api/v1/backup
-pub async fn backup(door: &Door) -> Response<Body> {
-    let backup = match door.applications.backup().await {
+pub async fn backup(door: &Door, entry: Entry) -> Response<Body> {
+    let backup = door.applications.backup().await;
+    entry.ended(backup.as_ref());
+    let backup = match backup {
         Ok(backup) => backup,
         Err(refusal) => return reply::refuse(&refusal),
     };

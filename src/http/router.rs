@@ -210,7 +210,7 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         (Endpoint::ListTuples, _) => tuplespace::list(&door, query),
         (Endpoint::CountTuplesQueried, _) => tuplespace::count_queried(&door, query),
         (Endpoint::TupleStats, _) => tuplespace::stats(&door, query),
-        (Endpoint::Backup, _) => backup::backup(&door).await,
+        (Endpoint::Backup, _) => backup::backup(&door, entry()).await,
         (Endpoint::Metrics, _) => metrics::scrape(&door, &parts.headers).await,
         (Endpoint::Summary, _) => figures::summary(&door),
         (Endpoint::Nodes, _) => figures::nodes(&door, query),

@@ -56,6 +56,7 @@ fn made(elsewhere: &TempDir) -> PathBuf {
     node.wish("still", "stop");
     let file = elsewhere.path().join("node.tar");
     succeeds(&backup(&node, &file));
+    node.log_says("call=\"GET /api/v1/backup\" result=ok");
     file
 }
 

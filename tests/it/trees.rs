@@ -56,6 +56,22 @@ fn comes_to(node: &Node, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
+#[test]
+fn a_supervisor_without_children_has_the_worker_that_there_would_be_without_it() {
+    let node = node();
+    let form = node.form("echo", &guest(Kind::Core, ECHO));
+    form.config("[supervisor]\nmax_restarts = 1")
+        .send()
+        .is_deployed();
+    let tree = &detail(&node, "echo")["tree"];
+    assert_eq!(
+        (&tree["max_restarts"], &tree["child_count"]),
+        (&1.into(), &1.into()),
+        "{tree}"
+    );
+    assert_eq!(node.ask("echo", b"\"hello\"").payload(), "hello");
+}
+
 for_both_kinds! {
     fn a_tree_from_a_config_starts_is_seen_and_restarts_what_belongs_together(node, kind) {
         node.form("orders", &puppet(kind)).config(ORDERS).send().is_deployed();
