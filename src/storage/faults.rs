@@ -281,6 +281,6 @@ async fn those_who_wait_share_a_commit() {
 
 fn deployments_in(store: Store) -> Deployments {
     let committer = Committer::start(store).unwrap();
-    let journals = Journals::new(committer.clone(), Vec::new());
+    let journals = Journals::new(committer.clone(), committer.clone(), Vec::new());
     Deployments::new(committer, journals)
 }

@@ -22,7 +22,9 @@ pub use super::entries::Head;
 /// All journals of all actors.
 #[derive(Clone)]
 pub struct Journals {
+    /// What lives begin with, and the end of journals: a flood of guests holds up neither.
     committer: Committer,
+    guests: Committer,
     known: Arc<Mutex<HashMap<Of, Known>>>,
 }
 
@@ -82,13 +84,18 @@ pub enum JournalError {
 
 impl Journals {
     /// `heads` are those that the store has.
-    pub(super) fn new(committer: Committer, heads: Vec<(String, String, Head)>) -> Self {
+    pub(super) fn new(
+        committer: Committer,
+        guests: Committer,
+        heads: Vec<(String, String, Head)>,
+    ) -> Self {
         let known = heads.into_iter().map(|(application, actor, head)| {
             let known = Known { head, under_way: 0 };
             ((application.into(), actor.into()), known)
         });
         Self {
             committer,
+            guests,
             known: Arc::new(Mutex::new(known.collect())),
         }
     }
@@ -176,7 +183,7 @@ impl Journals {
         let look = move |transaction: &ReadTransaction| {
             entries::recorded(transaction, &of.0, &of.1, &sought)
         };
-        if let Some(recorded) = self.committer.read(look).await? {
+        if let Some(recorded) = self.guests.read(look).await? {
             return Ok(recorded);
         }
         let (key, recorded) = (key.to_owned(), value.clone());
@@ -192,25 +199,21 @@ impl Journals {
         span: Span,
         bytes_max: usize,
     ) -> Result<Vec<Entry>, JournalError> {
-        let (read, whole) = self.page(actor, span, bytes_max).await?;
+        let (read, whole) = look(&self.guests, actor, span, bytes_max).await?;
         let from = span.from;
         whole
             .then_some(read)
             .ok_or(JournalError::TooMany { from, bytes_max })
     }
 
-    /// As many entries of a span as fit into so many bytes, and whether these are all.
+    /// As many entries of a span as fit into so many bytes, and whether these are all; for a life that begins.
     pub async fn page(
         &self,
         actor: &ActorId,
         span: Span,
         bytes_max: usize,
     ) -> Result<(Vec<Entry>, bool), StorageError> {
-        let of = of(actor);
-        let look = move |transaction: &ReadTransaction| {
-            entries::read(transaction, &of.0, &of.1, span, bytes_max)
-        };
-        self.committer.read(look).await
+        look(&self.committer, actor, span, bytes_max).await
     }
 
     /// Forgets the journals of an application.
@@ -269,7 +272,7 @@ impl Journals {
         let under_way = UnderWay::begin(&self.known, of.clone());
         let apply =
             move |transaction: &WriteTransaction| work(&mut Rows::open(transaction, &of.0, &of.1)?);
-        self.committer.submit(apply, move |done| {
+        self.guests.submit(apply, move |done| {
             if let Ok(Ok(head)) = &done {
                 under_way.has_come_to(*head);
             }
@@ -316,6 +319,19 @@ impl Drop for UnderWay {
             }
         }
     }
+}
+
+async fn look(
+    by: &Committer,
+    actor: &ActorId,
+    span: Span,
+    bytes_max: usize,
+) -> Result<(Vec<Entry>, bool), StorageError> {
+    let of = of(actor);
+    let read = move |transaction: &ReadTransaction| {
+        entries::read(transaction, &of.0, &of.1, span, bytes_max)
+    };
+    by.read(read).await
 }
 
 fn of(actor: &ActorId) -> Of {

@@ -122,7 +122,7 @@ impl Storage {
         due.at(0);
         let committer = Committer::start(store).map_err(context("start the committer for"))?;
         let guests = committer.for_guests();
-        let journals = Journals::new(guests.clone(), heads);
+        let journals = Journals::new(committer.clone(), guests.clone(), heads);
         let (starts, unfinished_starts) = Starts::open(path, files.clone());
         Ok(Self {
             artifacts: Artifacts::new(uploads, modules, files.clone()),

@@ -3,7 +3,7 @@
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
@@ -24,6 +24,7 @@ const LEDGER: &str = r#"(module
     (import "plexspaces" "journal_cache_side_effect" (func $effect (param i32 i32 i32 i32 i32) (result i32)))
     (import "plexspaces" "journal_read" (func $read (param i64 i64 i32 i32) (result i32)))
     (import "plexspaces" "journal_compact" (func $compact (param i64) (result i32)))
+    (import "plexspaces" "spawn" (func $spawn (param i32 i32 i32 i32 i32 i32 i32) (result i32)))
     (memory (export "memory") 8)
     (data (i32.const 16) "add")
     (data (i32.const 32) "key")
@@ -100,6 +101,10 @@ const LEDGER: &str = r#"(module
         (if (i32.eq (local.get $op) (i32.const 101)) (then
             (local.set $n (i64.extend_i32_s (call $effect
                 (i32.const 32) (i32.const 3) (local.get $at) (local.get $bytes) (i32.const 512))))
+            (return (call $answer (local.get $n)))))
+        (if (i32.eq (local.get $op) (i32.const 110)) (then
+            (local.set $n (i64.extend_i32_s (call $spawn (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+                (local.get $at) (local.get $bytes) (i32.const 512))))
             (return (call $answer (local.get $n)))))
         (if (i32.eq (local.get $op) (i32.const 119)) (then
             (call $append (local.get $at) (local.get $bytes))
@@ -292,6 +297,37 @@ fn a_journal_goes_with_its_application() {
 }
 
 #[test]
+fn a_spawned_actor_goes_on_with_the_journal_of_its_id_unless_that_is_made_up() {
+    let mut node = node();
+    node.deploy("ledger", &ledger()).is_deployed();
+    let spawn = |node: &Node| {
+        let (_, unnamed) = tell(node, "n");
+        let (_, named) = tell(node, r#"n{"actor_id":"mine"}"#);
+        [unnamed, named]
+    };
+    let child =
+        |node: &Node, address: &str, order: &str| told(&node.ask_by_id(address, order.as_bytes()));
+    let before = spawn(&node);
+    for address in &before {
+        assert_eq!(child(&node, address, "aone."), ok(1, "one."), "{address}");
+    }
+    node = Node::again(node.kill());
+    let [unnamed, named] = spawn(&node);
+    assert_eq!(
+        [&unnamed, &named],
+        [&before[0], &before[1]],
+        "the same names"
+    );
+    assert_eq!(
+        child(&node, &unnamed, "s"),
+        ok(0, ""),
+        "of whoever had the name"
+    );
+    assert_eq!(child(&node, &named, "s"), ok(1, "one."));
+    assert_eq!(child(&node, &unnamed, "atwo."), ok(1, "two."));
+}
+
+#[test]
 fn a_life_that_starts_or_is_replayed_adds_nothing_to_the_journal() {
     let node = node();
     node.deploy("ledger", &ledger()).is_deployed();
@@ -347,7 +383,7 @@ fn a_guest_that_cannot_tell_its_state_has_its_whole_journal_replayed() {
 }
 
 #[test]
-fn a_full_journal_refuses_more_until_it_is_compacted() {
+fn a_full_journal_is_replayed_and_refuses_more_until_it_is_compacted() {
     let node = node();
     node.deploy("ledger", &ledger()).is_deployed();
     let event = r#"{"type":"add","payload":""}"#;
@@ -357,6 +393,11 @@ fn a_full_journal_refuses_more_until_it_is_compacted() {
     }
     assert_eq!(tell(&node, &batch(1)).0, -7, "resource-exhausted");
     assert_eq!(tell(&node, "emore").0, -7);
+    let began = Instant::now();
+    breaks(&node, "x");
+    assert_eq!(tell(&node, "t"), ok(0, ""));
+    node.log_says("replayed 100000 entries");
+    println!("a start with 100,000 entries: {:?}", began.elapsed());
     assert_eq!(tell(&node, "C").0, 0);
     assert_eq!(tell(&node, "aone.").1, "one.");
     assert_eq!(tell(&node, "emore"), ok(0, "more"));
@@ -367,7 +408,7 @@ fn an_answered_entry_survives_a_kill_at_any_moment() {
     let mut node = node();
     node.deploy("ledger", &ledger()).is_deployed();
     let (mut dice, mut expected) = (Dice(20_261_126), String::new());
-    let mut answers = 0;
+    let (mut answers, began) = (0, Instant::now());
     for kill in 0..8 {
         let (pid, moment) = (
             node.pid(),
@@ -405,6 +446,10 @@ fn an_answered_entry_survives_a_kill_at_any_moment() {
         );
         expected = found;
     }
+    println!(
+        "{answers} answers, 8 kills and starts in {:?}",
+        began.elapsed()
+    );
     assert!(
         answers > 8,
         "the node was killed before it could do anything"
