@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::behavior::{Behavior, Fault, Handled, Unsnapped};
 use super::exit::Exit;
 use super::mailbox::Mailbox;
+use super::resident::Resident;
 use crate::limits;
 use crate::message::Envelope;
 use crate::metrics::{Handling, Metrics};
@@ -18,6 +19,9 @@ use crate::metrics::{Handling, Metrics};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
     Live,
+    /// Finish the message in hand and take no other, but what those of the same application ask: they may be waiting
+    /// for that to finish theirs.
+    Quiesce,
     /// Finish the message in hand, tell the state, and wait for what comes next.
     Suspend,
     /// Make way for a successor, after a suspension.
@@ -39,10 +43,15 @@ pub enum Farewell {
     Snapshot,
 }
 
+/// Its state, if it has one; or why it does not tell it.
+pub type Told = Result<Option<Bytes>, String>;
+
 /// Through which an actor is told. It outlives the restarts of its actor.
 pub struct Control {
     wish: watch::Sender<Wish>,
-    suspended: Mutex<Option<oneshot::Sender<Result<Option<Bytes>, String>>>>,
+    suspended: Mutex<Option<oneshot::Sender<Told>>>,
+    /// Whether it has no message in hand, once it is to be quiet.
+    quiet: watch::Sender<bool>,
 }
 
 /// What an onlooker may know of an actor's work.
@@ -70,6 +79,7 @@ impl Control {
         Self {
             wish: watch::Sender::new(Wish::Live),
             suspended: Mutex::default(),
+            quiet: watch::Sender::new(false),
         }
     }
 
@@ -101,12 +111,25 @@ impl Control {
         self.wish.send_replace(Wish::End(exit));
     }
 
+    /// Lets it come to rest; the answer tells whether it has.
+    pub fn quiesce(&self) -> watch::Receiver<bool> {
+        self.wish.send_if_modified(|wish| {
+            let lives = *wish == Wish::Live;
+            if lives {
+                self.quiet.send_replace(false);
+                *wish = Wish::Quiesce;
+            }
+            lives
+        });
+        self.quiet.subscribe()
+    }
+
     /// Suspends it. The answer is its state, or why it has none to show; it is dropped where the life ends instead.
-    pub fn suspend(&self) -> oneshot::Receiver<Result<Option<Bytes>, String>> {
+    pub fn suspend(&self) -> oneshot::Receiver<Told> {
         let (told, tells) = oneshot::channel();
         *self.suspended.lock().unwrap() = Some(told);
         self.wish.send_if_modified(|wish| {
-            let lives = *wish == Wish::Live;
+            let lives = matches!(wish, Wish::Live | Wish::Quiesce);
             if lives {
                 *wish = Wish::Suspend;
             }
@@ -125,33 +148,56 @@ impl Control {
         }
     }
 
-    /// Lets it go on, or make way.
-    pub fn release(&self, to: Wish) {
+    /// Lets it go on, or make way. `false` where it was not suspended.
+    pub fn release(&self, to: Wish) -> bool {
         self.suspended.lock().unwrap().take();
         self.wish.send_if_modified(|wish| {
-            let suspended = *wish == Wish::Suspend;
-            if suspended {
+            let held = match to {
+                Wish::Live => matches!(wish, Wish::Suspend | Wish::Quiesce),
+                _ => *wish == Wish::Suspend,
+            };
+            if held {
                 *wish = to.clone();
             }
-            suspended
-        });
+            held
+        })
     }
 }
 
 /// Handles what arrives for as long as that is wanted.
 pub async fn live<B: Behavior>(
     mut behavior: B,
-    mailbox: &Mailbox,
-    control: &Control,
+    resident: &Resident,
     mut wishes: watch::Receiver<Wish>,
     vitals: &Vitals,
     metrics: &Metrics,
 ) -> End<B::Estate> {
     let exit = |exit| End::Exit { exit, left: None };
+    let (mailbox, control) = (&resident.mailbox, &resident.control);
     loop {
         let wish = wishes.borrow_and_update().clone();
         match wish {
             Wish::Live => {}
+            Wish::Quiesce => {
+                control.quiet.send_replace(true);
+                let kin = |envelope: &Envelope| resident.is_asked_by_kin(envelope);
+                tokio::select! {
+                    biased;
+                    changed = wishes.changed() => match changed {
+                        Ok(()) => continue,
+                        Err(_) => return exit(Exit::Killed),
+                    },
+                    () = mailbox.holds(kin) => {}
+                }
+                control.quiet.send_replace(false);
+                if let Some(envelope) = mailbox.pop_first(kin)
+                    && let Err(ended) =
+                        one(&mut behavior, envelope, &mut wishes, vitals, metrics).await
+                {
+                    return exit(ended);
+                }
+                continue;
+            }
             Wish::Suspend => match suspend(&mut behavior, control, &mut wishes).await {
                 Ok(()) => continue,
                 Err(ended) => return exit(ended),
@@ -190,20 +236,32 @@ async fn turn<B: Behavior>(
             break;
         }
         let Some(envelope) = mailbox.pop() else { break };
-        if envelope.is_stale() {
-            metrics.messages.count(Handling::Expired);
-            continue;
-        }
-        let handled = unless_ended(wishes, measured(behavior, envelope, metrics)).await?;
-        match handled {
-            Ok(Handled::Well) => vitals.handled.fetch_add(1, Relaxed),
-            Ok(Handled::Badly) => vitals.failed.fetch_add(1, Relaxed),
-            Err(fault) => {
-                vitals.failed.fetch_add(1, Relaxed);
-                return Err(Exit::error(fault.to_string()));
-            }
-        };
+        one(behavior, envelope, wishes, vitals, metrics).await?;
     }
+    Ok(())
+}
+
+/// One message, unless nobody waits for its answer any more.
+async fn one<B: Behavior>(
+    behavior: &mut B,
+    envelope: Envelope,
+    wishes: &mut watch::Receiver<Wish>,
+    vitals: &Vitals,
+    metrics: &Metrics,
+) -> Result<(), Exit> {
+    if envelope.is_stale() {
+        metrics.messages.count(Handling::Expired);
+        return Ok(());
+    }
+    let handled = unless_ended(wishes, measured(behavior, envelope, metrics)).await?;
+    match handled {
+        Ok(Handled::Well) => vitals.handled.fetch_add(1, Relaxed),
+        Ok(Handled::Badly) => vitals.failed.fetch_add(1, Relaxed),
+        Err(fault) => {
+            vitals.failed.fetch_add(1, Relaxed);
+            return Err(Exit::error(fault.to_string()));
+        }
+    };
     Ok(())
 }
 
@@ -245,7 +303,7 @@ async fn end_of_time(wishes: &mut watch::Receiver<Wish>) -> Exit {
                 changed = wishes.changed() => changed,
                 () = tokio::time::sleep_until(by) => return Exit::Killed,
             },
-            Wish::Live | Wish::Suspend | Wish::Succeed => wishes.changed().await,
+            Wish::Live | Wish::Quiesce | Wish::Suspend | Wish::Succeed => wishes.changed().await,
         };
         if changed.is_err() {
             return Exit::Killed;

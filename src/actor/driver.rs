@@ -1,7 +1,6 @@
 //! The task of a tree: carries out what `supervision.rs` decides, and tells it what has come of that.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -16,8 +15,8 @@ use super::cell::{self, End, Farewell};
 use super::exit::Exit;
 use super::grove::{Grove, Member};
 use super::place::Kin;
-use super::resident::{Presence, Resident};
-use super::supervision::{Action, Ending, Key, ROOT, State, Supervision};
+use super::resident::Presence;
+use super::supervision::{Action, Ending, Key, ROOT, Supervision};
 use super::tree::{Estate, Left, NotStarted, Order, Planting, Standing};
 use super::{Actors, Bounds, within};
 use crate::id::ChildId;
@@ -54,9 +53,9 @@ pub(super) struct Driver<S: Start> {
     pub farewell: Farewell,
     pub left: Vec<Left>,
     /// Who waits for one child's end, and what it left.
-    leaving: HashMap<Key, Vec<oneshot::Sender<Option<Bytes>>>>,
+    pub leaving: HashMap<Key, Vec<oneshot::Sender<Option<Bytes>>>>,
     /// The last start that failed, and the last exit that was one too many.
-    last_fault: Option<Fault>,
+    pub last_fault: Option<Fault>,
     pub reason: String,
     /// Ends and starts in their number, so that an upgrade notices that something else has happened.
     pub events: u64,
@@ -206,7 +205,10 @@ impl<S: Start> Driver<S> {
         }
     }
 
-    fn decide(&self, decide: impl FnOnce(&mut Supervision, Instant) -> Vec<Action>) -> Vec<Action> {
+    pub fn decide(
+        &self,
+        decide: impl FnOnce(&mut Supervision, Instant) -> Vec<Action>,
+    ) -> Vec<Action> {
         let now = self.actors.clock().now();
         decide(&mut self.grove.lock().unwrap().supervision, now)
     }
@@ -233,7 +235,7 @@ impl<S: Start> Driver<S> {
         }
     }
 
-    fn on_probation(&self) -> bool {
+    pub fn on_probation(&self) -> bool {
         self.grove.lock().unwrap().on_probation
     }
 
@@ -303,193 +305,14 @@ impl<S: Start> Driver<S> {
         }
     }
 
-    /// A task of the tree's has ended.
-    pub fn note(&mut self, done: Result<(task::Id, Done<S::Behavior>), JoinError>) {
-        self.events += 1;
-        let (id, done) = match done {
-            Ok(done) => (done.0, Some(done.1)),
-            Err(error) => (error.id(), lost(&error)),
-        };
-        if let Some(member) = self.retired.remove(&id) {
-            return drop(member);
-        }
-        match self.jobs.remove(&id) {
-            Some(Job::Birth(birth)) => self.born(*birth, done),
-            Some(Job::Of(key)) => self.note_of(key, id, done),
-            None => {}
-        }
-    }
-
-    fn note_of(&mut self, key: Key, id: task::Id, done: Option<Done<S::Behavior>>) {
-        let lived = {
-            let mut grove = self.grove.lock().unwrap();
-            let Some(member) = grove.members.get_mut(&key) else {
-                return;
-            };
-            if member.task.as_ref().is_none_or(|(task, _)| *task != id) {
-                return;
-            }
-            member.task = None;
-            member.living
-        };
-        match done {
-            Some(Done::Started(Ok(behavior))) => self.started(key, behavior),
-            Some(Done::Started(Err(fault))) => self.not_started(key, fault),
-            Some(Done::Ended(End::Exit { exit, .. })) if !lived => {
-                self.not_started(key, Fault::Broken(reason(&exit)));
-            }
-            Some(Done::Ended(End::Exit { exit, left })) => self.ended(key, exit, left),
-            Some(Done::Ended(End::Succeeded(_))) => {}
-            None => self.ended(key, Exit::Killed, None),
-        }
-    }
-
-    fn started(&mut self, key: Key, behavior: S::Behavior) {
-        let stopping = *self.grove.lock().unwrap().supervision.state(key) == State::Stopping;
-        if stopping {
-            drop(behavior);
-            return self.ended(key, Exit::Killed, None);
-        }
-        self.animate(key, behavior);
-        let actions = self.decide(|it, now| it.started(key, now));
-        self.carry_out(actions);
-    }
-
-    /// Gives a behavior its life.
-    pub fn animate(&mut self, key: Key, behavior: S::Behavior) {
-        let mut grove = self.grove.lock().unwrap();
-        let timeout = grove.supervision.shutdown_timeout(key);
-        let member = grove.members.get_mut(&key).expect("a worker is a member");
-        member.resident.set_shutdown_timeout(timeout);
-        let task = live(&mut self.work, member, behavior, &self.actors);
-        self.jobs.insert(task.id(), Job::Of(key));
-        member.living = true;
-        member.task = Some((task.id(), task));
-    }
-
-    fn not_started(&mut self, key: Key, fault: Fault) {
-        self.disturbed = true;
-        let why: Arc<str> = fault.to_string().into();
-        self.error_of(key, &why);
-        self.last_fault = Some(fault);
-        let actions = self.decide(|it, now| it.start_failed(key, why, now));
-        self.carry_out(actions);
-    }
-
-    fn ended(&mut self, key: Key, exit: Exit, left: Option<Bytes>) {
-        self.disturbed = true;
-        let (address, proven) = {
-            let grove = self.grove.lock().unwrap();
-            let member = &grove.members[&key];
-            let handled = member.vitals.handled.load(Relaxed);
-            let address = member.resident.id.address().clone();
-            (address, handled > member.proven_from)
-        };
-        if let Exit::Error(text) = &exit {
-            self.actors.metrics().faults.count(During::Message);
-            self.error_of(key, text);
-        }
-        self.actors.announce(&address, &exit);
-        if let Some(left) = left {
-            if let Some(seed) = self.seeds.get_mut(&key) {
-                seed.resume(left.clone());
-            }
-            self.left.push((address.to_string(), left));
-        }
-        if self.on_probation() && !proven && matches!(exit, Exit::Error(_)) {
-            return self.fail(format!(
-                "{address} broke before it had done anything: {}",
-                reason(&exit)
-            ));
-        }
-        let actions = self.decide(|it, now| it.ended(key, exit.clone(), now));
-        if exit.is_abnormal() && actions.contains(&Action::Leave(key)) {
-            let text = format!("ended, and is not restarted: {}", reason(&exit));
-            log::warn!("actor {address} {text}");
-            self.says(Level::Warn, &address, &text);
-        }
-        self.carry_out(actions);
-    }
-
-    fn error_of(&mut self, key: Key, text: &str) {
-        let mut grove = self.grove.lock().unwrap();
-        if let Some(member) = grove.members.get_mut(&key) {
-            member.last_error = Some(text.to_owned());
-        }
-    }
-
-    /// It does not come back by itself, so nobody can reach it.
-    fn leave(&mut self, key: Key) {
-        let mut grove = self.grove.lock().unwrap();
-        // A temporary one of the spec is there again when its supervisor begins anew.
-        let gone =
-            grove.supervision.is_adopted(key) && *grove.supervision.state(key) == State::Gone;
-        let Some(member) = grove.members.get_mut(&key) else {
-            return;
-        };
-        let address = member.resident.id.address().to_string();
-        let (presence, task) = (member.presence.take(), member.task.take());
-        if gone {
-            let id = grove.supervision.id(key).clone();
-            if grove.by_id.get(&id) == Some(&key) {
-                grove.by_id.remove(&id);
-            }
-            grove.members.remove(&key);
-            grove.restarts.remove(&key);
-            self.seeds.remove(&key);
-        }
-        drop(grove);
-        drop(presence);
-        if let Some((_, task)) = task {
-            task.abort();
-        }
-        for waiting in self.leaving.remove(&key).into_iter().flatten() {
-            let left = self.left.iter().rev().find(|(actor, _)| *actor == address);
-            let _ = waiting.send(left.map(|(_, left)| left.clone()));
-        }
-        if self.stopped.is_none() {
-            self.left.retain(|(actor, _)| *actor != address);
-        }
-    }
-
-    fn restarts(&mut self, key: Key, after: &Exit) {
-        let name = self.name_of(key);
-        *self.grove.lock().unwrap().restarts.entry(key).or_default() += 1;
-        self.actors.metrics().restarts.inc();
-        let why = reason(after);
-        log::warn!("actor {name} is restarted: {why}");
-        self.says(Level::Warn, &name, &format!("restarted: {why}"));
-    }
-
-    fn gives_up(&mut self, supervisor: Key, key: Key, after: &Exit) {
-        let name = self.name_of(key);
-        let terms = self.grove.lock().unwrap().supervision.terms(supervisor);
-        let (_, max, window) = terms.expect("a supervisor has terms");
-        let why = reason(after);
-        self.actors.metrics().given_up.inc();
-        log::error!(
-            "actor {name} has failed: more than {max} restarts within {window:?}, the last one: {why}"
-        );
-        let text = format!("given up after more than {max} restarts within {window:?}: {why}");
-        self.says(Level::Error, &name, &text);
-        let own = matches!(after, Exit::Error(_));
-        // Of a supervisor that gave up, the reason is that of whoever broke below it.
-        if own || self.reason.is_empty() {
-            self.reason = match self.grove.lock().unwrap().is_alone() {
-                true => why,
-                false => format!("{name} broke too often: {why}"),
-            };
-        }
-    }
-
-    fn says(&self, level: Level, actor: &str, text: &str) {
+    pub fn says(&self, level: Level, actor: &str, text: &str) {
         let application = &self.estate.application;
         self.actors
             .logs()
             .say(application, level, Some(actor), text);
     }
 
-    fn name_of(&self, key: Key) -> String {
+    pub fn name_of(&self, key: Key) -> String {
         let grove = self.grove.lock().unwrap();
         match grove.members.get(&key) {
             Some(member) => member.resident.id.to_string(),
@@ -516,15 +339,12 @@ pub(super) fn live<B: Behavior>(
     }
     let (vitals, metrics) = (member.vitals.clone(), actors.metrics().clone());
     work.spawn(async move {
-        let Resident {
-            mailbox, control, ..
-        } = &*resident;
-        Done::Ended(cell::live(behavior, mailbox, control, wishes, &vitals, &metrics).await)
+        Done::Ended(cell::live(behavior, &resident, wishes, &vitals, &metrics).await)
     })
 }
 
 /// A task that did not end by itself: a panic is an error of the actor's, anything else was wanted.
-fn lost<B: Behavior>(error: &JoinError) -> Option<Done<B>> {
+pub(super) fn lost<B: Behavior>(error: &JoinError) -> Option<Done<B>> {
     error.is_panic().then(|| {
         let exit = Exit::error("it panicked; the node's log has more");
         Done::Ended(End::Exit { exit, left: None })
@@ -540,7 +360,7 @@ pub(super) fn late() -> Fault {
 }
 
 /// An exit in the words of whoever caused it.
-fn reason(exit: &Exit) -> String {
+pub(super) fn reason(exit: &Exit) -> String {
     match exit {
         Exit::Error(text) => text.to_string(),
         exit => exit.to_string(),

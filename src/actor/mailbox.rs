@@ -145,6 +145,26 @@ impl Mailbox {
         Some(envelope)
     }
 
+    /// Takes the first that is wanted, past others.
+    pub fn pop_first(&self, wanted: impl Fn(&Envelope) -> bool) -> Option<Envelope> {
+        let mut state = self.state.lock().unwrap();
+        let place = state.waiting.iter().position(|(it, _)| wanted(it))?;
+        let (envelope, _share) = state.waiting.remove(place)?;
+        state.bytes -= envelope.message.weight();
+        Some(envelope)
+    }
+
+    /// Resolves once something waits that is wanted.
+    pub async fn holds(&self, wanted: impl Fn(&Envelope) -> bool) {
+        let has = || {
+            let state = self.state.lock().unwrap();
+            state.waiting.iter().any(|(it, _)| wanted(it))
+        };
+        while !has() {
+            self.arrived.notified().await;
+        }
+    }
+
     pub fn depth(&self) -> usize {
         self.state.lock().unwrap().waiting.len()
     }

@@ -20,14 +20,17 @@ mod exit;
 mod grove;
 mod mailbox;
 mod notice;
+mod outcome;
 mod place;
 mod resident;
 mod spec;
 mod supervision;
+mod swap;
 mod ties;
 mod timer;
 mod tree;
 mod upgrade;
+mod verdict;
 mod view;
 
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use super::exit::Exit;
 use super::mailbox::{Bounds, Mailbox};
 use crate::id::ActorId;
 use crate::limits;
+use crate::message::Envelope;
 
 pub struct Resident {
     pub id: ActorId,
@@ -36,6 +37,13 @@ impl Resident {
             traps_exits: AtomicBool::new(false),
             shutdown_timeout: Mutex::new(limits::SHUTDOWN_GRACE),
         })
+    }
+
+    /// Whether another actor of the same application waits for the answer to this.
+    pub fn is_asked_by_kin(&self, envelope: &Envelope) -> bool {
+        let (from, application) = (&envelope.message.from, self.id.application());
+        let rest = from.strip_prefix(&**application);
+        envelope.reply.is_some() && rest.is_some_and(|rest| rest.starts_with(['/', '@']))
     }
 
     pub fn traps_exits(&self) -> bool {

@@ -8,16 +8,14 @@
 //! ```
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task;
 use tokio::time::Instant;
 
-use super::behavior::{Behavior, Fault, Start};
-use super::cell::{End, Farewell, Wish};
-use super::driver::{Done, Driver, Job, late};
+use super::behavior::{Fault, Start};
+use super::cell::Wish;
+use super::driver::{Driver, late};
 use super::exit::Exit;
 use super::grove::Member;
 use super::spec::{ChildSpec, TreeSpec};
@@ -41,10 +39,10 @@ pub struct Prepare<S: Start> {
 
 /// A version that has failed is replaced by this one, without asking it for anything.
 pub struct Replace<S: Start> {
-    spec: TreeSpec,
-    bounds: Bounds,
-    seeds: HashMap<ChildId, S>,
-    answer: oneshot::Sender<Result<(), NotStarted>>,
+    pub(super) spec: TreeSpec,
+    pub(super) bounds: Bounds,
+    pub(super) seeds: HashMap<ChildId, S>,
+    pub(super) answer: oneshot::Sender<Result<(), NotStarted>>,
 }
 
 /// All new ones run beside the old, which wait. Dropped, the old go on.
@@ -123,17 +121,19 @@ impl<S: Start> Tree<S> {
 }
 
 /// What has been started of a new version.
-struct Drafts<S: Start> {
-    supervision: Supervision,
-    drafts: Vec<Draft<S>>,
-    bounds: Bounds,
+pub(super) struct Drafts<S: Start> {
+    pub supervision: Supervision,
+    pub drafts: Vec<Draft<S>>,
+    pub bounds: Bounds,
 }
 
-struct Draft<S: Start> {
-    key: Key,
-    id: ChildId,
-    seed: S,
-    behavior: S::Behavior,
+pub(super) struct Draft<S: Start> {
+    pub key: Key,
+    pub id: ChildId,
+    pub seed: S,
+    pub behavior: S::Behavior,
+    /// Of one that was not there before.
+    pub member: Option<Member>,
 }
 
 impl<S: Start> Driver<S> {
@@ -207,6 +207,7 @@ impl<S: Start> Driver<S> {
         ordered: &mut mpsc::Receiver<Order<S>>,
     ) -> Result<(), UpgradeError> {
         let patience = self.actors.clock().now() + limits::START_TIME_MAX;
+        self.come_to_rest(patience, ordered).await?;
         loop {
             if *self.standing.borrow() != Standing::Running {
                 return Err(UpgradeError::Disturbed);
@@ -221,6 +222,42 @@ impl<S: Start> Driver<S> {
                 continue;
             }
             self.suspend(next, suspended, ordered).await?;
+        }
+    }
+
+    /// Waits until no actor has a message in hand, nor waits for one that has.
+    async fn come_to_rest(
+        &mut self,
+        patience: Instant,
+        ordered: &mut mpsc::Receiver<Order<S>>,
+    ) -> Result<(), UpgradeError> {
+        loop {
+            let now = self.actors.clock().now();
+            let resting: Vec<_> = {
+                let grove = self.grove.lock().unwrap();
+                let members = grove.members.values();
+                let living = members.filter(|it| it.living && it.task.is_some());
+                living.map(|member| member.resident.clone()).collect()
+            };
+            let mut quiet: Vec<_> = resting.iter().map(|it| it.control.quiesce()).collect();
+            for (resident, quiet) in resting.iter().zip(&mut quiet) {
+                let by = now + resident.shutdown_timeout();
+                let rests = tokio::time::timeout_at(by, quiet.wait_for(|quiet| *quiet));
+                let late = self.meanwhile(ordered, rests).await.is_err();
+                if self.disturbed || *self.standing.borrow() != Standing::Running {
+                    return Err(UpgradeError::Disturbed);
+                }
+                if late {
+                    return Err(UpgradeError::Late(resident.id.to_string()));
+                }
+            }
+            let all_rest = quiet.iter().all(|quiet| *quiet.borrow());
+            if all_rest && self.is_calm() {
+                return Ok(());
+            }
+            if all_rest {
+                self.one_event(patience, ordered).await?;
+            }
         }
     }
 
@@ -362,14 +399,15 @@ impl<S: Start> Driver<S> {
         seed: S,
         ordered: &mut mpsc::Receiver<Order<S>>,
     ) -> Result<Draft<S>, UpgradeError> {
-        let place = {
+        let (place, member) = {
             let grove = self.grove.lock().unwrap();
             let known = grove.by_id.get(&id).and_then(|key| grove.members.get(key));
             match known {
-                Some(member) => member.place(&self.kin),
+                Some(member) => (member.place(&self.kin), None),
                 None => {
                     let actor = self.estate.actor(&id, None, &self.actors);
-                    Member::new(actor, self.bounds, &self.actors).place(&self.kin)
+                    let member = Member::new(actor, self.bounds, &self.actors);
+                    (member.place(&self.kin), Some(member))
                 }
             }
         };
@@ -382,6 +420,7 @@ impl<S: Start> Driver<S> {
                 id,
                 seed,
                 behavior,
+                member,
             }),
             Err(fault) => Err(UpgradeError::NotStarted(NotStarted { child: id, fault })),
         }
@@ -415,165 +454,7 @@ impl<S: Start> Driver<S> {
             }
         }
     }
-
-    async fn swap(&mut self, new: Drafts<S>) {
-        let ids = new.drafts.iter().map(|draft| draft.id.clone()).collect();
-        let mut estates = self.succeed(ids).await;
-        let mut old = self.take_members();
-        let mut behaviors = Vec::new();
-        {
-            let mut grove = self.grove.lock().unwrap();
-            grove.supervision = new.supervision;
-            self.bounds = new.bounds;
-            for draft in new.drafts {
-                let mut member = match old.remove(&draft.id) {
-                    Some((_, member)) => member,
-                    None => {
-                        let actor = self.estate.actor(&draft.id, None, &self.actors);
-                        Member::new(actor, self.bounds, &self.actors)
-                    }
-                };
-                if member.presence.is_none() {
-                    member.renew(self.bounds, &self.actors);
-                }
-                member.resident.mailbox.rebound(self.bounds);
-                member.proven_from = member.vitals.handled.load(Relaxed);
-                (member.task, member.last_error) = (None, None);
-                grove.by_id.insert(draft.id.clone(), draft.key);
-                grove.members.insert(draft.key, member);
-                self.seeds.insert(draft.key, draft.seed);
-                let estate = estates.remove(&draft.id);
-                behaviors.push((draft.key, draft.behavior, estate));
-            }
-        }
-        self.carry_over(old);
-        for (key, mut behavior, estate) in behaviors {
-            if let Some(estate) = estate {
-                behavior.inherit(estate);
-            }
-            self.animate(key, behavior);
-        }
-        self.grove.lock().unwrap().on_probation = true;
-    }
-
-    /// Lets those that have a successor make way, and gathers what they leave to it.
-    async fn succeed(&mut self, ids: Vec<ChildId>) -> HashMap<ChildId, Estates<S>> {
-        let mut making_way: HashMap<task::Id, ChildId> = HashMap::new();
-        {
-            let grove = self.grove.lock().unwrap();
-            for id in ids {
-                let member = grove.by_id.get(&id).and_then(|it| grove.members.get(it));
-                if let Some(member) = member
-                    && let (Some((task, _)), true) = (&member.task, member.living)
-                {
-                    member.resident.control.release(Wish::Succeed);
-                    making_way.insert(*task, id);
-                }
-            }
-        }
-        let mut estates = HashMap::new();
-        while !making_way.is_empty() {
-            let Some(done) = self.work.join_next_with_id().await else {
-                break;
-            };
-            let task = match &done {
-                Ok((task, _)) => *task,
-                Err(error) => error.id(),
-            };
-            let Some(id) = making_way.remove(&task) else {
-                self.note(done);
-                continue;
-            };
-            self.jobs.remove(&task);
-            if let Ok((_, Done::Ended(End::Succeeded(estate)))) = done {
-                estates.insert(id, estate);
-            }
-        }
-        estates
-    }
-
-    fn take_members(&mut self) -> HashMap<ChildId, (Key, Member)> {
-        let mut grove = self.grove.lock().unwrap();
-        let by_id = std::mem::take(&mut grove.by_id);
-        let mut members = std::mem::take(&mut grove.members);
-        grove.restarts.clear();
-        let mut known = HashMap::new();
-        for (id, key) in by_id {
-            match members.remove(&key) {
-                Some(member) => drop(known.insert(id, (key, member))),
-                // Its start is under way.
-                None => drop(grove.by_id.insert(id, key)),
-            }
-        }
-        known
-    }
-
-    /// Those without a successor: what a new one has spawned goes along, what the new tree does not have ends in order.
-    fn carry_over(&mut self, old: HashMap<ChildId, (Key, Member)>) {
-        let by = self.actors.clock().now() + limits::SHUTDOWN_GRACE;
-        for (id, (key, member)) in old {
-            let Some((task, _)) = member.task else {
-                continue;
-            };
-            if self.drafted.contains(&key) && member.living {
-                let mut grove = self.grove.lock().unwrap();
-                let child = ChildSpec::temporary(id.clone());
-                let new = grove.supervision.adopt(ROOT, &child).expect("it is idle");
-                if let Some(seed) = self.seeds.get(&key).cloned() {
-                    self.seeds.insert(new, seed);
-                }
-                grove.by_id.insert(id, new);
-                grove.members.insert(new, member);
-                self.jobs.insert(task, Job::Of(new));
-                continue;
-            }
-            member
-                .resident
-                .control
-                .stop(by, Exit::Shutdown, Farewell::Plain);
-            self.jobs.remove(&task);
-            self.retired.insert(task, member);
-        }
-    }
-
-    /// Ends all at once, and begins with another version. Mailboxes and what waits in them stay.
-    pub async fn replace(&mut self, replace: Replace<S>) {
-        self.work.abort_all();
-        while self.work.join_next().await.is_some() {}
-        self.jobs.clear();
-        self.retired.clear();
-        self.births = 0;
-        let old = self.take_members();
-        self.grove.lock().unwrap().by_id.clear();
-        let known: HashMap<ChildId, Member> = old
-            .into_iter()
-            .filter(|(id, _)| replace.seeds.contains_key(id))
-            .map(|(id, (_, mut member))| {
-                self.actors
-                    .announce(member.resident.id.address(), &Exit::Killed);
-                (member.task, member.living) = (None, false);
-                (id, member)
-            })
-            .collect();
-        let root = ChildId::of_application(&self.estate.application);
-        let now = self.actors.clock().now();
-        {
-            let mut grove = self.grove.lock().unwrap();
-            grove.supervision = Supervision::new(&replace.spec, root, now);
-            grove.on_probation = false;
-        }
-        self.bounds = replace.bounds;
-        self.seeds.clear();
-        self.reason.clear();
-        self.standing.send_replace(Standing::Running);
-        self.people(replace.seeds, known);
-        self.begun = Some(replace.answer);
-        let actions = self.grove.lock().unwrap().supervision.begin(now);
-        self.carry_out(actions);
-    }
 }
-
-type Estates<S> = <<S as Start>::Behavior as Behavior>::Estate;
 
 impl NotStarted {
     /// Whether it is for lack of room, and not for the child's own fault.

@@ -139,14 +139,4 @@ impl View {
             }
         }
     }
-
-    /// How many supervisors it has, itself included.
-    pub fn supervisors(&self) -> usize {
-        match &self.node {
-            NodeView::Worker(_) => 0,
-            NodeView::Supervisor { children, .. } => {
-                1 + children.iter().map(View::supervisors).sum::<usize>()
-            }
-        }
-    }
 }

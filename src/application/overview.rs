@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use super::Applications;
 use super::record::Record;
-use super::spec::Spec;
+use super::spec::{ApplicationType, Spec};
 use super::table::{Deployed, Slot, State, Table};
-use crate::actor::{NodeView, View};
+use crate::actor::{NodeView, View, Worker};
 use crate::id::{ActorId, ApplicationName, ChildId, Digest, NodeId, Scope, Version};
 use crate::refusal::{Kind, Refusal};
 use crate::wasm;
@@ -59,6 +59,8 @@ pub struct ActorOverview {
     pub messages_failed: u64,
     pub memory_bytes: u64,
     pub last_error: Option<String>,
+    /// The ids of those above it, from the root down.
+    pub supervisors: Vec<String>,
     /// Who spawned it.
     pub parent: Option<String>,
     pub labels: BTreeMap<String, String>,
@@ -98,7 +100,8 @@ impl Applications {
             Some(deployed) => {
                 let spec = &deployed.record.spec;
                 let meant = &***name == namespace || &*spec.namespace == namespace;
-                spec.tenant == *tenant && meant && has_type(&deployed.record, actor_type)
+                let runs = spec.kind == ApplicationType::Active;
+                runs && spec.tenant == *tenant && meant && has_type(&deployed.record, actor_type)
             }
             None => &***name == actor_type && &***name == namespace,
         })?;
@@ -227,15 +230,26 @@ impl Overview {
 
 impl ActorOverview {
     fn all(tree: &View) -> Vec<Self> {
-        tree.workers().into_iter().filter_map(Self::of).collect()
+        let (mut all, mut above) = (Vec::new(), Vec::new());
+        Self::collect(tree, &mut above, &mut all);
+        all
     }
 
-    /// Of a worker.
-    pub fn of(view: &View) -> Option<Self> {
-        let NodeView::Worker(worker) = &view.node else {
-            return None;
-        };
-        Some(Self {
+    fn collect(view: &View, above: &mut Vec<String>, all: &mut Vec<Self>) {
+        match &view.node {
+            NodeView::Worker(worker) => all.push(Self::of(view, worker, above)),
+            NodeView::Supervisor { children, .. } => {
+                above.push(view.id.to_string());
+                for child in children {
+                    Self::collect(child, above, all);
+                }
+                above.pop();
+            }
+        }
+    }
+
+    fn of(view: &View, worker: &Worker, above: &[String]) -> Self {
+        Self {
             id: worker.actor.to_string(),
             actor_type: worker.actor.actor_type().to_owned(),
             state: view.standing,
@@ -245,9 +259,10 @@ impl ActorOverview {
             messages_failed: worker.messages_failed,
             memory_bytes: worker.memory_bytes,
             last_error: worker.last_error.clone(),
+            supervisors: above.to_vec(),
             parent: worker.parent.as_deref().map(str::to_owned),
             labels: worker.labels.clone(),
-        })
+        }
     }
 }
 

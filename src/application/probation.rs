@@ -14,12 +14,17 @@ impl Applications {
     pub(super) fn probation_of(&self, name: &ApplicationName) -> Task {
         let (applications, name) = (self.clone(), name.clone());
         Task::spawn(async move {
-            tokio::time::sleep(limits::PROBATION).await;
-            applications.settle(&name).await;
+            loop {
+                tokio::time::sleep(limits::PROBATION).await;
+                if applications.settle(&name).await {
+                    return;
+                }
+            }
         })
     }
 
-    async fn settle(&self, name: &ApplicationName) {
+    /// `false` where it must be tried again.
+    async fn settle(&self, name: &ApplicationName) -> bool {
         let proven = self.table.change(name, |deployed| {
             let proven = deployed
                 .record
@@ -28,13 +33,13 @@ impl Applications {
             proven.filter(|_| deployed.changing.is_none())
         });
         let Some(proven) = proven.flatten() else {
-            return;
+            return false;
         };
         let deployments = &self.storage.deployments;
         let settled = deployments.settle(name.to_string(), proven.encode());
         if let Err(error) = settled.await {
-            // It stays on trial until the next start of the node, which is no harm.
-            return log::warn!("application {name} is still on probation: {error}");
+            log::warn!("application {name} is still on probation: {error}");
+            return false;
         }
         let version = proven.spec.version.clone();
         self.table.change(name, |deployed| {
@@ -47,6 +52,7 @@ impl Applications {
         });
         let text = format!("version {version} has passed its probation");
         self.says(name, Level::Info, &text);
+        true
     }
 
     /// Replaces a running version that failed on trial. `false` where there is nothing to replace it by.

@@ -101,7 +101,7 @@ impl Applications {
         let record = old.at(version, Some(old.version()), true);
         self.keep_version(&record, module, ready.left.clone())
             .await?;
-        ready.commit().await;
+        // Known before it runs: it may fail at once.
         self.table.change(&change.name, |deployed| {
             deployed.record = record;
             if let State::Running(running) = &mut deployed.state {
@@ -109,6 +109,7 @@ impl Applications {
                 running.probation = Some(self.probation_of(&change.name));
             }
         });
+        ready.commit().await;
         self.forget_older(&old).await;
         Ok(())
     }

@@ -12,7 +12,7 @@ use super::path;
 use super::shapes;
 use super::status::Status;
 
-/// Deploy, look at, start, stop and undeploy applications.
+/// Deploy, look at, start, stop, roll back and undeploy applications.
 #[derive(argh::FromArgs, argh::ArgsInfo)]
 #[argh(
     subcommand,
@@ -35,6 +35,7 @@ enum Command {
     Status(Status),
     Start(Start),
     Stop(Stop),
+    Rollback(Rollback),
     Logs(Logs),
 }
 
@@ -62,6 +63,12 @@ application_command! {
 pub struct Stop {}
 }
 
+application_command! {
+/// Bring back the version before, with the state that the actors have now.
+#[argh(subcommand, name = "rollback", example = "plexspaces application rollback calculator")]
+pub struct Rollback {}
+}
+
 impl Application {
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
@@ -71,6 +78,7 @@ impl Application {
             Command::Status(status) => status.run(),
             Command::Start(start) => start.run(),
             Command::Stop(stop) => stop.run(),
+            Command::Rollback(rollback) => rollback.run(),
             Command::Logs(logs) => logs.run(),
         }
     }
@@ -93,7 +101,7 @@ impl Undeploy {
     }
 }
 
-/// `start` and `stop` differ in their verb.
+/// `start`, `stop` and `rollback` differ in their verb.
 macro_rules! wish {
     ($command:ident, $verb:literal) => {
         impl $command {
@@ -116,3 +124,4 @@ macro_rules! wish {
 
 wish!(Start, "start");
 wish!(Stop, "stop");
+wish!(Rollback, "rollback");

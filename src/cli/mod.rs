@@ -32,6 +32,7 @@ mod status;
 mod table;
 mod token;
 mod token_flag;
+mod tree;
 mod upload;
 mod wanted;
 

@@ -3,6 +3,8 @@
 
 use serde::Deserialize;
 
+use super::tree::Branch;
+
 #[derive(Deserialize)]
 pub struct Applications {
     pub applications: Vec<Application>,
@@ -32,7 +34,16 @@ pub struct Detail {
     #[serde(flatten)]
     pub application: Application,
     pub error: Option<String>,
+    /// The version before, to which a rollback goes.
+    pub previous: Option<Previous>,
     pub actors: Vec<Actor>,
+    /// `None` while nothing runs.
+    pub tree: Option<Branch>,
+}
+
+#[derive(Deserialize)]
+pub struct Previous {
+    pub version: String,
 }
 
 #[derive(Deserialize)]

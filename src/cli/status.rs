@@ -8,6 +8,7 @@ use super::pages;
 use super::path;
 use super::shapes::{self, Actor, Detail};
 use super::table;
+use super::tree::{self, Branch};
 
 application_command! {
 /// Show an application with its actors.
@@ -32,7 +33,7 @@ impl Status {
         }
         let detail: Detail = serde_json::from_value(answer)?;
         output::text(&facts(&detail))?;
-        actors(detail.actors)
+        actors(&detail)
     }
 }
 
@@ -50,6 +51,8 @@ fn facts(detail: &Detail) -> String {
         format!("  deployed  {}", it.deployed_at),
         format!("  sha256    {}", it.module_hash),
     ];
+    let previous = detail.previous.as_ref();
+    lines.extend(previous.map(|it| format!("  before    {}", it.version)));
     lines.extend(
         detail
             .error
@@ -60,27 +63,33 @@ fn facts(detail: &Detail) -> String {
     lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
-/// Each actor with what it does, and below the table why the last ones failed.
-fn actors(actors: Vec<Actor>) -> anyhow::Result<()> {
-    if actors.is_empty() {
+/// The tree, or a list of what is left of it or does not fit a page, and below it why actors failed last.
+fn actors(detail: &Detail) -> anyhow::Result<()> {
+    if detail.actors.is_empty() {
         return Ok(());
     }
     output::text("\n")?;
-    let errors: Vec<String> = actors.iter().filter_map(last_error).collect();
-    let row = |it: Actor| {
-        [
-            it.actor_id,
-            it.state,
-            it.restarts.to_string(),
-            it.mailbox_depth.to_string(),
-        ]
-    };
-    let heads = ["ACTOR", "STATE", "RESTARTS", "MAILBOX"];
-    table::print(heads, actors.into_iter().map(row).collect())?;
+    match detail.tree.as_ref().and_then(Branch::rows) {
+        Some(rows) => table::print(tree::HEADS, rows)?,
+        None => table::print(
+            ["ACTOR", "STATE", "RESTARTS", "MAILBOX"],
+            detail.actors.iter().map(row).collect(),
+        )?,
+    }
+    let errors: Vec<String> = detail.actors.iter().filter_map(last_error).collect();
     match errors.is_empty() {
         true => Ok(()),
         false => output::text(&format!("\nLast errors:\n{}\n", errors.join("\n"))),
     }
+}
+
+fn row(actor: &Actor) -> [String; 4] {
+    [
+        actor.actor_id.clone(),
+        actor.state.clone(),
+        actor.restarts.to_string(),
+        actor.mailbox_depth.to_string(),
+    ]
 }
 
 fn last_error(actor: &Actor) -> Option<String> {

@@ -100,6 +100,8 @@ pub struct Actor {
     pub messages_failed: u64,
     pub memory_bytes: u64,
     pub last_error: Option<String>,
+    /// Those above it, from the root down.
+    pub supervisors: Vec<String>,
     /// Who spawned it.
     pub parent_id: Option<String>,
     pub labels: BTreeMap<String, String>,
@@ -337,6 +339,7 @@ impl From<&ActorOverview> for Actor {
             messages_failed: actor.messages_failed,
             memory_bytes: actor.memory_bytes,
             last_error: actor.last_error.clone(),
+            supervisors: actor.supervisors.clone(),
             parent_id: actor.parent.clone(),
             labels: actor.labels.clone(),
         }

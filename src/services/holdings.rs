@@ -74,7 +74,7 @@ impl<T> Default for Numbered<T> {
 }
 
 impl<T> Numbered<T> {
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.guards.len()
     }
 

@@ -215,13 +215,12 @@ fn what_is_not_granted_is_withheld_also_what_comes_later() {
     let signature = r#"(param "module-ref" string) (param "initial-state" (list u8)) (param "options" $options)
         (result (result string (error $error)))"#;
     let spawn = caller("messaging", options, "spawn", signature, 15);
-    let (not_permitted, not_implemented, no_error) = ("5", "8", "");
+    let (not_permitted, no_error) = ("5", "");
     check(NOTHING, &spawn, not_permitted);
-    check(
-        "[capabilities]\nallow_spawn_actors = true",
-        &spawn,
-        not_implemented,
-    );
+    let allowed = "[capabilities]\nallow_spawn_actors = true";
+    deployed(&node, "caller", allowed, &spawn);
+    assert_eq!(node.ask("caller", b"").payload(), "", "it is told an error");
+    assert_eq!(node.undeploy("caller").status, 200);
     let tuple = r#"(type $context' (record (field "tenant-id" string) (field "namespace" string)))
         (export "context" (type $context (eq $context')))
         (type $field' (variant (case "string-val" string) (case "int-val" s64) (case "float-val" f64)

@@ -149,10 +149,11 @@ fn a_topic_is_heard_by_those_whose_filters_match() {
         Keeper::deploy(&node, "stranger", "tenant = 'acme'"),
     ];
     let subscribe = |keeper: Keeper<'_>, topic, filter| keeper.tell('S', 0, [topic, filter, ""]).0;
-    assert_eq!(subscribe(first, "orders", "order.*"), 1);
-    assert_eq!(subscribe(first, "#", "order.paid"), 2);
-    assert_eq!(subscribe(second, "orders", ""), 1);
-    assert_eq!(subscribe(stranger, "orders", ""), 1);
+    let made = subscribe(first, "orders", "order.*");
+    let paid_anywhere = subscribe(first, "#", "order.paid");
+    assert!(0 < made && made < paid_anywhere, "{made}, {paid_anywhere}");
+    assert!(subscribe(second, "orders", "") > 0);
+    assert!(subscribe(stranger, "orders", "") > 0);
     let publish = |kind, payload| second.tell('P', 0, ["orders", kind, payload]).0;
     assert_eq!(
         (publish("order.paid", "{\"n\":1}"), publish("refund", "two")),
@@ -172,9 +173,9 @@ fn a_topic_is_heard_by_those_whose_filters_match() {
         heard.contains(paid) && heard.contains(&event("{\"n\":1}")),
         "{heard}"
     );
-    assert_eq!(first.tell('U', 1, [""; 3]).0, 0);
+    assert_eq!(first.tell('U', made.into(), [""; 3]).0, 0);
     assert_eq!(
-        first.tell('U', 1, [""; 3]).0,
+        first.tell('U', made.into(), [""; 3]).0,
         -5,
         "invalid-message: no such subscription"
     );

@@ -50,7 +50,7 @@ fn an_application_is_listed_and_shown() {
             "counter 1.0.0 is RUNNING",
             "counter-app",
             "core",
-            "counter@test-node",
+            "└─ counter",
             "running",
         ];
         assert!(
@@ -210,4 +210,64 @@ fn a_log_is_followed_until_the_node_stops() {
     assert!(said.contains("ended the log"), "{said}");
     assert_eq!(child.wait().unwrap().code(), Some(1));
     drop(dir);
+}
+
+#[test]
+fn a_tree_is_drawn() {
+    let node = node();
+    let tree = r#"
+        [[supervisor.children]]
+        id = "pool"
+        type = "supervisor"
+        [supervisor.children.supervisor]
+        strategy = "one_for_all"
+        [[supervisor.children.supervisor.children]]
+        id = "worker-1"
+        [[supervisor.children.supervisor.children]]
+        id = "worker-2"
+        [[supervisor.children]]
+        id = "till"
+    "#;
+    let form = node.form("orders", &guest(Kind::Core, COUNTER));
+    form.config(tree).send().is_deployed();
+    let said = to(&node, &["status", "orders"]);
+    let drawn = said.done().split_once("\n\n").unwrap().1;
+    let labels: Vec<_> = drawn
+        .lines()
+        .skip(1)
+        .map(|line| line.split("  running").next().unwrap().trim_end())
+        .collect();
+    assert_eq!(
+        labels,
+        [
+            "orders (one_for_one)",
+            "├─ pool (one_for_all)",
+            "│  ├─ worker-1",
+            "│  └─ worker-2",
+            "└─ till",
+        ]
+    );
+    assert!(
+        drawn.lines().all(|line| line.chars().count() <= 80),
+        "{drawn}"
+    );
+}
+
+#[test]
+fn an_upgrade_is_rolled_back() {
+    let node = with_counter();
+    to(&node, &["application", "rollback", "counter"]).fails(1, &["counter", "no version before"]);
+    let form = node.form("counter", &guest(Kind::Core, COUNTER));
+    form.field("version", "2.0.0").send().is_deployed();
+    let said = to(&node, &["status", "counter"]);
+    assert!(said.done().contains("\n  before    1.0.0\n"), "{said:?}");
+    assert_eq!(
+        to(&node, &["application", "rollback", "counter"]).done(),
+        "counter is RUNNING\n"
+    );
+    let said = to(&node, &["status", "counter"]);
+    assert!(
+        said.done().starts_with("counter 1.0.0 is RUNNING"),
+        "{said:?}"
+    );
 }

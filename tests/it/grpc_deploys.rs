@@ -187,6 +187,7 @@ fn what_a_config_may_not_say_is_refused_in_the_words_of_toml() {
     };
     let library = ApplicationSpec {
         r#type: ApplicationType::Library.into(),
+        supervisor: Some(SupervisorSpec::default()),
         ..Default::default()
     };
     let needy = ApplicationSpec {
@@ -202,7 +203,7 @@ fn what_a_config_may_not_say_is_refused_in_the_words_of_toml() {
         ..Default::default()
     };
     for (config, toml) in [
-        (library, "type = 'library'"),
+        (library, "type = 'library'\n[supervisor]"),
         (needy, "dependencies = ['no-such-application']"),
         (nameless, "[[supervisor.children]]"),
     ] {

@@ -145,12 +145,25 @@ fn deploys(node: &Node) -> Vec<(&'static str, Answer)> {
             form().config("name = 'other'").send(),
         ),
         (
-            "deploy with a supervisor in config",
-            form().config("[supervisor]").send(),
+            "deploy with an impossible tree",
+            form()
+                .config("[[supervisor.children]]\nid = 'a'\n[[supervisor.children]]\nid = 'a'")
+                .send(),
         ),
         (
-            "deploy of another module over a running one",
-            node.deploy("running", &module("")),
+            "deploy that depends on what does not run",
+            form().config("dependencies = ['none']").send(),
+        ),
+        (
+            "upgrade to what does not start",
+            node.deploy(
+                "running",
+                &module("(func $start (unreachable)) (start $start)"),
+            ),
+        ),
+        (
+            "rollback of what has no version before",
+            node.wish("running", "rollback"),
         ),
         (
             "deploy with the id of another application",

@@ -114,8 +114,8 @@ fn fails(seed: u64, id: &str, number: usize) -> bool {
     });
     let roll = Dice(mixed.wrapping_add(number as u64 * 7_919)).roll();
     match number {
-        1 => roll % 120 == 0,
-        _ => roll % 8 == 0,
+        1 => roll.is_multiple_of(120),
+        _ => roll.is_multiple_of(8),
     }
 }
 

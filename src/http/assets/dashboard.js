@@ -166,9 +166,11 @@ function showActors(list) {
   show("actors", list, (row, actor) => {
     head(row, actor.actor_id);
     cell(row, "State", badge(actor.state), "state");
-    cell(row, "Application", actor.application);
+    cell(row, "Supervisor", actor.supervisors.join(" › "));
     cell(row, "Restarts", String(actor.restarts), "number");
     cell(row, "Mailbox", String(actor.mailbox_depth), "number");
+    cell(row, "Messages", String(actor.messages_handled), "number");
+    cell(row, "Memory", inBytes(actor.memory_bytes), "number");
     cell(row, "Last error", actor.last_error || "none", actor.last_error ? "error" : "quiet none");
   });
   write("actors-total", String(list.page.total_size));

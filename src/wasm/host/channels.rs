@@ -315,7 +315,7 @@ impl Guest {
         filter: Option<String>,
     ) -> Result<u64, ActorError> {
         let place = self.place(&context)?;
-        if self.holdings.topics.len() >= limits::TOPICS_MAX {
+        if self.holdings.topics.count() >= limits::TOPICS_MAX {
             let text = format!(
                 "an actor subscribes to at most {} topics",
                 limits::TOPICS_MAX

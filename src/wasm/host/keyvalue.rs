@@ -177,7 +177,7 @@ impl Guest {
 
     fn begin_watch(&mut self, context: Context, key: String) -> Result<u64, ActorError> {
         let place = self.place(&context)?;
-        if self.holdings.watches.len() >= limits::WATCHES_MAX {
+        if self.holdings.watches.count() >= limits::WATCHES_MAX {
             let text = format!("an actor watches at most {} keys", limits::WATCHES_MAX);
             return Err(actor_error(ErrorCode::ResourceExhausted, text));
         }

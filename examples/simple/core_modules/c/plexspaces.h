@@ -47,8 +47,17 @@ PLEXSPACES_IMPORT(forward) int32_t ps_forward(const char *to, uint32_t to_len, c
 PLEXSPACES_IMPORT(send_after) int64_t ps_send_after(uint64_t delay_ms, const char *type, uint32_t type_len, const void *payload, uint32_t len);
 PLEXSPACES_IMPORT(cancel_timer) int32_t ps_cancel_timer(uint64_t id);
 PLEXSPACES_IMPORT(self_id) int32_t ps_self_id(plexspaces_answer *address);
+PLEXSPACES_IMPORT(parent_id) int32_t ps_parent_id(plexspaces_answer *address);
 PLEXSPACES_IMPORT(now) uint64_t ps_now(void);
 PLEXSPACES_IMPORT(sleep) void ps_sleep(uint64_t duration_ms);
+
+/* ── lives of others ── */
+PLEXSPACES_IMPORT(spawn) int32_t ps_spawn(const char *module, uint32_t module_len, const void *state, uint32_t state_len, const char *options, uint32_t options_len, plexspaces_answer *address);
+PLEXSPACES_IMPORT(stop) int32_t ps_stop(const char *id, uint32_t len, uint64_t timeout_ms);
+PLEXSPACES_IMPORT(link) int32_t ps_link(const char *id, uint32_t len);
+PLEXSPACES_IMPORT(unlink) int32_t ps_unlink(const char *id, uint32_t len);
+PLEXSPACES_IMPORT(monitor) int64_t ps_monitor(const char *id, uint32_t len);
+PLEXSPACES_IMPORT(demonitor) int32_t ps_demonitor(uint64_t ref);
 
 /* ── durable keys ── */
 PLEXSPACES_IMPORT(keyvalue_get) int32_t ps_keyvalue_get(const char *key, uint32_t key_len, plexspaces_answer *value);
