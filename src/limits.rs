@@ -312,6 +312,16 @@ pub const UNACKED_MAX: usize = 1_000;
 pub const DELIVERIES_MAX: u32 = 20;
 /// Topics that one actor subscribes to.
 pub const TOPICS_MAX: usize = 256;
+/// Longest type of an entry in a journal.
+pub const EVENT_TYPE_BYTES_MAX: usize = 255;
+/// Journals of one application: each actor that persists something has one.
+pub const JOURNALS_MAX: u64 = 20_000;
+/// Entries and recorded side effects in all journals of one application, and what they weigh.
+pub const JOURNAL_ENTRIES_MAX: u64 = 100_000;
+pub const JOURNAL_BYTES_MAX: u64 = 64 * MIB as u64;
+/// What of a journal is in memory at once while it is replayed.
+pub const REPLAY_ENTRIES_MAX: usize = 256;
+pub const REPLAY_BYTES_MAX: usize = 4 * MIB;
 /// What is swept away in one transaction, so that others get their turn.
 pub const SWEEP_ITEMS_MAX: usize = 256;
 /// When a sweep that the disk refused is tried again.

@@ -244,6 +244,7 @@ impl Prepared {
         Starter {
             program,
             birth: snapshot.map_or_else(|| old.birth.clone(), Birth::Resumed),
+            afresh: old.afresh.clone(),
             setting: self.setting.clone(),
         }
     }
@@ -252,6 +253,7 @@ impl Prepared {
         Starter {
             program: self.program.clone(),
             birth: Birth::New(birth),
+            afresh: Arc::default(),
             setting: self.setting.clone(),
         }
     }

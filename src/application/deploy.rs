@@ -75,6 +75,8 @@ impl Applications {
         module: Binary,
         reservation: Reservation,
     ) -> Result<(), Refusal> {
+        // Nobody's that was called so before.
+        self.storage.journals.forget(&spec.name).await?;
         let activating = self.activate(spec, &module);
         let activated = reservation.ticket.unless_revoked(activating).await;
         let (version, active) = activated.unwrap_or_else(|| Err(called_off(&spec.name)))?;
@@ -192,6 +194,10 @@ impl Applications {
         {
             let by = self.actors.clock().now() + grace;
             tree.stop(by, Farewell::Plain).await;
+        }
+        // What its actors persisted while they were being stopped.
+        if let Err(error) = self.storage.journals.forget(&name).await {
+            log::warn!("journals of application {name} stay until it is deployed again: {error}");
         }
         self.table.lock().remove(&name);
         for digest in digests {

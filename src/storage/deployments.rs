@@ -5,6 +5,8 @@ use redb::{ReadableTable, TableDefinition};
 
 use super::StorageError;
 use super::committer::Committer;
+use super::entries;
+use super::journal::Journals;
 use super::store::there;
 
 /// Name to record. What a record says is its owner's business.
@@ -20,6 +22,7 @@ const ATTEMPTS: TableDefinition<&str, u32> = TableDefinition::new("attempts");
 #[derive(Clone)]
 pub struct Deployments {
     committer: Committer,
+    journals: Journals,
 }
 
 /// The state that an actor left, by its address.
@@ -28,8 +31,11 @@ pub type Left = (String, Bytes);
 pub type Whole = (String, Vec<u8>, Vec<Left>);
 
 impl Deployments {
-    pub(super) fn new(committer: Committer) -> Self {
-        Self { committer }
+    pub(super) fn new(committer: Committer, journals: Journals) -> Self {
+        Self {
+            committer,
+            journals,
+        }
     }
 
     /// Every record, by name.
@@ -78,6 +84,7 @@ impl Deployments {
     ) -> Result<(), StorageError> {
         let put = move |transaction: &redb::WriteTransaction| {
             insert(transaction, &name, &record, &left)?;
+            entries::note_upgrade(transaction, &name)?;
             let mut table = transaction.open_table(AT_UPGRADE)?;
             table.retain(|(application, _), _| application != name)?;
             for (actor, state) in &left {
@@ -95,12 +102,13 @@ impl Deployments {
             transaction
                 .open_table(AT_UPGRADE)?
                 .retain(|(application, _), _| application != name)?;
-            Ok(())
+            entries::settle(transaction, &name)
         };
         self.committer.commit(settle).await
     }
 
-    /// Writes a record of the version before, and takes its actors' states back to what they were at the upgrade.
+    /// Writes a record of the version before, and takes its actors' states and journals back to what they were at the
+    /// upgrade.
     /// Answers with these.
     pub async fn take_back(
         &self,
@@ -125,9 +133,15 @@ impl Deployments {
                 .open_table(SNAPSHOTS)?
                 .retain(|(application, _), _| application != name)?;
             insert(transaction, &name, &record, &left)?;
-            Ok(left)
+            let heads = entries::take_back(transaction, &name, &left)?;
+            Ok((name, left, heads))
         };
-        self.committer.commit(take_back).await
+        let journals = self.journals.clone();
+        let know = move |(name, left, heads): (String, Vec<Left>, _)| {
+            journals.know(&name, heads);
+            left
+        };
+        self.committer.commit_then(take_back, know).await
     }
 
     /// Keeps what actors of several applications left; the record of each stays as it is.
@@ -139,7 +153,7 @@ impl Deployments {
         self.committer.commit(keep).await
     }
 
-    /// Forgets an application and all that its actors left.
+    /// Forgets an application, all that its actors left, and their journals.
     pub async fn remove(&self, name: String) -> Result<(), StorageError> {
         let remove = move |transaction: &redb::WriteTransaction| {
             transaction.open_table(RECORDS)?.remove(&*name)?;
@@ -149,9 +163,14 @@ impl Deployments {
                     .open_table(table)?
                     .retain(|(application, _), _| application != name)?;
             }
-            Ok(())
+            entries::forget(transaction, &name)?;
+            Ok(name)
         };
-        self.committer.commit(remove).await
+        let journals = self.journals.clone();
+        let forget = move |name: String| {
+            journals.forget_known(&name);
+        };
+        self.committer.commit_then(remove, forget).await
     }
 
     /// What this actor left when it last stopped in order.

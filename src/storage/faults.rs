@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use redb::StorageBackend;
 
 use super::committer::Committer;
+use super::journal::Journals;
 use super::store::{Store, tests::on};
 use super::{Deployments, StorageError};
 
@@ -140,7 +141,7 @@ impl Disk {
 type Records = BTreeMap<String, Vec<u8>>;
 
 async fn records(store: Store) -> Records {
-    let deployments = Deployments::new(Committer::start(store).unwrap());
+    let deployments = deployments_in(store);
     deployments.all().await.unwrap().into_iter().collect()
 }
 
@@ -174,7 +175,7 @@ const STEPS: usize = 30;
 #[tokio::test]
 async fn whatever_the_cache_loses_each_commit_is_whole_or_not_there() {
     let disk = Disk::default();
-    let deployments = Deployments::new(Committer::start(disk.store()).unwrap());
+    let deployments = deployments_in(disk.store());
     // What must be there at each sync: everything answered before it; what may be: the step under way.
     let mut states = vec![Records::new()];
     let mut syncs = vec![disk.syncs()];
@@ -212,7 +213,7 @@ async fn failing(
     once: bool,
 ) -> (Result<(), StorageError>, Records, Records) {
     let disk = Disk::default();
-    let deployments = Deployments::new(Committer::start(disk.store()).unwrap());
+    let deployments = deployments_in(disk.store());
     step(&deployments, 0).await.unwrap();
     disk.fail(after, kind, once);
     let failed = step(&deployments, 1).await;
@@ -258,7 +259,7 @@ async fn a_disk_that_goes_on_failing_leaves_nothing_half() {
 #[tokio::test]
 async fn those_who_wait_share_a_commit() {
     let disk = Disk::default();
-    let deployments = Deployments::new(Committer::start(disk.store()).unwrap());
+    let deployments = deployments_in(disk.store());
     let before = disk.syncs();
     let puts: Vec<_> = (0..200)
         .map(|at| {
@@ -276,4 +277,10 @@ async fn those_who_wait_share_a_commit() {
     assert_eq!(deployments.all().await.unwrap().len(), 200);
     let syncs = disk.syncs() - before;
     assert!(syncs < 100, "{syncs} syncs for 200 commits");
+}
+
+fn deployments_in(store: Store) -> Deployments {
+    let committer = Committer::start(store).unwrap();
+    let journals = Journals::new(committer.clone(), committer.clone(), Vec::new());
+    Deployments::new(committer, journals)
 }

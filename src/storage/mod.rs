@@ -7,11 +7,13 @@ mod committer;
 mod deployments;
 mod directory;
 mod due;
+mod entries;
 #[cfg(test)]
 mod faults;
 mod files;
 #[cfg(test)]
 mod histories;
+mod journal;
 mod keyvalue;
 mod letters;
 mod lines;
@@ -44,6 +46,7 @@ pub use backup::{Moment, Pieces, restore_tokens};
 pub use committer::Committer;
 pub use deployments::{Deployments, Left, Whole};
 pub use files::Files;
+pub use journal::{Entry, Event, Head, JournalError, Journals, Span};
 pub use keyvalue::{KeyValue, KeyValueError};
 pub use letters::Return;
 pub use logs::{Line, Logs};
@@ -65,6 +68,7 @@ pub struct Storage {
     pub artifacts: Artifacts,
     pub deployments: Deployments,
     pub files: Files,
+    pub journals: Journals,
     pub keyvalue: KeyValue,
     pub logs: Logs,
     pub modules: Modules,
@@ -112,15 +116,18 @@ impl Storage {
         }
         let files = Files::start().map_err(context("start the file worker for"))?;
         let (noted_ms, lent) = store.read(unsettled)?;
+        let heads = store.read(entries::heads)?;
         let due = Due::new(Steady::begin(Clock::system().wall_ms(), noted_ms));
         // Whatever became due while the node was off is done at once.
         due.at(0);
         let committer = Committer::start(store).map_err(context("start the committer for"))?;
         let guests = committer.for_guests();
+        let journals = Journals::new(committer.clone(), guests.clone(), heads);
         let (starts, unfinished_starts) = Starts::open(path, files.clone());
         Ok(Self {
             artifacts: Artifacts::new(uploads, modules, files.clone()),
-            deployments: Deployments::new(committer.clone()),
+            deployments: Deployments::new(committer.clone(), journals.clone()),
+            journals,
             logs: Logs::in_dir(logs, files.clone()),
             modules: Modules::new(committer.clone()),
             files,

@@ -13,11 +13,14 @@ pub enum Kept {
     Keys,
     Queues,
     Messages,
+    Journals,
+    /// Entries of journals, and side effects recorded beside them.
+    Entries,
 }
 
 /// The application has laid down as much as it may.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this application keeps as many {} as it may ({}); remove some", .0.name(), .0.bounds())]
+#[error("this application keeps as many {} as it may ({}); {}", .0.name(), .0.bounds(), .0.advice())]
 pub struct Spent(Kept);
 
 /// The counts, within one transaction.
@@ -31,6 +34,16 @@ impl Kept {
             Self::Keys => "keys",
             Self::Queues => "queues",
             Self::Messages => "messages",
+            Self::Journals => "journals",
+            Self::Entries => "journal entries",
+        }
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Journals => "actors that live for a while need none",
+            Self::Entries => "checkpoint, then compact",
+            _ => "remove some",
         }
     }
 
@@ -39,6 +52,8 @@ impl Kept {
             Self::Keys => (limits::KEYS_MAX, limits::KEYS_BYTES_MAX),
             Self::Queues => (limits::QUEUES_MAX, u64::MAX),
             Self::Messages => (limits::QUEUED_MESSAGES_MAX, limits::QUEUED_BYTES_MAX),
+            Self::Journals => (limits::JOURNALS_MAX, u64::MAX),
+            Self::Entries => (limits::JOURNAL_ENTRIES_MAX, limits::JOURNAL_BYTES_MAX),
         }
     }
 
@@ -74,15 +89,54 @@ impl<'t> Usage<'t> {
         Ok(fits.then_some(()).ok_or(Spent(kept)))
     }
 
+    /// Whether so many more items of so many bytes together fit.
+    pub fn fits_all(
+        &self,
+        kept: Kept,
+        application: &str,
+        (items, bytes): (u64, u64),
+    ) -> Result<Result<(), Spent>, redb::Error> {
+        let (before, bytes_before) = self.of(kept, application)?;
+        let (items_max, bytes_max) = kept.most();
+        let fits = before + items <= items_max && bytes_before + bytes <= bytes_max;
+        Ok(fits.then_some(()).ok_or(Spent(kept)))
+    }
+
+    pub fn add_all(
+        &mut self,
+        kept: Kept,
+        application: &str,
+        (items, bytes): (u64, u64),
+    ) -> Result<(), redb::Error> {
+        let (before, bytes_before) = self.of(kept, application)?;
+        self.put(kept, application, (before + items, bytes_before + bytes))
+    }
+
+    pub fn remove_all(
+        &mut self,
+        kept: Kept,
+        application: &str,
+        (items, bytes): (u64, u64),
+    ) -> Result<(), redb::Error> {
+        let (before, bytes_before) = self.of(kept, application)?;
+        let after = (
+            before.saturating_sub(items),
+            bytes_before.saturating_sub(bytes),
+        );
+        self.put(kept, application, after)
+    }
+
+    /// Nothing of this kind is left.
+    pub fn clear(&mut self, kept: Kept, application: &str) -> Result<(), redb::Error> {
+        self.put(kept, application, (0, 0))
+    }
+
     pub fn add(&mut self, kept: Kept, application: &str, bytes: u64) -> Result<(), redb::Error> {
-        let (items, before) = self.of(kept, application)?;
-        self.put(kept, application, (items + 1, before + bytes))
+        self.add_all(kept, application, (1, bytes))
     }
 
     pub fn remove(&mut self, kept: Kept, application: &str, bytes: u64) -> Result<(), redb::Error> {
-        let (items, before) = self.of(kept, application)?;
-        let after = (items.saturating_sub(1), before.saturating_sub(bytes));
-        self.put(kept, application, after)
+        self.remove_all(kept, application, (1, bytes))
     }
 
     fn of(&self, kept: Kept, application: &str) -> Result<(u64, u64), redb::Error> {

@@ -372,6 +372,10 @@ impl Bound {
         Ok(called.map(drop))
     }
 
+    pub fn has(&self, hook: Hook) -> bool {
+        self.hooks.get(hook).is_some()
+    }
+
     /// `None` where the guest does not have it.
     pub async fn hook(&self, store: &mut Store<Guest>, hook: Hook) -> Option<Called<Bytes>> {
         let call = self.hooks.get(hook)?;

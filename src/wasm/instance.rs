@@ -9,8 +9,10 @@ use wasmtime::Store;
 use super::called::{Arguments, Called, GuestError};
 use super::exports::{Handler, Hook, Intent};
 use super::fault::fault;
+use super::host::durability::Phase;
 use super::host::{Commitments, Guest};
 use super::program::Form;
+use super::replay::Origin;
 use super::slices::{Meter, Slices};
 use super::snapshot::Snapshot;
 use super::starter::{Birth, Starter};
@@ -22,35 +24,67 @@ use crate::message::{Envelope, Failure, Message, Nature};
 
 /// A running guest. After a trap its store is dropped with it: nothing of it is used again.
 pub struct Instance {
-    store: Store<Guest>,
-    functions: Functions,
+    pub(super) store: Store<Guest>,
+    pub(super) functions: Functions,
     /// What the node keeps for a guest whose only handler is a transition.
-    state: Arc<str>,
-    meter: Arc<Meter>,
-    slices: Slices,
+    pub(super) state: Arc<str>,
+    pub(super) meter: Arc<Meter>,
+    pub(super) slices: Slices,
 }
 
 impl Instance {
-    /// Instantiates, then calls `init` and `post-init`; an error of either is a fault.
+    /// Instantiates, calls `init`, replays the journal, and calls `post-init`; an error of any is a fault.
     pub async fn start(starter: &Starter, place: &Place<Starter>) -> Result<Self, Fault> {
+        let origin = Origin::of(starter, &place.actor).await?;
         let (mut store, meter) = open(starter, place);
+        store.data_mut().journal.phase = Phase::Starting;
         let slices = starter.program.slices.clone();
-        let starting = begin(&mut store, starter);
+        let starting = begin(&mut store, starter, &origin.birth);
         let allowed = starter.setting.limits.execution_time_max;
         let started = slices.run(&meter, allowed, starting).await;
-        store.data().world.flush();
-        store.data().shows_memory();
-        match started {
-            Ok(Ok((functions, state))) => Ok(Self {
-                store,
-                functions,
-                state,
-                meter,
-                slices,
-            }),
-            Ok(Err(text)) => Err(Fault::Broken(text)),
-            Err(error) => Err(fault("starting", &store, &error)),
+        let (functions, kept) = settled(&store, started)?;
+        let has_state = kept.is_some() || !functions.is_state_machine();
+        let mut instance = Self {
+            store,
+            functions,
+            state: kept.unwrap_or_default(),
+            meter,
+            slices,
+        };
+        instance.store.data_mut().journal.snapshots = instance.functions.tells_state();
+        if !origin.has_entries() {
+            instance.finish_start(&origin.birth, !has_state).await?;
+            return Ok(instance);
         }
+        if !has_state {
+            instance.first_state().await?;
+        }
+        instance.replay(&origin).await?;
+        instance.finish_start(&origin.birth, false).await?;
+        Ok(instance)
+    }
+
+    /// The hooks that follow `init`.
+    async fn finish_start(&mut self, birth: &Birth, asks_state: bool) -> Result<(), Fault> {
+        let (slices, meter) = (self.slices.clone(), self.meter.clone());
+        let allowed = self.store.data().limits.execution_time_max;
+        let hooks = wake(&mut self.store, &self.functions, birth);
+        let woken = slices.run(&meter, allowed, hooks).await;
+        settled(&self.store, woken)?;
+        if asks_state {
+            self.first_state().await?;
+        }
+        Ok(())
+    }
+
+    /// The state that a state machine begins with.
+    async fn first_state(&mut self) -> Result<(), Fault> {
+        let (slices, meter) = (self.slices.clone(), self.meter.clone());
+        let allowed = self.store.data().limits.execution_time_max;
+        let asking = get_state(&mut self.store, &self.functions);
+        let asked = slices.run(&meter, allowed, asking).await;
+        self.state = settled(&self.store, asked)?;
+        Ok(())
     }
 
     /// What `get-supervisor-tree` answers, in an instance that is dropped then.
@@ -79,11 +113,12 @@ impl Instance {
         let intent = intent_of(&envelope);
         let guest = self.store.data_mut();
         guest.log.take_stderr_tail();
+        guest.journal.phase = Phase::Handling;
         let message = guest.conversation.begin(envelope).clone();
         let (slices, meter) = (self.slices.clone(), self.meter.clone());
         let allowed = guest.limits.execution_time_max;
         let called = slices.run(&meter, allowed, self.pass(intent, &message));
-        let (answer, fault) = match called.await {
+        let (mut answer, mut fault) = match called.await {
             Some(Ok(Ok(payload))) => (self.checked(payload), None),
             Some(Ok(Err(GuestError::Failed(text)))) => (Err(Failure::Refused(text)), None),
             Some(Ok(Err(GuestError::NotImplemented(text)))) => {
@@ -102,6 +137,14 @@ impl Instance {
                 None,
             ),
         };
+        if fault.is_none()
+            && let Err(unsnapped) = self.checkpoint().await
+        {
+            (answer, fault) = match unsnapped {
+                Unsnapped::Refused(text) => (Err(Failure::Refused(text)), None),
+                Unsnapped::Broken(fault) => (Err(Failure::Trapped(fault.to_string())), Some(fault)),
+            };
+        }
         if fault.is_none() {
             self.store.data().world.flush();
             self.store.data().shows_memory();
@@ -133,15 +176,28 @@ impl Instance {
         self.store.data().world.flush();
         match told {
             Ok(Ok(own)) => {
-                let kept = self.functions.is_state_machine();
-                let kept = kept.then(|| self.state.clone());
-                Ok(Snapshot { own, kept })
+                let journal = self.store.data().mark();
+                Ok(Snapshot {
+                    journal,
+                    ..self.snapshot_of(own)
+                })
             }
             Ok(Err(error)) => Err(Unsnapped::Refused(error.into_text())),
             Err(error) => {
                 let fault = fault("telling its state", &self.store, &error);
                 Err(Unsnapped::Broken(fault))
             }
+        }
+    }
+
+    /// What the guest tells, with what the node keeps for it.
+    pub(super) fn snapshot_of(&self, own: Option<Bytes>) -> Snapshot {
+        let kept = self.functions.is_state_machine();
+        let kept = kept.then(|| self.state.clone());
+        Snapshot {
+            own,
+            kept,
+            journal: None,
         }
     }
 
@@ -192,7 +248,7 @@ impl Instance {
         passed_over
     }
 
-    async fn call(&mut self, handler: Handler, message: &Message) -> Called<Bytes> {
+    pub(super) async fn call(&mut self, handler: Handler, message: &Message) -> Called<Bytes> {
         let arguments = Arguments {
             state: self.state.clone(),
             from: message.from.clone(),
@@ -220,7 +276,7 @@ impl Instance {
         Ok(state.transpose()?.transpose())
     }
 
-    fn actor(&self) -> &ActorId {
+    pub(super) fn actor(&self) -> &ActorId {
         &self.store.data().actor
     }
 
@@ -254,39 +310,69 @@ fn open(starter: &Starter, place: &Place<Starter>) -> (Store<Guest>, Arc<Meter>)
     (store, meter)
 }
 
-/// The functions of a fresh instance and its first state, or what it has against starting.
+/// What a part of a start came to; a refusal is a fault as well.
+pub(super) fn settled<T>(
+    store: &Store<Guest>,
+    done: wasmtime::Result<Result<T, String>>,
+) -> Result<T, Fault> {
+    store.data().world.flush();
+    store.data().shows_memory();
+    match done {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(text)) => Err(Fault::Broken(text)),
+        Err(error) => Err(fault("starting", store, &error)),
+    }
+}
+
+/// The functions of a fresh instance and the state kept for it, or what it has against starting.
 async fn begin(
     store: &mut Store<Guest>,
     starter: &Starter,
-) -> wasmtime::Result<Result<(Functions, Arc<str>), String>> {
+    birth: &Birth,
+) -> wasmtime::Result<Result<(Functions, Option<Arc<str>>), String>> {
     let mut functions = Functions::start(store, starter).await?;
-    let failed =
-        |name: &str, error: GuestError| Ok(Err(format!("{name} failed: {}", error.into_text())));
-    let (state, kept) = match &starter.birth {
+    let (state, kept) = match birth {
         Birth::New(state) => (state.clone(), None),
         Birth::Resumed(left) => (left.own.clone().unwrap_or_default(), left.kept.clone()),
     };
     if let Err(error) = functions.init(store, state).await? {
-        return failed("init", error);
+        return Ok(Err(failed("init", error)));
     }
+    let kept = kept.filter(|_| functions.is_state_machine());
+    Ok(Ok((functions, kept)))
+}
+
+async fn wake(
+    store: &mut Store<Guest>,
+    functions: &Functions,
+    birth: &Birth,
+) -> wasmtime::Result<Result<(), String>> {
     if let Some(Err(error)) = functions.hook(store, Hook::PostInit).await.transpose()? {
-        return failed("post-init", error);
+        return Ok(Err(failed("post-init", error)));
     }
-    if matches!(starter.birth, Birth::Resumed(_))
+    if matches!(birth, Birth::Resumed(_))
         && let Some(Err(error)) = functions.hook(store, Hook::PostResume).await.transpose()?
     {
-        return failed("post-resume", error);
+        return Ok(Err(failed("post-resume", error)));
     }
-    match kept {
-        Some(kept) if functions.is_state_machine() => return Ok(Ok((functions, kept))),
-        _ if !functions.is_state_machine() => return Ok(Ok((functions, Arc::default()))),
-        _ => {}
-    }
-    match functions.hook(store, Hook::GetState).await.transpose()? {
-        Some(Ok(state)) => Ok(Ok((functions, String::from_utf8_lossy(&state).into()))),
-        Some(Err(error)) => failed("get-state", error),
-        None => Ok(Ok((functions, Arc::default()))),
-    }
+    Ok(Ok(()))
+}
+
+async fn get_state(
+    store: &mut Store<Guest>,
+    functions: &Functions,
+) -> wasmtime::Result<Result<Arc<str>, String>> {
+    Ok(
+        match functions.hook(store, Hook::GetState).await.transpose()? {
+            Some(Ok(state)) => Ok(String::from_utf8_lossy(&state).into()),
+            Some(Err(error)) => Err(failed("get-state", error)),
+            None => Ok(Arc::default()),
+        },
+    )
+}
+
+fn failed(name: &str, error: GuestError) -> String {
+    format!("{name} failed: {}", error.into_text())
 }
 
 fn intent_of(envelope: &Envelope) -> Intent {
@@ -299,7 +385,7 @@ fn intent_of(envelope: &Envelope) -> Intent {
 }
 
 /// The guest's exports in the spelling of its kind.
-enum Functions {
+pub(super) enum Functions {
     Component(Box<component::Bound>),
     Core(Box<core_abi::Bound>),
 }
@@ -314,11 +400,20 @@ impl Functions {
         })
     }
 
-    fn route(&self, intent: Intent, message_type: &str) -> Vec<Handler> {
+    pub(super) fn route(&self, intent: Intent, message_type: &str) -> Vec<Handler> {
         match self {
             Self::Component(bound) => bound.route(intent, message_type),
             Self::Core(bound) => bound.route(intent, message_type),
         }
+    }
+
+    /// Whether it can tell its state, or the node has it.
+    fn tells_state(&self) -> bool {
+        self.is_state_machine()
+            || match self {
+                Self::Component(bound) => bound.has(Hook::SnapshotState),
+                Self::Core(bound) => bound.has(Hook::SnapshotState),
+            }
     }
 
     fn is_state_machine(&self) -> bool {
@@ -347,7 +442,7 @@ impl Functions {
         }
     }
 
-    async fn hook(&self, store: &mut Store<Guest>, hook: Hook) -> Option<Called<Bytes>> {
+    pub(super) async fn hook(&self, store: &mut Store<Guest>, hook: Hook) -> Option<Called<Bytes>> {
         match self {
             Self::Component(bound) => bound.hook(store, hook).await,
             Self::Core(bound) => bound.hook(store, hook).await,

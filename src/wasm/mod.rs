@@ -16,6 +16,7 @@ mod instance;
 mod last_words;
 mod linkers;
 mod program;
+mod replay;
 mod scan;
 mod sight;
 mod slices;

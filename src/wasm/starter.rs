@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use wasmtime::Store;
@@ -26,6 +27,8 @@ use crate::message::Envelope;
 pub struct Starter {
     pub program: Arc<Program>,
     pub birth: Birth,
+    /// Its first life is to begin without the journal of whoever had its name before.
+    pub afresh: Arc<AtomicBool>,
     pub setting: Arc<Setting>,
 }
 

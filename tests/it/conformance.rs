@@ -70,6 +70,37 @@ fn every_function_of_the_channels_keeps_its_word() {
 }
 
 #[test]
+fn every_function_of_the_journal_keeps_its_word() {
+    reports("durability", 30);
+}
+
+#[test]
+fn a_component_gets_its_checkpoint_and_the_entries_after_it_again() {
+    let Some(wasm) = conformance() else { return };
+    let mut node = node();
+    node.deploy("guest", &wasm).is_deployed();
+    asked(&node, "guest", "durability", "");
+    assert_eq!(
+        asked(&node, "guest", "journal", ""),
+        "3 4",
+        "it was compacted"
+    );
+    assert_eq!(asked(&node, "guest", "journal", "five"), "3 4 5");
+    let breaks = |node: &Node| {
+        let answer = node.ask_with("guest", &[("x-message-type", "trap")], b"");
+        assert_eq!(answer.status, 502);
+    };
+    breaks(&node);
+    assert_eq!(asked(&node, "guest", "events", ""), "add five again");
+    node = Node::again(node.kill());
+    assert_eq!(asked(&node, "guest", "journal", "six"), "3 4 5 6");
+    node = Node::again(node.stop());
+    assert_eq!(asked(&node, "guest", "events", ""), "add five again");
+    breaks(&node);
+    assert_eq!(asked(&node, "guest", "events", ""), "add five again");
+}
+
+#[test]
 fn events_arrive_and_end_with_the_actor() {
     let Some(wasm) = conformance() else { return };
     let node = node();

@@ -36,6 +36,7 @@ mod grpc_doors;
 mod grpc_health;
 mod guest_limits;
 mod histories;
+mod journal;
 mod keyvalue;
 mod languages;
 mod lies;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -50,6 +51,8 @@ impl Guest {
             seed: Starter {
                 program: breed.program,
                 birth: Birth::New(birth),
+                // Whoever had a made-up name before was somebody else.
+                afresh: Arc::new(AtomicBool::new(options.actor_id.is_none())),
                 setting: self.starter.setting.clone(),
             },
             id: options.actor_id.map(|id| self.child_id(&id)).transpose()?,

@@ -3,10 +3,12 @@
 pub mod channels;
 pub mod conversation;
 pub mod core_channels;
+pub mod core_durability;
 pub mod core_keyvalue;
 pub mod core_lives;
 pub mod core_messaging;
 pub mod core_tuplespace;
+pub mod durability;
 pub mod keyvalue;
 pub mod lives;
 pub mod locks;
@@ -51,6 +53,7 @@ pub mod bindings {
                 import plexspaces:actor/tuplespace@0.1.0;
                 import plexspaces:actor/locks@0.1.0;
                 import plexspaces:actor/process-groups@0.1.0;
+                import plexspaces:actor/durability@0.1.0;
             }
         ",
         imports: {
@@ -76,12 +79,17 @@ pub mod bindings {
             "plexspaces:actor/tuplespace.read-blocking": async | trappable,
             "plexspaces:actor/tuplespace.take-blocking": async | trappable,
             "plexspaces:actor/locks.acquire": async | trappable,
+            "plexspaces:actor/durability.persist": async | trappable,
+            "plexspaces:actor/durability.persist-batch": async | trappable,
+            "plexspaces:actor/durability.cache-side-effect": async | trappable,
+            "plexspaces:actor/durability.read-journal": async | trappable,
+            "plexspaces:actor/durability.compact": async | trappable,
             default: trappable,
         },
     });
     pub use plexspaces::actor::{
-        channels, conversation, keyvalue, locks, logging, messaging, process_groups, tuplespace,
-        types,
+        channels, conversation, durability, keyvalue, locks, logging, messaging, process_groups,
+        tuplespace, types,
     };
 }
 
@@ -104,6 +112,8 @@ pub struct Guest {
     pub conversation: Conversation,
     pub timers: Timers,
     pub holdings: Holdings,
+    /// What it is about to do with its journal.
+    pub journal: durability::Seat,
     /// The message that a core module received last, but for its payload.
     pub received: core_channels::Received,
     /// What the guest said by `fail` during the current call.
@@ -155,6 +165,7 @@ impl Guest {
             conversation: commitments.conversation,
             timers: commitments.timers,
             holdings: commitments.holdings,
+            journal: Default::default(),
             received: Default::default(),
             failure: None,
             memory,
@@ -330,6 +341,13 @@ const INTERFACES: &[Interface] = &[
         },
         core_functions: process_groups::CORE_FUNCTIONS,
         link_core: process_groups::add_to_core_linker,
+    },
+    Interface {
+        name: "durability",
+        functions: durability::FUNCTIONS,
+        link: |linker| bindings::durability::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
+        core_functions: core_durability::FUNCTIONS,
+        link_core: core_durability::add_to_linker,
     },
 ];
 

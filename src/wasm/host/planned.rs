@@ -11,10 +11,6 @@ use super::Guest;
 /// Interface by interface, in the order of `wit/`. An entry leaves this table when its service arrives.
 #[rustfmt::skip]
 pub const INTERFACES: &[(&str, &[&str])] = &[
-    ("durability", &[
-        "persist", "persist-batch", "checkpoint", "get-sequence", "get-checkpoint-sequence", "is-replaying",
-        "cache-side-effect", "read-journal", "compact",
-    ]),
     ("blob", &["upload", "download", "delete", "exists", "list-blobs", "metadata", "copy"]),
     ("registry", &["register", "unregister", "lookup", "discover", "heartbeat"]),
     ("workflow", &[

@@ -72,6 +72,21 @@ PLEXSPACES_IMPORT(keyvalue_increment) int32_t ps_keyvalue_increment(const char *
 PLEXSPACES_IMPORT(keyvalue_watch) int64_t ps_keyvalue_watch(const char *key, uint32_t key_len);
 PLEXSPACES_IMPORT(keyvalue_unwatch) int32_t ps_keyvalue_unwatch(uint64_t subscription);
 
+/* ── the actor's journal ── */
+/* The entry's number, from 1; below 0 a status. */
+PLEXSPACES_IMPORT(journal_persist) int64_t ps_journal_persist(const char *type, uint32_t type_len, const void *payload, uint32_t len);
+/* [{"type":"added","payload":"text"}], or with "payload_encoding":"base64". The last one's number. */
+PLEXSPACES_IMPORT(journal_persist_batch) int64_t ps_journal_persist_batch(const char *events, uint32_t len);
+/* Made when the handler has returned, before the reply is sent. */
+PLEXSPACES_IMPORT(journal_checkpoint) int64_t ps_journal_checkpoint(void);
+PLEXSPACES_IMPORT(journal_sequence) int64_t ps_journal_sequence(void);
+PLEXSPACES_IMPORT(journal_checkpoint_sequence) int64_t ps_journal_checkpoint_sequence(void);
+PLEXSPACES_IMPORT(journal_is_replaying) int32_t ps_journal_is_replaying(void);
+PLEXSPACES_IMPORT(journal_cache_side_effect) int32_t ps_journal_cache_side_effect(const char *key, uint32_t key_len, const void *value, uint32_t len, plexspaces_answer *recorded);
+/* From, inclusive, to, exclusive; 0 is the end, and no limit. */
+PLEXSPACES_IMPORT(journal_read) int32_t ps_journal_read(uint64_t from, uint64_t to, uint32_t limit, plexspaces_answer *entries);
+PLEXSPACES_IMPORT(journal_compact) int32_t ps_journal_compact(uint64_t up_to);
+
 /* ── queues ── */
 PLEXSPACES_IMPORT(send_to_queue) int32_t ps_send_to_queue(const char *queue, uint32_t queue_len, const char *type, uint32_t type_len, const void *payload, uint32_t len);
 PLEXSPACES_IMPORT(send_to_queue_with_options) int32_t ps_send_to_queue_with_options(const char *queue, uint32_t queue_len, const char *type, uint32_t type_len, const void *payload, uint32_t len, uint64_t delay_ms, uint64_t ttl_ms, const void *headers, uint32_t headers_len);

@@ -5,6 +5,7 @@
 
 mod examples;
 mod channels;
+mod durability;
 mod keyvalue;
 mod locks;
 mod process_groups;
@@ -41,12 +42,14 @@ thread_local! {
 }
 
 impl Guest for Conformance {
-    fn init(_state: Vec<u8>) -> Result<(), String> {
+    fn init(state: Vec<u8>) -> Result<(), String> {
+        let state = String::from_utf8(state).map_err(|error| error.to_string())?;
+        EVENTS.set(state.lines().map(str::to_owned).collect());
         Ok(())
     }
 
     fn snapshot_state() -> Result<Vec<u8>, String> {
-        Ok(Vec::new())
+        Ok(EVENTS.with_borrow(|events| events.join("\n")).into_bytes())
     }
 
     fn handle_request(
@@ -62,6 +65,8 @@ impl Guest for Conformance {
             "process-groups" => process_groups::check(&mut report),
             "keyvalue" => keyvalue::check(&mut report),
             "channels" => channels::check(&mut report),
+            "durability" => durability::check(&mut report),
+            "journal" => return durability::journal(&payload),
             "take" => return tuplespace::take(&payload),
             "subscribe" => return tuplespace::subscribe(&payload),
             "lock" => return locks::lock(&payload),
@@ -76,7 +81,7 @@ impl Guest for Conformance {
 
     fn handle_event(event_type: String, event: Vec<u8>) -> Result<(), String> {
         let event = String::from_utf8_lossy(&event);
-        EVENTS.with_borrow_mut(|events| events.push(format!("{event_type} {event}")));
+        EVENTS.with_borrow_mut(|events| events.push(format!("{event_type} {event}{}", durability::replayed())));
         Ok(())
     }
 }
@@ -94,6 +99,7 @@ fn reach(place: &str) -> String {
         process_groups::reach(&ctx),
         keyvalue::reach(&ctx),
         channels::reach(&ctx),
+        durability::reach(&ctx),
     ];
     answers.concat().join(" ")
 }
