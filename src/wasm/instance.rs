@@ -41,13 +41,16 @@ impl Instance {
         store.data().world.flush();
         store.data().shows_memory();
         match started {
-            Ok(Ok((functions, state))) => Ok(Self {
-                store,
-                functions,
-                state,
-                meter,
-                slices,
-            }),
+            Ok(Ok((functions, state))) => {
+                store.data_mut().has_begun = true;
+                Ok(Self {
+                    store,
+                    functions,
+                    state,
+                    meter,
+                    slices,
+                })
+            }
             Ok(Err(text)) => Err(Fault::Broken(text)),
             Err(error) => Err(fault("starting", &store, &error)),
         }
