@@ -112,9 +112,10 @@ impl Timers {
         self.pending.table.lock().unwrap().cancel(id)
     }
 
-    /// Takes those of an earlier instance of the same actor.
+    /// Takes those of an earlier instance of the same actor. Each that this one has set anew, of the same type and
+    /// payload, ends its like there: what `init` sets in every life fires once and not twice.
     pub fn absorb(&mut self, other: Self) {
-        let letters = {
+        let mut letters = {
             let mut table = other.pending.table.lock().unwrap();
             table.bytes = 0;
             std::mem::take(&mut table.letters)
@@ -123,6 +124,13 @@ impl Timers {
             return;
         }
         let mut table = self.pending.table.lock().unwrap();
+        for anew in table.letters.values() {
+            let mut theirs = letters.iter();
+            let like = theirs.find(|(_, letter)| letter.is_like(anew));
+            if let Some(key) = like.map(|(&key, _)| key) {
+                letters.remove(&key);
+            }
+        }
         for (key, letter) in letters {
             table.put(key, letter);
         }
@@ -225,6 +233,10 @@ impl Table {
 }
 
 impl Letter {
+    fn is_like(&self, other: &Self) -> bool {
+        self.message_type == other.message_type && self.payload == other.payload
+    }
+
     fn weight(&self) -> usize {
         self.message_type.len() + self.payload.len()
     }

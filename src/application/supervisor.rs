@@ -147,7 +147,7 @@ impl<I: Id> WrittenChild<I> {
             ChildId::parse(&text).map_err(|error| wrong(format!("{key}.children: {error}")))?;
         // Of two alike the second one is shown.
         places.insert(id.clone(), at);
-        let wrong_with = |text: String| wrong(format!("{key}.children, id {id:?}: {text}"));
+        let wrong_with = |text: String| wrong(format!("{key}.children, id {id}: {text}"));
         match (self.kind, &self.supervisor) {
             (Some(Kind::Worker), Some(_)) => {
                 let text = "type is worker, and a worker has no [supervisor] of its own";

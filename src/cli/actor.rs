@@ -126,7 +126,7 @@ impl List {
         if self.output == Output::Json {
             return output::json(&listed);
         }
-        let shapes::Actors { actors } = serde_json::from_value(listed)?;
+        let shapes::Actors { actors } = client::shaped(listed)?;
         if actors.is_empty() {
             output::note("no actors; plexspaces list shows the applications");
             return Ok(());

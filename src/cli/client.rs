@@ -14,6 +14,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -204,10 +205,16 @@ fn why(error: &std::io::Error) -> String {
     }
 }
 
+const UNKNOWN: &str = "the node's answer is not what this program knows; are both of one version?";
+
 /// A body as a shape.
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> anyhow::Result<T> {
-    serde_json::from_slice(body)
-        .context("the node's answer is not what this program knows; are both of one version?")
+    serde_json::from_slice(body).context(UNKNOWN)
+}
+
+/// The same of a body that has been read as JSON.
+pub fn shaped<T: DeserializeOwned>(json: Value) -> anyhow::Result<T> {
+    serde_json::from_value(json).context(UNKNOWN)
 }
 
 /// An answer that is a success; another becomes an error with the node's words.

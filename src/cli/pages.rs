@@ -1,6 +1,6 @@
 //! Lists that a node answers in pages, as one.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::client::Client;
 use crate::limits;
@@ -11,19 +11,17 @@ pub async fn all(client: &Client, path: &str, key: &str) -> anyhow::Result<Value
     loop {
         let (offset, limit) = (items.len(), limits::PAGE_ITEMS_MAX);
         let path = format!("{path}?offset={offset}&limit={limit}");
-        let mut answer: Value = client.get_as(&path).await?;
-        let some = match answer[key].take() {
-            Value::Array(some) => some,
+        let mut answer: Map<String, Value> = client.get_as(&path).await?;
+        let some = match answer.remove(key) {
+            Some(Value::Array(some)) => some,
             _ => Vec::new(),
         };
-        let ended = some.is_empty() || answer["page"]["has_next"] != true;
+        let page = answer.remove("page").unwrap_or_default();
+        let ended = some.is_empty() || page["has_next"] != true;
         items.extend(some);
         if ended {
-            answer[key] = items.into();
-            if let Some(answer) = answer.as_object_mut() {
-                answer.remove("page");
-            }
-            return Ok(answer);
+            answer.insert(key.to_owned(), items.into());
+            return Ok(answer.into());
         }
     }
 }

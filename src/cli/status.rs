@@ -31,7 +31,7 @@ impl Status {
         if self.output == Output::Json {
             return output::json(&answer);
         }
-        let detail: Detail = serde_json::from_value(answer)?;
+        let detail: Detail = client::shaped(answer)?;
         output::text(&facts(&detail))?;
         actors(&detail)
     }

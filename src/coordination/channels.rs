@@ -33,6 +33,7 @@ pub struct Subscription {
     id: u64,
     place: Place,
     topic: String,
+    filter: Option<Pattern>,
     topics: Topics,
 }
 
@@ -59,7 +60,10 @@ impl Topics {
         let pattern = Pattern::parse(topic)?;
         let filter = filter.map(Pattern::parse).transpose()?;
         let actor = actor.clone();
-        let subscriber = Subscriber { actor, filter };
+        let subscriber = Subscriber {
+            actor,
+            filter: filter.clone(),
+        };
         let mut state = self.state.lock().unwrap();
         state.last_id += 1;
         let id = state.last_id;
@@ -74,6 +78,7 @@ impl Topics {
             id,
             place: place.clone(),
             topic: topic.to_owned(),
+            filter,
             topics: self.clone(),
         })
     }
@@ -105,6 +110,13 @@ impl Topics {
         let actors = hearers.into_values().map(|it| &it.actor);
         let once = actors.filter(|actor| seen.insert(actor.address().clone()));
         Ok(once.cloned().collect())
+    }
+}
+
+impl Subscription {
+    /// Whether it is for the same messages.
+    pub fn is_like(&self, other: &Self) -> bool {
+        (&self.place, &self.topic, &self.filter) == (&other.place, &other.topic, &other.filter)
     }
 }
 

@@ -48,17 +48,24 @@ struct State {
     to_wake: Vec<Waker>,
 }
 
+/// One life of an actor.
+#[derive(Clone)]
+struct Owner {
+    number: u64,
+    actor: Arc<str>,
+}
+
 struct Record {
     lease: Lease,
     /// When it ends, and whose it is; `None` while the lock is free.
-    hold: Option<(Instant, u64)>,
+    hold: Option<(Instant, Owner)>,
     waiting: VecDeque<Waiter>,
     _share: Share,
 }
 
 struct Waiter {
     number: u64,
-    owner: u64,
+    owner: Owner,
     holder: Arc<str>,
     duration: Duration,
     waker: Option<Waker>,
@@ -123,12 +130,12 @@ impl Locks {
         }))
     }
 
-    /// Nothing held yet, for one life of an actor.
-    pub fn holder(&self) -> Holder {
-        let owner = self.with(|_, state, _| state.next_number());
+    /// Nothing held yet, for one life of the actor at this address.
+    pub fn holder(&self, actor: Arc<str>) -> Holder {
+        let number = self.with(|_, state, _| state.next_number());
         Holder {
             locks: self.clone(),
-            owner,
+            owner: Owner { number, actor },
         }
     }
 
@@ -264,13 +271,15 @@ impl State {
         key: &str,
         holder: &str,
         version: u64,
-    ) -> Result<u64, LockError> {
+    ) -> Result<Owner, LockError> {
         let shown = || key.chars().take(64).collect();
         let record = self.record(place, key);
         let record = record.ok_or_else(|| LockError::Unknown(shown()))?;
         let lease = &record.lease;
-        match record.hold {
-            Some((_, owner)) if lease.version == version && *lease.holder == *holder => Ok(owner),
+        match &record.hold {
+            Some((_, owner)) if lease.version == version && *lease.holder == *holder => {
+                Ok(owner.clone())
+            }
             _ => Err(LockError::NotHeld(shown())),
         }
     }
@@ -287,10 +296,10 @@ impl State {
         let version = record.lease.version;
         self.ends.remove(&(until, version));
         self.by_version.remove(&version);
-        if let Some(held) = self.held.get_mut(&owner) {
+        if let Some(held) = self.held.get_mut(&owner.number) {
             held.remove(&version);
             if held.is_empty() {
-                self.held.remove(&owner);
+                self.held.remove(&owner.number);
             }
         }
     }
@@ -301,7 +310,7 @@ impl State {
         inner: &Inner,
         place: &Place,
         key: &str,
-        (owner, holder, duration): (u64, Arc<str>, Duration),
+        (owner, holder, duration): (Owner, Arc<str>, Duration),
         now: Instant,
     ) -> Lease {
         self.last_version += 1;
@@ -309,6 +318,7 @@ impl State {
         let heartbeat_ms = inner.clock.wall_ms();
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let record = self.record(place, key).expect("the lock has a record");
+        let number = owner.number;
         record.hold = Some((until, owner));
         let lease = Lease {
             key: record.lease.key.clone(),
@@ -322,7 +332,24 @@ impl State {
         let name = (place.clone(), lease.key.clone());
         self.ends.insert((until, version), name.clone());
         self.by_version.insert(version, name);
-        self.held.entry(owner).or_default().insert(version);
+        self.held.entry(number).or_default().insert(version);
+        lease
+    }
+
+    /// Lets a lease last at least so long from now on.
+    fn lengthen(&mut self, inner: &Inner, name: Name, duration: Duration, now: Instant) -> Lease {
+        let (place, key) = &name;
+        let wall_ms = inner.clock.wall_ms();
+        let record = self.record(place, key).expect("the lock is held");
+        let hold = record.hold.as_mut().expect("the lock is held");
+        let before = hold.0;
+        hold.0 = before.max(now + duration);
+        let lasts = u64::try_from((hold.0 - now).as_millis()).unwrap_or(u64::MAX);
+        record.lease.expires_at_ms = wall_ms.saturating_add(lasts);
+        record.lease.heartbeat_ms = wall_ms;
+        let (until, lease) = (hold.0, record.lease.clone());
+        self.ends.remove(&(before, lease.version));
+        self.ends.insert((until, lease.version), name);
         lease
     }
 
@@ -362,14 +389,14 @@ impl State {
     }
 
     /// Makes what one life holds another's.
-    fn hand_over(&mut self, from: u64, to: u64) {
-        for version in self.held.remove(&from).unwrap_or_default() {
+    fn hand_over(&mut self, from: &Owner, to: &Owner) {
+        for version in self.held.remove(&from.number).unwrap_or_default() {
             let named = self.by_version.get(&version).cloned();
             let record = named.and_then(|(place, key)| self.record(&place, &key));
             if let Some((_, owner)) = record.and_then(|record| record.hold.as_mut()) {
-                *owner = to;
+                *owner = to.clone();
             }
-            self.held.entry(to).or_default().insert(version);
+            self.held.entry(to.number).or_default().insert(version);
         }
     }
 
@@ -403,17 +430,19 @@ impl Record {
 /// What one life of an actor holds. Dropped, all of it is released.
 pub struct Holder {
     locks: Locks,
-    owner: u64,
+    owner: Owner,
 }
 
 impl Holder {
     /// Takes what an earlier instance of the same actor holds.
     pub fn absorb(&self, earlier: &mut Self) {
-        let (from, to) = (earlier.owner, self.owner);
+        let (from, to) = (&earlier.owner, &self.owner);
         self.locks.with(|_, state, _| state.hand_over(from, to));
     }
 
-    /// The lock, if it is free, or held already by this actor under the same holder: then it gets a new lease.
+    /// The lock, if it is free, or held already by this actor under the same holder: then it gets a new lease. Where an
+    /// earlier instance of this actor holds it, which only waits for its end, the lease and its version stay what they
+    /// are and last longer: the lock goes along if this one takes its place, and stays where it is if not.
     pub fn try_acquire(
         &self,
         place: &Place,
@@ -425,14 +454,17 @@ impl Holder {
         self.locks.with(|inner, state, now| {
             state.make(inner, place, key)?;
             let record = state.record(place, key).expect("it was just made");
-            match record.hold {
-                Some((_, owner)) if owner != self.owner || *record.lease.holder != *holder => {
+            if let Some((_, owner)) = &record.hold {
+                if owner.actor != self.owner.actor || *record.lease.holder != *holder {
                     return Ok(None);
                 }
-                _ => {}
+                if owner.number != self.owner.number {
+                    let name = (place.clone(), record.lease.key.clone());
+                    return Ok(Some(state.lengthen(inner, name, duration, now)));
+                }
             }
             state.let_go(place, key);
-            let wanted = (self.owner, holder.into(), duration);
+            let wanted = (self.owner.clone(), holder.into(), duration);
             Ok(Some(state.grant(inner, place, key, wanted, now)))
         })
     }
@@ -461,7 +493,7 @@ impl Holder {
             let share = inner.budget.take(BOOKKEEPING + holder.len());
             record.waiting.push_back(Waiter {
                 number,
-                owner: self.owner,
+                owner: self.owner.clone(),
                 holder: holder.into(),
                 duration,
                 waker: None,
@@ -482,7 +514,11 @@ impl Holder {
 impl Drop for Holder {
     fn drop(&mut self) {
         self.locks.with(|inner, state, now| {
-            let held = state.held.get(&self.owner).cloned().unwrap_or_default();
+            let held = state
+                .held
+                .get(&self.owner.number)
+                .cloned()
+                .unwrap_or_default();
             for version in held {
                 state.release_version(inner, version, now);
             }

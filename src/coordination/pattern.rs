@@ -1,15 +1,16 @@
 //! Does this tuple match? Decided from the two alone.
 
 use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
 
 use super::tuple::{Field, FieldType, Tuple};
 
 /// What the tuples have in common that somebody looks for: as many fields as it has, and each as it says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Pattern(Box<[FieldPattern]>);
 
 /// What one field must be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub enum FieldPattern {
     /// Equal to this.
     Exact(Field),
@@ -30,7 +31,7 @@ pub struct Predicate {
     number: Option<Number>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 enum Operator {
     GreaterOrEqual,
     LessOrEqual,
@@ -66,6 +67,12 @@ const OPERATORS: [(&str, Operator); 8] = [
     ("endsWith:", Operator::EndsWith),
     ("contains:", Operator::Contains),
 ];
+
+impl Hash for Predicate {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.operator, &self.operand).hash(state);
+    }
+}
 
 impl Pattern {
     pub fn new(fields: impl Into<Box<[FieldPattern]>>) -> Self {

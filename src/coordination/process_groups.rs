@@ -176,19 +176,28 @@ impl State {
         }
     }
 
-    /// Makes the joinings of one life another's.
-    fn hand_over(&mut self, place: &Place, name: &str, from: u64, to: u64) {
+    /// Makes the joinings of one life another's, but for one like each that the other has. Answers how many those are.
+    fn hand_over(&mut self, place: &Place, name: &str, from: u64, to: u64) -> usize {
         let groups = self.places.get_mut(place);
         let Some(group) = groups.and_then(|groups| groups.get_mut(name)) else {
-            return;
+            return 0;
         };
-        let Some(earlier) = group.members.remove(&from) else {
-            return;
+        let Some(mut earlier) = group.members.remove(&from) else {
+            return 0;
         };
-        match group.members.get_mut(&to) {
-            Some(member) => drop(member.joinings.splice(0..0, earlier.joinings)),
-            None => drop(group.members.insert(to, earlier)),
+        let before = earlier.joinings.len();
+        let Some(member) = group.members.get_mut(&to) else {
+            group.members.insert(to, earlier);
+            return 0;
+        };
+        for anew in &member.joinings {
+            let mut theirs = earlier.joinings.iter();
+            let like = theirs.position(|joining| joining.topics == anew.topics);
+            like.map(|at| earlier.joinings.remove(at));
         }
+        let left_out = before - earlier.joinings.len();
+        member.joinings.splice(0..0, earlier.joinings);
+        left_out
     }
 
     /// Takes back the last joining of a member, or with it the membership.
@@ -287,14 +296,21 @@ impl Memberships {
         left.then_some(()).ok_or_else(not_in)
     }
 
-    /// Takes those of an earlier instance of the same actor.
+    /// Takes those of an earlier instance of the same actor. Each that this one has made anew ends its like there.
     pub fn absorb(&mut self, earlier: &mut Self) {
         let joined = std::mem::take(&mut earlier.joined);
         let mut state = self.groups.state.lock().unwrap();
+        let mut left_out = Vec::new();
         for (place, name) in &joined {
-            state.hand_over(place, name, earlier.member, self.member);
+            // All joinings of a group go with the first of them.
+            let of_this = state.hand_over(place, name, earlier.member, self.member);
+            left_out.extend(std::iter::repeat_n((place.clone(), name.clone()), of_this));
         }
         self.joined.splice(0..0, joined);
+        for entry in left_out {
+            let at = self.joined.iter().position(|joined| *joined == entry);
+            at.map(|at| self.joined.remove(at));
+        }
     }
 }
 

@@ -17,7 +17,7 @@ pub enum Field {
 }
 
 /// The type of a field. No field is a tuple, so nothing has that type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum FieldType {
     String,
     Int,

@@ -284,7 +284,7 @@ impl TupleSpaces {
         Subscriptions {
             spaces: self.clone(),
             actor,
-            open: HashMap::new(),
+            open: BTreeMap::new(),
         }
     }
 
@@ -459,12 +459,20 @@ impl Drop for Waiting {
     }
 }
 
+/// Where a subscription is, and for which tuples.
+struct Open {
+    place: Place,
+    key: Option<Key>,
+    arity: usize,
+    /// Of the whole pattern: equal for equal ones.
+    likeness: u64,
+}
+
 /// The subscriptions of one life of an actor. Dropped, they end.
 pub struct Subscriptions {
     spaces: TupleSpaces,
     actor: ActorId,
-    /// By subscription: where, and for which tuples.
-    open: HashMap<u64, (Place, Option<Key>, usize)>,
+    open: BTreeMap<u64, Open>,
 }
 
 impl Subscriptions {
@@ -475,6 +483,7 @@ impl Subscriptions {
             return Err(TupleError::TooManySubscriptions);
         }
         let (key, arity) = (self.spaces.key(pattern.first()), pattern.arity());
+        let likeness = self.spaces.0.hasher.hash_one(&pattern);
         let number = self.spaces.with(|state| {
             let number = state.next_number();
             let space = self.spaces.space(&mut state.spaces, place);
@@ -482,27 +491,47 @@ impl Subscriptions {
             state.tidy(place);
             subscribed.map(|()| number)
         })?;
-        self.open.insert(number, (place.clone(), key, arity));
+        let place = place.clone();
+        let open = Open {
+            place,
+            key,
+            arity,
+            likeness,
+        };
+        self.open.insert(number, open);
         Ok(number)
     }
 
     /// Whether there was such a subscription.
     pub fn unsubscribe(&mut self, number: u64) -> bool {
-        let Some((place, key, arity)) = self.open.remove(&number) else {
+        let Some(open) = self.open.remove(&number) else {
             return false;
         };
         self.spaces.with(|state| {
-            if let Some(space) = state.spaces.get_mut(&place) {
-                space.unsubscribe(number, key, arity);
+            if let Some(space) = state.spaces.get_mut(&open.place) {
+                space.unsubscribe(number, open.key, open.arity);
             }
-            state.tidy(&place);
+            state.tidy(&open.place);
         });
         true
     }
 
-    /// Takes those of an earlier instance of the same actor.
+    /// Takes those of an earlier instance of the same actor. Each that this one has made anew ends its like there.
     pub fn absorb(&mut self, earlier: &mut Self) {
-        self.open.extend(std::mem::take(&mut earlier.open));
+        for anew in self.open.values() {
+            let mut theirs = earlier.open.iter();
+            let like = theirs.find(|(_, it)| it.is_like(anew));
+            if let Some(number) = like.map(|(&number, _)| number) {
+                earlier.unsubscribe(number);
+            }
+        }
+        self.open.append(&mut earlier.open);
+    }
+}
+
+impl Open {
+    fn is_like(&self, other: &Self) -> bool {
+        self.likeness == other.likeness && self.place == other.place
     }
 }
 

@@ -37,7 +37,7 @@ impl Holdings {
         let coordination = &services.coordination;
         Self {
             subscriptions: coordination.tuples.subscriptions(actor.clone()),
-            locks: coordination.locks.holder(),
+            locks: coordination.locks.holder(actor.address().clone()),
             memberships: coordination.groups.memberships(actor.clone()),
             leases: HashMap::new(),
             watches: Numbered::default(),
@@ -48,21 +48,18 @@ impl Holdings {
     }
 
     /// Takes what an earlier instance of the same actor holds.
+    ///
+    /// What every life begins with, by its `init`, is there once and not twice then: what this instance has asked for
+    /// already takes the place of the like that the earlier one had.
     pub fn absorb(&mut self, mut earlier: Self) {
-        let taken = |it: &mut Self| {
-            (
-                std::mem::take(&mut it.leases),
-                std::mem::take(&mut it.watches),
-            )
-        };
-        let ((leases, watches), topics) =
-            (taken(&mut earlier), std::mem::take(&mut earlier.topics));
         self.subscriptions.absorb(&mut earlier.subscriptions);
         self.locks.absorb(&mut earlier.locks);
         self.memberships.absorb(&mut earlier.memberships);
-        self.leases.extend(leases);
-        self.watches.absorb(watches);
-        self.topics.absorb(topics);
+        self.leases.extend(std::mem::take(&mut earlier.leases));
+        let watches = std::mem::take(&mut earlier.watches);
+        self.watches.absorb(watches, Watch::is_like);
+        let topics = std::mem::take(&mut earlier.topics);
+        self.topics.absorb(topics, Subscription::is_like);
     }
 }
 
@@ -88,8 +85,16 @@ impl<T> Numbered<T> {
         self.guards.insert(number, guard);
     }
 
-    pub fn absorb(&mut self, earlier: Self) {
-        self.guards.extend(earlier.guards);
+    /// Takes earlier ones, but for one like each that is here.
+    fn absorb(&mut self, mut earlier: Self, alike: fn(&T, &T) -> bool) {
+        for anew in self.guards.values() {
+            let mut theirs = earlier.guards.iter();
+            let like = theirs.find(|(_, guard)| alike(guard, anew));
+            if let Some(number) = like.map(|(&number, _)| number) {
+                earlier.end(number);
+            }
+        }
+        self.guards.append(&mut earlier.guards);
     }
 
     /// Drops a guard. Whether there was one.

@@ -64,6 +64,13 @@ impl Watches {
     }
 }
 
+impl Watch {
+    /// Whether it is for the same key.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut state = self.watches.state.lock().unwrap();

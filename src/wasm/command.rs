@@ -113,6 +113,7 @@ impl Command {
         let mut store = self
             .starter
             .store(place, log, world, commitments, &self.meter);
+        store.data_mut().has_begun = true;
         let message = store.data_mut().conversation.begin(envelope).clone();
         let slices = self.starter.program.slices.clone();
         let running = run_once(&self.starter.program.form, &mut store);

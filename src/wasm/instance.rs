@@ -52,15 +52,16 @@ impl Instance {
             slices,
         };
         instance.store.data_mut().journal.snapshots = instance.functions.tells_state();
-        if !origin.has_entries() {
-            instance.finish_start(&origin.birth, !has_state).await?;
-            return Ok(instance);
+        let replays = origin.has_entries();
+        if replays {
+            if !has_state {
+                instance.first_state().await?;
+            }
+            instance.replay(&origin).await?;
         }
-        if !has_state {
-            instance.first_state().await?;
-        }
-        instance.replay(&origin).await?;
-        instance.finish_start(&origin.birth, false).await?;
+        let asks_state = !has_state && !replays;
+        instance.finish_start(&origin.birth, asks_state).await?;
+        instance.store.data_mut().has_begun = true;
         Ok(instance)
     }
 

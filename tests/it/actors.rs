@@ -397,6 +397,23 @@ async fn a_timer_that_is_cancelled_or_whose_owner_is_gone_never_fires() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_timer_that_the_next_instance_sets_anew_fires_once() {
+    let script = Script::default();
+    let (actors, _actor) = spawn(&script, Bounds::default()).await;
+    let mut earlier = timers(&actors);
+    for payload in ["tick", "tick", "other"] {
+        earlier.start(SECOND, "beat", payload.into()).unwrap();
+    }
+    let mut next = timers(&actors);
+    next.start(2 * SECOND, "beat", "tick".into()).unwrap();
+    next.start(3 * SECOND, "pulse", "other".into()).unwrap();
+    next.absorb(earlier);
+    tokio::time::sleep(5 * SECOND).await;
+    // Of two the actor had, its `init` set one anew.
+    assert_eq!(script.handled(), ["tick", "other", "tick", "other"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_timer_that_finds_the_mailbox_full_comes_later() {
     let script = Script::of(&[Step::Work(3 * SECOND)]);
     let one = Bounds {

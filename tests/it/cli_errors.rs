@@ -42,9 +42,8 @@ fn the_http_port_is_not_taken_for_the_grpc_port() {
     deploy.fails(1, &[&node.http.to_string(), "gRPC port"]);
 }
 
-#[test]
-fn what_is_no_node_is_named() {
-    // A server of another kind, on two ports in a row.
+/// The address of a server of another kind, on two ports in a row, that says this to everybody.
+fn another_server(says: &'static [u8]) -> String {
     let (first, second) = loop {
         let first = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = first.local_addr().unwrap().port();
@@ -56,12 +55,35 @@ fn what_is_no_node_is_named() {
     for listener in [first, second] {
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let _ = stream.unwrap().write_all(b"SSH-2.0-OpenSSH_9.2\r\n");
+                let _ = stream.unwrap().write_all(says);
             }
         });
     }
-    for said in both(&address) {
+    address
+}
+
+#[test]
+fn what_is_no_node_is_named() {
+    for said in both(&another_server(b"SSH-2.0-OpenSSH_9.2\r\n")) {
         said.fails(1, &["does not speak", "gRPC port"]);
+    }
+}
+
+#[test]
+fn what_answers_in_other_shapes_is_told_so() {
+    for says in [
+        &b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]"[..],
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n{\"actors\":[3]}",
+    ] {
+        let address = another_server(says);
+        for command in [&["status", "app"][..], &["list"], &["actor", "list"]] {
+            let said = run(&[command, &["--node", &address]].concat());
+            let empty_is_known = command == ["actor", "list"] && says.ends_with(b"{}");
+            if !empty_is_known {
+                said.fails(1, &["not what this program knows"]);
+            }
+        }
     }
 }
 

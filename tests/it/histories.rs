@@ -580,7 +580,7 @@ async fn contend(
     for _ in 0..1 + table.dice.throw(2) {
         lives.set(lives.get() + 1);
         let life = lives.get();
-        let holder = table.coordination.locks.holder();
+        let holder = table.coordination.locks.holder(life.to_string().into());
         let name = life.to_string();
         let mut version = 0;
         for _ in 0..1 + table.dice.throw(3) {

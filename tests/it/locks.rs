@@ -1,5 +1,6 @@
 //! Locks: leases and their ends on a paused clock, then for core modules; `conformance` has the components.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -19,6 +20,13 @@ const MS: Duration = Duration::from_millis(1);
 
 fn locks() -> Locks {
     Locks::new(Clock::system(), Budget::new(usize::MAX))
+}
+
+/// An actor that no other test's is.
+fn one_more(locks: &Locks) -> Holder {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let number = LAST.fetch_add(1, Ordering::Relaxed);
+    locks.holder(format!("actor-{number}@node").into())
 }
 
 fn home() -> Place {
@@ -44,7 +52,7 @@ fn release(locks: &Locks, lease: &Lease) -> Result<(), LockError> {
 #[tokio::test(start_paused = true)]
 async fn a_lease_of_one_millisecond_is_one_millisecond() {
     let locks = locks();
-    let (one, other) = (locks.holder(), locks.holder());
+    let (one, other) = (one_more(&locks), one_more(&locks));
     let lease = take(&one, MS).unwrap();
     assert!(take(&other, MS).is_none());
     advance(MS / 2).await;
@@ -59,7 +67,7 @@ async fn a_lease_of_one_millisecond_is_one_millisecond() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_is_served_in_order_by_release_expiry_and_death() {
     let locks = locks();
-    let holders: Vec<_> = (0..4).map(|_| locks.holder()).collect();
+    let holders: Vec<_> = (0..4).map(|_| one_more(&locks)).collect();
     let first = take(&holders[0], MINUTE).unwrap();
     let mut waits: Vec<_> = holders[1..].iter().map(|holder| wait(holder, MS)).collect();
     for waiting in &mut waits {
@@ -83,7 +91,7 @@ async fn who_waits_is_served_in_order_by_release_expiry_and_death() {
 #[tokio::test(start_paused = true)]
 async fn a_renewed_lease_lasts_from_then_on_and_its_old_version_is_worth_nothing() {
     let locks = locks();
-    let (one, other) = (locks.holder(), locks.holder());
+    let (one, other) = (one_more(&locks), one_more(&locks));
     let lease = take(&one, 10 * MS).unwrap();
     advance(6 * MS).await;
     let renewed = locks
@@ -102,7 +110,7 @@ async fn a_renewed_lease_lasts_from_then_on_and_its_old_version_is_worth_nothing
 #[tokio::test(start_paused = true)]
 async fn one_who_stops_waiting_or_is_gone_is_passed_over() {
     let locks = locks();
-    let (one, two, three) = (locks.holder(), locks.holder(), locks.holder());
+    let (one, two, three) = (one_more(&locks), one_more(&locks), one_more(&locks));
     let lease = take(&one, MINUTE).unwrap();
     let (mut gone, mut unseen, mut served) =
         (wait(&two, MINUTE), wait(&two, MINUTE), wait(&three, MINUTE));
@@ -122,7 +130,7 @@ async fn one_who_stops_waiting_or_is_gone_is_passed_over() {
 async fn a_deleted_lock_never_was_and_free_ones_make_room() {
     let budget = Budget::new(usize::MAX);
     let locks = Locks::new(Clock::system(), budget.clone());
-    let holder = locks.holder();
+    let holder = one_more(&locks);
     let lease = take(&holder, MINUTE).unwrap();
     let forgotten = locks.release(&home(), "k", "h", lease.version, Afterwards::Forget);
     assert_eq!(
@@ -147,7 +155,7 @@ async fn a_deleted_lock_never_was_and_free_ones_make_room() {
 #[tokio::test(start_paused = true)]
 async fn so_many_wait_for_one_lock_and_no_more() {
     let locks = locks();
-    let (one, others) = (locks.holder(), locks.holder());
+    let (one, others) = (one_more(&locks), one_more(&locks));
     take(&one, MINUTE).unwrap();
     let waits: Vec<_> = (0..limits::LOCK_WAITERS_MAX)
         .map(|_| wait(&others, MINUTE))

@@ -61,6 +61,7 @@ mod service;
 mod slots;
 mod small_devices;
 mod storms;
+mod succession;
 mod supervision;
 mod tidy;
 mod tokens;

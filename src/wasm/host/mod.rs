@@ -119,6 +119,8 @@ pub struct Guest {
     /// What the guest said by `fail` during the current call.
     pub failure: Option<String>,
     pub memory: MemoryLimiter,
+    /// It has come to the end of its `init` and what belongs to it.
+    pub has_begun: bool,
     /// How bytes are exchanged with a core module; a component needs none.
     pub exchange: Option<Exchange>,
     /// The node is waiting for the guest's allocator.
@@ -169,6 +171,7 @@ impl Guest {
             received: Default::default(),
             failure: None,
             memory,
+            has_begun: false,
             exchange: None,
             asking_for_memory: false,
             world,
@@ -219,13 +222,21 @@ impl Guest {
     }
 
     /// Waits for something that has no limit of its own: for so long, where that is not zero, or until it comes. An actor
-    /// that is to be stopped or swapped meanwhile gets the error `timeout`.
+    /// that is to be stopped or swapped meanwhile gets the error `timeout`. One that is still starting does not: its
+    /// start has a limit, and what is wanted is wanted of the instance whose place it may take.
     pub fn patiently<W: Future + Send>(
         &self,
         timeout: Duration,
         wait: W,
     ) -> impl Future<Output = Result<Option<W::Output>, ActorError>> + Send + use<W> {
         let interrupted = self.actors.interrupted(&self.actor);
+        let has_begun = self.has_begun;
+        let interrupted = async move {
+            match has_begun {
+                true => interrupted.await,
+                false => std::future::pending().await,
+            }
+        };
         let time_is_up = async move {
             match timeout {
                 Duration::ZERO => std::future::pending().await,
