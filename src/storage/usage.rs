@@ -13,6 +13,7 @@ pub enum Kept {
     Keys,
     Queues,
     Messages,
+    Blobs,
 }
 
 /// The application has laid down as much as it may.
@@ -31,6 +32,7 @@ impl Kept {
             Self::Keys => "keys",
             Self::Queues => "queues",
             Self::Messages => "messages",
+            Self::Blobs => "blobs",
         }
     }
 
@@ -39,6 +41,7 @@ impl Kept {
             Self::Keys => (limits::KEYS_MAX, limits::KEYS_BYTES_MAX),
             Self::Queues => (limits::QUEUES_MAX, u64::MAX),
             Self::Messages => (limits::QUEUED_MESSAGES_MAX, limits::QUEUED_BYTES_MAX),
+            Self::Blobs => (limits::BLOBS_MAX, limits::BLOBS_BYTES_MAX),
         }
     }
 

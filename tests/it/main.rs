@@ -9,6 +9,7 @@ mod keeper;
 mod actors;
 mod applications;
 mod backup;
+mod blobs;
 mod capabilities;
 mod channels;
 mod cli_actors;

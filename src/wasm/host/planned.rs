@@ -15,8 +15,6 @@ pub const INTERFACES: &[(&str, &[&str])] = &[
         "persist", "persist-batch", "checkpoint", "get-sequence", "get-checkpoint-sequence", "is-replaying",
         "cache-side-effect", "read-journal", "compact",
     ]),
-    ("blob", &["upload", "download", "delete", "exists", "list-blobs", "metadata", "copy"]),
-    ("registry", &["register", "unregister", "lookup", "discover", "heartbeat"]),
     ("workflow", &[
         "start-workflow", "signal-workflow", "query-workflow", "await-workflow", "schedule-activity", "sleep",
         "get-workflow-context",

@@ -1,0 +1,59 @@
+//! A search for tuples as both doors make it: what is there now, else the first that comes in time.
+
+use std::time::Duration;
+
+use super::Door;
+use crate::coordination::tuplespace::{TupleError, Wish};
+use crate::coordination::{Pattern, Tuple};
+use crate::place::Place;
+use crate::refusal::{Kind, Refusal};
+
+/// What is looked for, checked.
+pub struct Search {
+    pub place: Place,
+    pub pattern: Pattern,
+    /// `None` is all of them.
+    pub limit: Option<usize>,
+    /// How long to wait for the first, if none is there.
+    pub timeout: Option<Duration>,
+}
+
+impl Door {
+    /// What is there now, up to the limit; where nothing is, the first that comes in time. Whoever stops to wait takes
+    /// nothing.
+    pub async fn find_tuples(&self, search: &Search, wish: Wish) -> Result<Vec<Tuple>, Refusal> {
+        let tuples = &self.services.coordination.tuples;
+        let (place, pattern, limit) = (&search.place, &search.pattern, search.limit);
+        let found = match wish {
+            Wish::Read => tuples.read_all(place, pattern, limit)?,
+            Wish::Take => tuples.take_all(place, pattern, limit),
+        };
+        let Some(timeout) = search.timeout.filter(|_| found.is_empty()) else {
+            return Ok(found);
+        };
+        let waiting = tuples.wait(place, pattern.clone(), wish)?;
+        tokio::select! {
+            biased;
+            tuple = waiting => Ok(vec![tuple]),
+            () = self.shutdown.begun() => {
+                let text = "this node is stopping; ask again later";
+                Err(Refusal::new(Kind::Unavailable, text))
+            }
+            () = tokio::time::sleep(timeout) => Ok(Vec::new()),
+        }
+    }
+}
+
+impl From<TupleError> for Refusal {
+    fn from(error: TupleError) -> Self {
+        let kind = match error {
+            TupleError::Ttl | TupleError::TooManyFields | TupleError::TooMuch => Kind::Malformed,
+            TupleError::TooLong => Kind::TooLarge,
+            TupleError::TooMany
+            | TupleError::NoRoom
+            | TupleError::TooManyWaiting
+            | TupleError::TooManySubscriptions => Kind::Exhausted,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
