@@ -32,6 +32,7 @@ mod status;
 mod table;
 mod token;
 mod token_flag;
+mod tuplespace;
 mod upload;
 mod wanted;
 
@@ -64,6 +65,7 @@ enum Command {
     Invoke(invoke::Invoke),
     Application(application::Application),
     Actor(actor::Actor),
+    TupleSpace(tuplespace::TupleSpace),
     Token(token::TokenCommand),
     Backup(backup::Backup),
     Restore(backup::Restore),
@@ -97,6 +99,7 @@ impl Command {
             Self::Invoke(invoke) => invoke.run(),
             Self::Application(application) => application.run(),
             Self::Actor(actor) => actor.run(),
+            Self::TupleSpace(tuplespace) => tuplespace.run(),
             Self::Token(token) => token.run(),
             Self::Backup(backup) => backup.run(),
             Self::Restore(restore) => restore.run(),
