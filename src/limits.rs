@@ -156,6 +156,12 @@ pub const GROUP_MEMBERS_MAX: usize = 1_000;
 /// How often one actor may have joined groups, and topics in one such joining.
 pub const GROUP_JOINS_MAX: usize = 256;
 pub const GROUP_TOPICS_MAX: usize = 64;
+/// Registrations of one namespace.
+pub const REGISTRATIONS_MAX: usize = 1_000;
+/// Capabilities, and labels, of one registration.
+pub const REGISTRATION_TEXTS_MAX: usize = 64;
+/// How long a registration lives after its last heartbeat.
+pub const REGISTRATION_LIFETIME: Duration = Duration::from_secs(60);
 
 // ── actors ──────────────────────────────────────────────────────────────────
 
@@ -237,6 +243,8 @@ pub const GUEST_TRANSFER_BYTES_MIN: usize = 256 * KIB;
 pub const GUEST_STDERR_TAIL_BYTES: usize = 2 * KIB;
 /// Lines that one guest may log in a second before the rest of that second is only counted.
 pub const GUEST_LINES_PER_SECOND_MAX: u32 = 200;
+/// Spans that one guest has begun and not ended.
+pub const SPANS_MAX: usize = 100;
 /// Random bytes in one piece: making them holds up the loop.
 pub const GUEST_RANDOM_BYTES_MAX: u64 = 64 * KIB as u64;
 /// Native stack for one guest call; deeper recursion traps.
@@ -322,6 +330,15 @@ pub const JOURNAL_BYTES_MAX: u64 = 64 * MIB as u64;
 /// What of a journal is in memory at once while it is replayed.
 pub const REPLAY_ENTRIES_MAX: usize = 256;
 pub const REPLAY_BYTES_MAX: usize = 4 * MIB;
+/// Largest blob; larger ones hold up the uploads of others for too long.
+pub const BLOB_BYTES_MAX: u64 = 256 * MIB as u64;
+/// Blobs of one application, and of what fleet tools put into one namespace, and what they weigh.
+pub const BLOBS_MAX: u64 = 10_000;
+pub const BLOBS_BYTES_MAX: u64 = 1024 * MIB as u64;
+/// What blobs leave of the disk, so that deploys, keys and logs go on.
+pub const BLOB_DISK_LEFT_MIN: u64 = 32 * MIB as u64;
+/// Content type of a blob.
+pub const CONTENT_TYPE_BYTES_MAX: usize = 255;
 /// What is swept away in one transaction, so that others get their turn.
 pub const SWEEP_ITEMS_MAX: usize = 256;
 /// When a sweep that the disk refused is tried again.

@@ -48,6 +48,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     let wasm = Wasm::new(services.clone(), config.profile)?;
     let applications =
         Applications::new(storage.clone(), actors.clone(), wasm, config.restart_delay);
+    services.lists(applications.listing(listeners.grpc_addr()?.to_string()));
     let shutdown = Shutdown::default();
 
     log::info!(

@@ -36,6 +36,7 @@ kinds! {
     FailedPrecondition 409 FAILED_PRECONDITION;
     TooLarge           413 RESOURCE_EXHAUSTED;
     UnsupportedMedia   415 INVALID_ARGUMENT;
+    RangeNotSatisfiable 416 OUT_OF_RANGE;
     Misdirected        421 PERMISSION_DENIED;
     Unprocessable      422 INVALID_ARGUMENT;
     Exhausted          429 RESOURCE_EXHAUSTED;

@@ -8,6 +8,7 @@ mod backoff;
 mod backup;
 mod dependencies;
 mod deploy;
+mod listing;
 mod modules;
 mod overview;
 mod probation;
@@ -87,6 +88,11 @@ impl Applications {
     /// from sending.
     pub fn begin_upload(&self) -> Result<(Turn, Streaming), Refusal> {
         Ok((self.turns.take()?, self.uploads.begin()?))
+    }
+
+    /// A place among those that stream, for what is no deploy.
+    pub fn begin_stream(&self) -> Result<Streaming, Refusal> {
+        self.uploads.begin()
     }
 
     /// How many modules are on their way in.

@@ -229,7 +229,7 @@ impl Overview {
 }
 
 impl ActorOverview {
-    fn all(tree: &View) -> Vec<Self> {
+    pub(super) fn all(tree: &View) -> Vec<Self> {
         let (mut all, mut above) = (Vec::new(), Vec::new());
         Self::collect(tree, &mut above, &mut all);
         all

@@ -33,6 +33,7 @@ mod table;
 mod token;
 mod token_flag;
 mod tree;
+mod tuplespace;
 mod upload;
 mod wanted;
 
@@ -65,6 +66,7 @@ enum Command {
     Invoke(invoke::Invoke),
     Application(application::Application),
     Actor(actor::Actor),
+    TupleSpace(tuplespace::TupleSpace),
     Token(token::TokenCommand),
     Backup(backup::Backup),
     Restore(backup::Restore),
@@ -98,6 +100,7 @@ impl Command {
             Self::Invoke(invoke) => invoke.run(),
             Self::Application(application) => application.run(),
             Self::Actor(actor) => actor.run(),
+            Self::TupleSpace(tuplespace) => tuplespace.run(),
             Self::Token(token) => token.run(),
             Self::Backup(backup) => backup.run(),
             Self::Restore(restore) => restore.run(),

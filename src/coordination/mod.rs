@@ -10,6 +10,7 @@ mod json;
 pub mod locks;
 mod pattern;
 pub mod process_groups;
+pub mod registry;
 mod space;
 mod tuple;
 pub mod tuplespace;
@@ -22,6 +23,7 @@ pub use json::{pattern_of, read_pattern, read_tuple, tuple_of};
 pub use locks::Locks;
 pub use pattern::{FieldPattern, InvalidPattern, Pattern, Predicate};
 pub use process_groups::ProcessGroups;
+pub use registry::Registry;
 pub use tuple::{Field, FieldType, Tuple};
 pub use tuplespace::TupleSpaces;
 
@@ -32,6 +34,7 @@ pub struct Coordination {
     pub locks: Locks,
     pub groups: ProcessGroups,
     pub topics: Topics,
+    pub registry: Registry,
 }
 
 impl Coordination {
@@ -41,7 +44,8 @@ impl Coordination {
         Self {
             tuples: TupleSpaces::new(all.clone(), budget.max() / 4),
             locks: Locks::new(clock.clone(), all.clone()),
-            groups: ProcessGroups::new(all),
+            groups: ProcessGroups::new(all.clone()),
+            registry: Registry::new(clock.clone(), all),
             topics: Topics::default(),
         }
     }

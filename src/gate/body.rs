@@ -36,6 +36,8 @@ type Broken = Box<dyn Error + Send + Sync>;
 /// An answer that goes on.
 pub struct Stream {
     pieces: mpsc::Receiver<Bytes>,
+    /// Bytes that are still to come, where that is known; an answer that ends before is broken off.
+    left: Option<u64>,
     /// Kept so that its connection is not taken for an idle one.
     _busy: Option<Busy>,
 }
@@ -57,6 +59,16 @@ impl Body {
     pub fn stream(pieces: mpsc::Receiver<Bytes>) -> Self {
         Self::Stream(Stream {
             pieces,
+            left: None,
+            _busy: None,
+        })
+    }
+
+    /// The same, with so many bytes altogether.
+    pub fn stream_of(pieces: mpsc::Receiver<Bytes>, bytes: u64) -> Self {
+        Self::Stream(Stream {
+            pieces,
+            left: Some(bytes),
             _busy: None,
         })
     }
@@ -105,6 +117,16 @@ impl Body {
     }
 }
 
+impl Stream {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let piece = self.pieces.poll_recv(context);
+        if let (Poll::Ready(Some(piece)), Some(left)) = (&piece, &mut self.left) {
+            *left = left.saturating_sub(piece.len() as u64);
+        }
+        piece
+    }
+}
+
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         Self::Whole((!bytes.is_empty()).then_some(bytes))
@@ -121,7 +143,7 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let bytes = match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take()),
-            Self::Stream(stream) => stream.pieces.poll_recv(context),
+            Self::Stream(stream) => stream.poll(context),
             Self::Foreign(foreign) => return foreign.body.as_mut().poll_frame(context),
         };
         bytes.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
@@ -138,7 +160,9 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Stream(_) => SizeHint::default(),
+            Self::Stream(stream) => stream
+                .left
+                .map_or_else(SizeHint::default, SizeHint::with_exact),
             Self::Foreign(foreign) => foreign.body.size_hint(),
         }
     }

@@ -39,6 +39,53 @@ pub async fn pieces(
     }
 }
 
+/// A body that is taken piece by piece, so that who takes it sets the pace; the same is asked of it as of others.
+pub struct Paced<'b> {
+    body: &'b mut Incoming,
+    due: Instant,
+    came: usize,
+    /// When the last piece was handed out.
+    handed: Instant,
+}
+
+impl<'b> Paced<'b> {
+    pub fn new(body: &'b mut Incoming) -> Self {
+        let handed = Instant::now();
+        let due = handed + limits::BODY_SILENCE_MAX;
+        Self {
+            body,
+            due,
+            came: 0,
+            handed,
+        }
+    }
+
+    /// The next piece, `None` at the end. What it took to deal with the one before is not the client's time.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
+        self.due += self.handed.elapsed();
+        let piece = self.piece().await;
+        self.handed = Instant::now();
+        piece
+    }
+
+    async fn piece(&mut self) -> Result<Option<Bytes>, Refusal> {
+        loop {
+            let frame = timeout_at(self.due, self.body.frame()).await;
+            let Some(frame) = frame.map_err(|_| Silent(limits::BODY_SILENCE_MAX))? else {
+                return Ok(None);
+            };
+            let Ok(piece) = frame.map_err(broken)?.into_data() else {
+                continue;
+            };
+            self.came += piece.len();
+            if self.came >= limits::BODY_PACE_BYTES {
+                (self.due, self.came) = (Instant::now() + limits::BODY_SILENCE_MAX, 0);
+            }
+            return Ok(Some(piece));
+        }
+    }
+}
+
 /// Waits for a piece of a body no longer than a body may be silent.
 pub async fn heard<T>(piece: impl Future<Output = T>) -> Result<T, Silent> {
     timeout(limits::BODY_SILENCE_MAX, piece)

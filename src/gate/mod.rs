@@ -7,6 +7,7 @@ mod connections;
 mod guard;
 pub mod incoming;
 pub mod invocation;
+mod search;
 mod server;
 mod standing;
 
@@ -29,6 +30,7 @@ use crate::shutdown::Shutdown;
 
 pub use body::Body;
 pub use guard::{Access, Guard, TurnedAway};
+pub use search::Search;
 pub use server::{BindError, Doors, Listeners};
 pub use standing::{Degraded, Phase};
 

@@ -30,16 +30,18 @@ pub enum Intake {
 pub const APPLICATION: &str = "plexspaces.application.v1.ApplicationService";
 pub const WASM: &str = "plexspaces.wasm.v1.WasmRuntimeService";
 pub const ACTOR: &str = "plexspaces.actor.v1.ActorService";
+pub const TUPLES: &str = "plexspaces.tuplespace.v1.TuplePlexSpaceService";
 pub const SYSTEM: &str = "plexspaces.system.v1.SystemService";
 pub const HEALTH: &str = "grpc.health.v1.Health";
 pub const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 pub const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
 /// The services that are served, in the order in which they are listed.
-pub const SERVICES: [&str; 7] = [
+pub const SERVICES: [&str; 8] = [
     APPLICATION,
     WASM,
     ACTOR,
+    TUPLES,
     SYSTEM,
     HEALTH,
     REFLECTION,
@@ -52,7 +54,7 @@ const INVOKE: Access = Access::Needs(Scope::Invoke);
 pub const DEPLOY: Access = Access::Needs(Scope::Deploy);
 
 #[rustfmt::skip]
-pub const METHODS: [Method; 24] = [
+pub const METHODS: [Method; 31] = [
     method(APPLICATION, "DeployApplication",    DEPLOY, Intake::Module),
     method(APPLICATION, "UndeployApplication",  DEPLOY, Intake::Small),
     method(APPLICATION, "ListApplications",     READ,   Intake::Small),
@@ -68,6 +70,13 @@ pub const METHODS: [Method; 24] = [
     method(ACTOR,       "DeleteActor",          DEPLOY, Intake::Small),
     method(ACTOR,       "CheckActorExists",     READ,   Intake::Small),
     method(ACTOR,       "InvokeActor",          INVOKE, Intake::Small),
+    method(TUPLES,      "Write",                INVOKE, Intake::Small),
+    method(TUPLES,      "Read",                 READ,   Intake::Small),
+    method(TUPLES,      "Take",                 INVOKE, Intake::Small),
+    method(TUPLES,      "Count",                READ,   Intake::Small),
+    method(TUPLES,      "Exists",               READ,   Intake::Small),
+    method(TUPLES,      "Clear",                INVOKE, Intake::Small),
+    method(TUPLES,      "GetStats",             READ,   Intake::Small),
     method(SYSTEM,      "GetSystemInfo",        READ,   Intake::Small),
     method(SYSTEM,      "GetHealth",            OPEN,   Intake::Bare),
     method(SYSTEM,      "LivenessProbe",        OPEN,   Intake::Bare),

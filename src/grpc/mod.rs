@@ -16,6 +16,7 @@ pub mod proto;
 mod reflection;
 mod status;
 mod system;
+mod tuples;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -37,6 +38,7 @@ use methods::{Intake, Method};
 use proto::actor::actor_service_server::ActorServiceServer;
 use proto::application::application_service_server::ApplicationServiceServer;
 use proto::system::system_service_server::SystemServiceServer;
+use proto::tuplespace::tuple_plex_space_service_server::TuplePlexSpaceServiceServer;
 use proto::wasm::wasm_runtime_service_server::WasmRuntimeServiceServer;
 
 /// Everything that is served.
@@ -71,6 +73,10 @@ impl Services {
             (
                 methods::ACTOR,
                 served(ActorServiceServer::new(actor::Actors::new(door))),
+            ),
+            (
+                methods::TUPLES,
+                served(TuplePlexSpaceServiceServer::new(tuples::Tuples::new(door))),
             ),
             (
                 methods::SYSTEM,

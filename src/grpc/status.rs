@@ -24,6 +24,7 @@ fn code(name: &str) -> Code {
         "ALREADY_EXISTS" => Code::AlreadyExists,
         "FAILED_PRECONDITION" => Code::FailedPrecondition,
         "RESOURCE_EXHAUSTED" => Code::ResourceExhausted,
+        "OUT_OF_RANGE" => Code::OutOfRange,
         "ABORTED" => Code::Aborted,
         "UNAVAILABLE" => Code::Unavailable,
         "DEADLINE_EXCEEDED" => Code::DeadlineExceeded,

@@ -1,6 +1,7 @@
 //! The JSON shapes of the HTTP API.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
@@ -13,7 +14,7 @@ use crate::coordination::Tuple;
 use crate::coordination::tuplespace::Stats;
 use crate::gate;
 use crate::payload::Payload;
-use crate::storage::Line;
+use crate::storage::{Blob, Line};
 use crate::wasm::{Kind, Pool};
 
 #[derive(Serialize)]
@@ -360,6 +361,51 @@ impl From<&Pool> for Engine {
             rung: pool.rung.clone(),
             slots: pool.slots,
             memories: pool.memories,
+        }
+    }
+}
+
+/// The answer to a blob that was put.
+#[derive(Serialize)]
+pub struct Stored<'a> {
+    pub success: bool,
+    pub blob: BlobMetadata<'a>,
+}
+
+/// A page of a bucket.
+#[derive(Serialize)]
+pub struct Blobs<'a> {
+    pub blobs: Vec<BlobMetadata<'a>>,
+    pub page: Page,
+}
+
+/// What is known of a blob.
+#[derive(Serialize)]
+pub struct BlobMetadata<'a> {
+    pub blob_id: &'a str,
+    pub tenant: &'a str,
+    pub namespace: &'a str,
+    pub bucket: &'a str,
+    pub key: &'a str,
+    pub size: u64,
+    pub content_type: Option<&'a str>,
+    pub etag: String,
+    pub last_modified: String,
+}
+
+impl<'a> From<&'a Blob> for BlobMetadata<'a> {
+    fn from(blob: &'a Blob) -> Self {
+        let modified = Duration::from_millis(blob.modified_ms);
+        Self {
+            blob_id: &blob.id,
+            tenant: &blob.place.tenant,
+            namespace: &blob.place.namespace,
+            bucket: &blob.bucket,
+            key: &blob.key,
+            size: blob.bytes,
+            content_type: blob.content_type.as_deref(),
+            etag: blob.digest.to_string(),
+            last_modified: rfc3339(SystemTime::UNIX_EPOCH + modified),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod api;
 mod applications;
 mod backup;
+mod blobs;
 mod dashboard;
 mod deploy;
 mod figures;
@@ -16,6 +17,8 @@ mod logs;
 mod metrics;
 mod multipart;
 mod paging;
+mod query;
+mod range;
 mod reply;
 mod router;
 mod spec;

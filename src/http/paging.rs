@@ -8,9 +8,9 @@ use crate::refusal::{Kind, Refusal};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paging {
-    offset: usize,
+    pub offset: usize,
     /// Brought within its bounds already.
-    limit: usize,
+    pub limit: usize,
 }
 
 const LIMITS: RangeInclusive<usize> = 1..=limits::PAGE_ITEMS_MAX;
@@ -38,13 +38,18 @@ impl Paging {
     pub fn cut<T>(self, all: Vec<T>) -> (Vec<T>, Page) {
         let total_size = all.len();
         let items: Vec<T> = all.into_iter().skip(self.offset).take(self.limit).collect();
-        let page = Page {
+        let page = self.page(items.len(), total_size);
+        (items, page)
+    }
+
+    /// Where so many items stand among all.
+    pub fn page(self, items: usize, total_size: usize) -> Page {
+        Page {
             total_size,
             offset: self.offset,
             limit: self.limit,
-            has_next: self.offset.saturating_add(items.len()) < total_size && !items.is_empty(),
-        };
-        (items, page)
+            has_next: self.offset.saturating_add(items) < total_size && items > 0,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 
 use super::reply::{self, Body};
 use super::{
-    Door, applications, backup, dashboard, deploy, figures, health, invoke, logs, metrics,
+    Door, applications, backup, blobs, dashboard, deploy, figures, health, invoke, logs, metrics,
     tuplespace,
 };
 use crate::auth::Scope;
@@ -45,6 +45,10 @@ enum Endpoint {
     ListTuples,
     CountTuplesQueried,
     TupleStats,
+    ListBlobs,
+    PutBlob,
+    FetchBlob,
+    DeleteBlob,
     Summary,
     Nodes,
     DashboardApplications,
@@ -56,9 +60,9 @@ enum Endpoint {
     Icon,
 }
 
-/// Method, path, endpoint. `{…}` takes one segment; literal paths stand before those with a place to fill.
+/// Method, path, endpoint. `{…}` takes one segment, `{…...}` all that are left; literal paths stand before those with a place to fill.
 #[rustfmt::skip]
-const ROUTES: [(Method, &str, Endpoint); 43] = [
+const ROUTES: [(Method, &str, Endpoint); 47] = [
     (Method::GET,    "/health",                                   Endpoint::Health),
     (Method::GET,    "/health/live",                              Endpoint::Live),
     (Method::GET,    "/health/ready",                             Endpoint::Ready),
@@ -91,6 +95,10 @@ const ROUTES: [(Method, &str, Endpoint); 43] = [
     (Method::GET,    "/api/v1/tuplespace/tuples",                 Endpoint::ListTuples),
     (Method::GET,    "/api/v1/tuplespace/count",                  Endpoint::CountTuplesQueried),
     (Method::GET,    "/api/v1/tuplespace/stats",                  Endpoint::TupleStats),
+    (Method::GET,    "/api/v1/blobs/{bucket}",                    Endpoint::ListBlobs),
+    (Method::PUT,    "/api/v1/blobs/{bucket}/{key...}",           Endpoint::PutBlob),
+    (Method::GET,    "/api/v1/blobs/{bucket}/{key...}",           Endpoint::FetchBlob),
+    (Method::DELETE, "/api/v1/blobs/{bucket}/{key...}",           Endpoint::DeleteBlob),
     (Method::GET,    "/api/v1/dashboard/summary",                 Endpoint::Summary),
     (Method::GET,    "/api/v1/dashboard/nodes",                   Endpoint::Nodes),
     (Method::GET,    "/api/v1/dashboard/applications",            Endpoint::DashboardApplications),
@@ -210,6 +218,14 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         (Endpoint::ListTuples, _) => tuplespace::list(&door, query),
         (Endpoint::CountTuplesQueried, _) => tuplespace::count_queried(&door, query),
         (Endpoint::TupleStats, _) => tuplespace::stats(&door, query),
+        (Endpoint::ListBlobs, [bucket]) => blobs::list(&door, query, bucket).await,
+        (Endpoint::PutBlob, [bucket, key]) => {
+            blobs::put(&door, entry(), &parts, body, (bucket, key)).await
+        }
+        (Endpoint::FetchBlob, [bucket, key]) => blobs::fetch(&door, &parts, (bucket, key)).await,
+        (Endpoint::DeleteBlob, [bucket, key]) => {
+            blobs::delete(&door, entry(), &parts, (bucket, key)).await
+        }
         (Endpoint::Backup, _) => backup::backup(&door, entry()).await,
         (Endpoint::Metrics, _) => metrics::scrape(&door, &parts.headers).await,
         (Endpoint::Summary, _) => figures::summary(&door),
@@ -231,7 +247,11 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
             | Endpoint::Invoke
             | Endpoint::InvokeInTenant
             | Endpoint::InvokeById
-            | Endpoint::StopActor,
+            | Endpoint::StopActor
+            | Endpoint::ListBlobs
+            | Endpoint::PutBlob
+            | Endpoint::FetchBlob
+            | Endpoint::DeleteBlob,
             _,
         ) => {
             unreachable!("a route fills each of its places")
@@ -274,6 +294,8 @@ impl Endpoint {
             Self::WriteTuple | Self::TakeTuples => Access::Needs(Scope::Invoke),
             Self::ReadTuples | Self::CountTuples | Self::ListTuples => Access::Needs(Scope::Read),
             Self::CountTuplesQueried | Self::TupleStats => Access::Needs(Scope::Read),
+            Self::ListBlobs | Self::FetchBlob => Access::Needs(Scope::Read),
+            Self::PutBlob | Self::DeleteBlob => Access::Needs(Scope::Deploy),
             Self::Backup | Self::Deploy | Self::Undeploy | Self::Start | Self::Stop | Self::Rollback | Self::StopActor => Access::Needs(Scope::Deploy),
         }
     }
@@ -339,10 +361,17 @@ fn route(method: &Method, path: &str) -> Result<(Endpoint, Vec<String>), Rejecti
 /// What stands in the pattern's places, if the path fits it.
 fn fill<'a>(pattern: &str, path: &'a str) -> Option<Vec<&'a str>> {
     let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
-    let mut filled = Vec::new();
+    let (mut filled, mut passed) = (Vec::new(), 0);
     loop {
-        match (wanted.next(), given.next()) {
+        let segment = given.next();
+        let rest = path.get(passed..);
+        passed += segment.map_or(0, |segment| segment.len() + 1);
+        match (wanted.next(), segment) {
             (None, None) => return Some(filled),
+            (Some(place), Some(_)) if place.ends_with("...}") => {
+                filled.push(rest.filter(|rest| !rest.is_empty())?);
+                return Some(filled);
+            }
             // There, actors are named by their id: it is no namespace.
             (Some("{namespace}" | "{tenant}"), Some("by-id")) => return None,
             (Some(place), Some(segment)) if place.starts_with('{') => {
@@ -416,6 +445,16 @@ mod tests {
             "/api/v1/applications/calc:start",
             Some((Endpoint::Start, &["calc"])),
         );
+        let blob = Some((Endpoint::FetchBlob, &["maps", "a/b c"][..]));
+        check(Method::GET, "/api/v1/blobs/maps/a/b%20c", blob);
+        check(Method::HEAD, "/api/v1/blobs/maps/a%2Fb%20c", blob);
+        check(
+            Method::GET,
+            "/api/v1/blobs/maps",
+            Some((Endpoint::ListBlobs, &["maps"])),
+        );
+        check(Method::PUT, "/api/v1/blobs/maps/", None);
+        check(Method::PUT, "/api/v1/blobs//key", None);
         check(Method::POST, "/api/v1/applications/:start", None);
         check(Method::POST, "/api/v1/applications/calc:pause", None);
         check(Method::GET, "/api/v1/applications/", None);

@@ -39,6 +39,8 @@ pub struct Metrics {
     pub faults: By<During>,
     pub restarts: Counter,
     pub given_up: Counter,
+    pub span_time: Histogram,
+    pub spans_forgotten: Counter,
     pub http_requests: By<StatusClass>,
     pub grpc_requests: By<Code>,
     pub loop_lag: LoopLag,
@@ -121,6 +123,18 @@ impl Metrics {
                 registered,
                 "plexspaces_actors_given_up",
                 "Actors that broke more often than their supervisor allows",
+                Counter::default(),
+            ),
+            span_time: add(
+                registered,
+                "plexspaces_guest_span_seconds",
+                "Time from the start of a guest's span to its end",
+                Histogram::new(HANDLING_BOUNDS),
+            ),
+            spans_forgotten: add(
+                registered,
+                "plexspaces_guest_spans_forgotten",
+                "Spans that a guest began and did not end, of which it had too many open",
                 Counter::default(),
             ),
             http_requests: add(

@@ -5,6 +5,7 @@
 mod events;
 mod groups;
 mod holdings;
+mod registry;
 mod tuples;
 
 use std::collections::HashMap;
@@ -29,6 +30,8 @@ pub struct Services {
     pub coordination: Coordination,
     /// How many events an actor has missed; none of those that missed none.
     missed: Arc<Mutex<HashMap<Arc<str>, u64>>>,
+    /// What the registry lists of the node itself.
+    listing: Arc<Mutex<Option<registry::Listing>>>,
 }
 
 impl Services {
@@ -38,6 +41,7 @@ impl Services {
             actors,
             storage,
             missed: Arc::default(),
+            listing: Arc::default(),
         }
     }
 

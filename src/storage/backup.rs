@@ -60,10 +60,12 @@ impl Moment {
         let path = self.dir.join(digest.to_string());
         let file = self.files.run(move || File::open(path)).await;
         let file = file.map_err(StorageError::io("reading a module"))?;
-        Ok(Pieces {
-            file: Some(file),
-            files: self.files.clone(),
-        })
+        Ok(Pieces::of(
+            file,
+            u64::MAX,
+            "reading a module",
+            self.files.clone(),
+        ))
     }
 }
 
@@ -76,20 +78,34 @@ impl Drop for Moment {
 /// A file, read on the file worker.
 pub struct Pieces {
     file: Option<File>,
+    left_bytes: u64,
+    doing: &'static str,
     files: Files,
 }
 
 impl Pieces {
+    /// At most so many bytes from where the file stands.
+    pub(super) fn of(file: File, left_bytes: u64, doing: &'static str, files: Files) -> Self {
+        Self {
+            file: Some(file),
+            left_bytes,
+            doing,
+            files,
+        }
+    }
+
     /// The next piece; an empty one at the end.
     pub async fn next(&mut self) -> Result<Bytes, StorageError> {
         let mut file = self.file.take().expect("no piece follows a failed one");
+        let most = self.left_bytes.min(limits::CHUNK_BYTES_MAX as u64);
         let job = move || {
-            let mut piece = Vec::with_capacity(limits::CHUNK_BYTES_MAX);
-            let read = (&mut file).take(limits::CHUNK_BYTES_MAX as u64);
+            let mut piece = Vec::with_capacity(most as usize);
+            let read = (&mut file).take(most);
             { read }.read_to_end(&mut piece).map(|_| (file, piece))
         };
         let read = self.files.run(job).await;
-        let (file, piece) = read.map_err(StorageError::io("reading a module"))?;
+        let (file, piece) = read.map_err(StorageError::io(self.doing))?;
+        self.left_bytes -= piece.len() as u64;
         self.file = Some(file);
         Ok(piece.into())
     }

@@ -54,7 +54,11 @@ impl Files {
     fn some_time(&self, job: Job) {
         if let Err(mpsc::error::TrySendError::Full(job)) = self.jobs.try_send(job) {
             let jobs = self.jobs.clone();
-            tokio::spawn(async move { jobs.send(job).await });
+            match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(async move { jobs.send(job).await })),
+                // The committer's thread may wait: the worker never waits for it.
+                Err(_) => drop(jobs.blocking_send(job)),
+            }
         }
     }
 }

@@ -3,6 +3,8 @@
 
 mod artifacts;
 mod backup;
+mod blob_rows;
+mod blobs;
 mod committer;
 mod deployments;
 mod directory;
@@ -43,6 +45,9 @@ use crate::refusal::{Kind, Refusal};
 
 pub use artifacts::{Artifact, Artifacts, Upload};
 pub use backup::{Moment, Pieces, restore_tokens};
+pub use blobs::{
+    Blob, BlobError, BlobName, Blobs, Content, Deposit, Deposited, Label, Listed, Wanted,
+};
 pub use committer::Committer;
 pub use deployments::{Deployments, Left, Whole};
 pub use files::Files;
@@ -66,6 +71,7 @@ use store::{Store, there};
 #[derive(Clone)]
 pub struct Storage {
     pub artifacts: Artifacts,
+    pub blobs: Blobs,
     pub deployments: Deployments,
     pub files: Files,
     pub journals: Journals,
@@ -94,18 +100,19 @@ impl Storage {
         private_dir(path).map_err(context("create"))?;
         let lock = directory::lock(path)?;
         let found = directory::format(path)?;
-        let (uploads, modules, compiled, logs) = (
+        let (uploads, modules, compiled, logs, blobs) = (
             path.join("uploads"),
             path.join("artifacts"),
             path.join("compiled"),
             path.join("logs"),
+            path.join("blobs"),
         );
         let _ = fs::remove_dir_all(&uploads);
         if found == Found::Older {
             // Format 1 recorded no deployments, so its modules belong to nobody.
             let _ = fs::remove_dir_all(&modules);
         }
-        for dir in [&uploads, &modules, &compiled, &logs] {
+        for dir in [&uploads, &modules, &compiled, &logs, &blobs] {
             private_dir(dir).map_err(context("create a folder in"))?;
         }
         sweep_drafts(&compiled).map_err(context("sweep"))?;
@@ -115,6 +122,7 @@ impl Storage {
             directory::write_format(path).map_err(context("write the format of"))?;
         }
         let files = Files::start().map_err(context("start the file worker for"))?;
+        blob_rows::settle(&mut store, &blobs)?;
         let (noted_ms, lent) = store.read(unsettled)?;
         let heads = store.read(entries::heads)?;
         let due = Due::new(Steady::begin(Clock::system().wall_ms(), noted_ms));
@@ -124,8 +132,10 @@ impl Storage {
         let guests = committer.for_guests();
         let journals = Journals::new(committer.clone(), guests.clone(), heads);
         let (starts, unfinished_starts) = Starts::open(path, files.clone());
+        let artifacts = Artifacts::new(uploads, modules, files.clone());
         Ok(Self {
-            artifacts: Artifacts::new(uploads, modules, files.clone()),
+            blobs: Blobs::new(blobs, artifacts.clone(), files.clone(), guests.clone()),
+            artifacts,
             deployments: Deployments::new(committer.clone(), journals.clone()),
             journals,
             logs: Logs::in_dir(logs, files.clone()),

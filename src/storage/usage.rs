@@ -16,6 +16,7 @@ pub enum Kept {
     Journals,
     /// Entries of journals, and side effects recorded beside them.
     Entries,
+    Blobs,
 }
 
 /// The application has laid down as much as it may.
@@ -36,6 +37,7 @@ impl Kept {
             Self::Messages => "messages",
             Self::Journals => "journals",
             Self::Entries => "journal entries",
+            Self::Blobs => "blobs",
         }
     }
 
@@ -54,6 +56,7 @@ impl Kept {
             Self::Messages => (limits::QUEUED_MESSAGES_MAX, limits::QUEUED_BYTES_MAX),
             Self::Journals => (limits::JOURNALS_MAX, u64::MAX),
             Self::Entries => (limits::JOURNAL_ENTRIES_MAX, limits::JOURNAL_BYTES_MAX),
+            Self::Blobs => (limits::BLOBS_MAX, limits::BLOBS_BYTES_MAX),
         }
     }
 

@@ -101,6 +101,43 @@ fn a_component_gets_its_checkpoint_and_the_entries_after_it_again() {
 }
 
 #[test]
+fn every_function_of_the_blobs_keeps_its_word() {
+    reports("blob", 40);
+}
+
+#[test]
+fn every_function_of_the_registry_keeps_its_word() {
+    reports("registry", 35);
+}
+
+#[test]
+fn spans_are_timed_and_counted_and_stand_in_the_log() {
+    let Some(wasm) = conformance() else { return };
+    let node = node();
+    node.deploy("guest", &wasm).is_deployed();
+    let report = node.ask_with("guest", &[("x-message-type", "logging")], b"");
+    assert_eq!(report.payload()["failures"], json!([]), "{report:?}");
+    let log = node.get("/api/v1/applications/guest/logs").body;
+    for line in [
+        r#"span \"inner\" event \"step\" n=\"1\""#,
+        r#"span \"inner\" took "#,
+        r#"span \"outer\" took "#,
+        r#"event \"alone\""#,
+        r#"span \"left open\" is forgotten"#,
+        r#"with fields a=\"b\""#,
+    ] {
+        assert!(log.contains(line), "{line} is not in {log}");
+    }
+    let metrics = node.get("/metrics").body;
+    for line in [
+        "plexspaces_guest_span_seconds_count 2",
+        "plexspaces_guest_spans_forgotten_total 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+}
+
+#[test]
 fn events_arrive_and_end_with_the_actor() {
     let Some(wasm) = conformance() else { return };
     let node = node();

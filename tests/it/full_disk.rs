@@ -13,11 +13,11 @@ use crate::restore::keeper;
 use crate::uploads::echo_of;
 
 /// A file system of its own in a temporary directory. Dropped, it is unmounted.
-struct Disk(PathBuf);
+pub struct Disk(PathBuf);
 
 impl Disk {
     /// `None` where this process may mount none.
-    fn of(mib: u32, dir: &TempDir) -> Option<Self> {
+    pub fn of(mib: u32, dir: &TempDir) -> Option<Self> {
         let path = dir.path().to_owned();
         let size = format!("size={mib}m");
         let mut mount = Command::new("mount");
@@ -32,12 +32,12 @@ impl Disk {
     }
 
     /// Takes all the room that is left.
-    fn fill(&self) {
+    pub fn fill(&self) {
         let ballast = vec![7; self.free_bytes() as usize];
         fs::write(self.0.join("ballast"), ballast).unwrap();
     }
 
-    fn make_room(&self) {
+    pub fn make_room(&self) {
         fs::remove_file(self.0.join("ballast")).unwrap();
     }
 }

@@ -205,12 +205,17 @@ impl Guest {
     /// Bytes on their way to the disk: within the actor's own limit, and counted while they wait.
     pub(super) fn laid_down(&self, bytes: Vec<u8>) -> Result<(Bytes, Share), ActorError> {
         let bytes = self.bounded(bytes)?;
-        let share = self.actors.budget().take(bytes.len());
-        let share = share.ok_or_else(|| {
+        let share = self.in_flight(bytes.len())?;
+        Ok((bytes, share))
+    }
+
+    /// A share of the node's bytes, for as long as so many are on their way.
+    pub(super) fn in_flight(&self, bytes: usize) -> Result<Share, ActorError> {
+        let share = self.actors.budget().take(bytes);
+        share.ok_or_else(|| {
             let text = "this node keeps as many bytes in flight as it may; try again later";
             actor_error(ErrorCode::ResourceExhausted, text)
-        })?;
-        Ok((bytes, share))
+        })
     }
 }
 

@@ -159,11 +159,20 @@ impl Host for Guest {
     }
 
     fn start_span(&mut self, name: String) -> wasmtime::Result<u64> {
-        Ok(self.spans.start(name))
+        let (id, forgotten) = self.spans.start(name);
+        if let Some(name) = forgotten {
+            self.actors.metrics().spans_forgotten.inc();
+            let most = limits::SPANS_MAX;
+            let text =
+                format!("span {name:?} is forgotten: it is the oldest of {most} without an end");
+            self.log.line(Level::Warn, &text);
+        }
+        Ok(id)
     }
 
     fn end_span(&mut self, span_id: u64) -> wasmtime::Result<()> {
         if let Some((name, took)) = self.spans.end(span_id) {
+            self.actors.metrics().span_time.observe(took.as_secs_f64());
             self.log
                 .line(Level::Debug, &format!("span {name:?} took {took:?}"));
         }
@@ -175,7 +184,11 @@ impl Host for Guest {
         name: String,
         attributes: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        let message = format!("event {:?}", head(&name));
+        let event = head(&name);
+        let message = match self.spans.innermost() {
+            Some(span) => format!("span {span:?} event {event:?}"),
+            None => format!("event {event:?}"),
+        };
         self.log_with_fields(LogLevel::Debug, message, attributes)
     }
 }
@@ -196,7 +209,7 @@ fn head(text: &str) -> &str {
     &text[..text.floor_char_boundary(limits::GUEST_LINE_BYTES_MAX)]
 }
 
-/// The spans a guest has begun; past a hundred the oldest is forgotten.
+/// The spans a guest has begun and not ended; past [`limits::SPANS_MAX`] the oldest is forgotten.
 #[derive(Default)]
 pub struct Spans {
     last: u64,
@@ -204,16 +217,19 @@ pub struct Spans {
 }
 
 impl Spans {
-    const OPEN_MAX: usize = 100;
-
-    fn start(&mut self, mut name: String) -> u64 {
+    /// The new span's number, from 1 upwards, and the name of one that is forgotten for it.
+    fn start(&mut self, mut name: String) -> (u64, Option<String>) {
         name.truncate(name.floor_char_boundary(limits::MESSAGE_TYPE_CHARS_MAX));
         self.last += 1;
-        if self.open.len() == Self::OPEN_MAX {
-            self.open.pop_front();
-        }
+        let full = self.open.len() >= limits::SPANS_MAX;
+        let forgotten = full.then(|| self.open.pop_front()).flatten();
         self.open.push_back((self.last, name, Instant::now()));
-        self.last
+        (self.last, forgotten.map(|(_, name, _)| name))
+    }
+
+    /// The one begun last.
+    fn innermost(&self) -> Option<&str> {
+        self.open.back().map(|(_, name, _)| &**name)
     }
 
     fn end(&mut self, span_id: u64) -> Option<(String, Duration)> {
@@ -239,6 +255,24 @@ pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_span_ends_once_and_the_oldest_of_too_many_is_forgotten() {
+        let mut spans = Spans::default();
+        let (first, _) = spans.start("first".into());
+        let (second, _) = spans.start("second".into());
+        assert_eq!((first, second, spans.innermost()), (1, 2, Some("second")));
+        assert_eq!(
+            spans.end(second).map(|(name, _)| name),
+            Some("second".into())
+        );
+        assert!(spans.end(second).is_none() && spans.end(7).is_none());
+        for _ in 1..limits::SPANS_MAX {
+            assert_eq!(spans.start("more".into()).1, None);
+        }
+        assert_eq!(spans.start("over".into()).1, Some("first".into()));
+        assert!(spans.end(first).is_none());
+    }
 
     #[test]
     fn of_fields_no_more_is_printed_than_a_line_shows() {

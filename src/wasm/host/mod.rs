@@ -1,5 +1,6 @@
 //! What one guest may ask of the node: the state behind its host functions, and their catalogue.
 
+pub mod blob;
 pub mod channels;
 pub mod conversation;
 pub mod core_channels;
@@ -16,6 +17,7 @@ pub mod logging;
 pub mod messaging;
 mod planned;
 pub mod process_groups;
+pub mod registry;
 pub mod tuplespace;
 
 use std::borrow::Cow;
@@ -49,11 +51,13 @@ pub mod bindings {
                 import plexspaces:actor/messaging@0.1.0;
                 import plexspaces:actor/conversation@0.1.0;
                 import plexspaces:actor/keyvalue@0.1.0;
+                import plexspaces:actor/blob@0.1.0;
                 import plexspaces:actor/channels@0.1.0;
                 import plexspaces:actor/tuplespace@0.1.0;
                 import plexspaces:actor/locks@0.1.0;
                 import plexspaces:actor/process-groups@0.1.0;
                 import plexspaces:actor/durability@0.1.0;
+                import plexspaces:actor/registry@0.1.0;
             }
         ",
         imports: {
@@ -68,6 +72,13 @@ pub mod bindings {
             "plexspaces:actor/keyvalue.list-keys": async | trappable,
             "plexspaces:actor/keyvalue.compare-and-swap": async | trappable,
             "plexspaces:actor/keyvalue.increment": async | trappable,
+            "plexspaces:actor/blob.upload": async | trappable,
+            "plexspaces:actor/blob.download": async | trappable,
+            "plexspaces:actor/blob.delete": async | trappable,
+            "plexspaces:actor/blob.exists": async | trappable,
+            "plexspaces:actor/blob.list-blobs": async | trappable,
+            "plexspaces:actor/blob.metadata": async | trappable,
+            "plexspaces:actor/blob.copy": async | trappable,
             "plexspaces:actor/channels.send-to-queue": async | trappable,
             "plexspaces:actor/channels.send-to-queue-with-options": async | trappable,
             "plexspaces:actor/channels.receive-from-queue": async | trappable,
@@ -88,8 +99,8 @@ pub mod bindings {
         },
     });
     pub use plexspaces::actor::{
-        channels, conversation, durability, keyvalue, locks, logging, messaging, process_groups,
-        tuplespace, types,
+        blob, channels, conversation, durability, keyvalue, locks, logging, messaging,
+        process_groups, registry, tuplespace, types,
     };
 }
 
@@ -324,6 +335,13 @@ const INTERFACES: &[Interface] = &[
         link_core: core_keyvalue::add_to_linker,
     },
     Interface {
+        name: "blob",
+        functions: blob::FUNCTIONS,
+        link: |linker| bindings::blob::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
+        core_functions: &[],
+        link_core: |_| Ok(()),
+    },
+    Interface {
         name: "channels",
         functions: channels::FUNCTIONS,
         link: |linker| bindings::channels::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
@@ -359,6 +377,13 @@ const INTERFACES: &[Interface] = &[
         link: |linker| bindings::durability::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
         core_functions: core_durability::FUNCTIONS,
         link_core: core_durability::add_to_linker,
+    },
+    Interface {
+        name: "registry",
+        functions: registry::FUNCTIONS,
+        link: |linker| bindings::registry::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
+        core_functions: &[],
+        link_core: |_| Ok(()),
     },
 ];
 

@@ -11,8 +11,6 @@ use super::Guest;
 /// Interface by interface, in the order of `wit/`. An entry leaves this table when its service arrives.
 #[rustfmt::skip]
 pub const INTERFACES: &[(&str, &[&str])] = &[
-    ("blob", &["upload", "download", "delete", "exists", "list-blobs", "metadata", "copy"]),
-    ("registry", &["register", "unregister", "lookup", "discover", "heartbeat"]),
     ("workflow", &[
         "start-workflow", "signal-workflow", "query-workflow", "await-workflow", "schedule-activity", "sleep",
         "get-workflow-context",

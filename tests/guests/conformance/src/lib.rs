@@ -3,12 +3,15 @@
 //! The message's type is an interface: the answer is `{"checks":12,"failures":["…"]}`. `events` answers with what
 //! `handle-event` got so far, `reach` tries the tenant and namespace of its payload.
 
+mod blob;
 mod examples;
 mod channels;
 mod durability;
 mod keyvalue;
 mod locks;
+mod logging;
 mod process_groups;
+mod registry;
 mod report;
 mod tuplespace;
 
@@ -64,6 +67,9 @@ impl Guest for Conformance {
             "locks" => locks::check(&mut report),
             "process-groups" => process_groups::check(&mut report),
             "keyvalue" => keyvalue::check(&mut report),
+            "blob" => blob::check(&mut report),
+            "logging" => logging::check(&mut report),
+            "registry" => registry::check(&mut report),
             "channels" => channels::check(&mut report),
             "durability" => durability::check(&mut report),
             "journal" => return durability::journal(&payload),
@@ -98,6 +104,8 @@ fn reach(place: &str) -> String {
         locks::reach(&ctx),
         process_groups::reach(&ctx),
         keyvalue::reach(&ctx),
+        blob::reach(&ctx),
+        registry::reach(&ctx),
         channels::reach(&ctx),
         durability::reach(&ctx),
     ];

@@ -1,0 +1,265 @@
+//! `plexspaces tuplespace`: write tuples, read, take and count them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Method;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::Usage;
+use super::client::{self, Call, Client};
+use super::flags::node_command;
+use super::output::{self, Output};
+use crate::clock::Span;
+
+/// Write, read, take and count tuples.
+#[derive(argh::FromArgs, argh::ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "tuplespace",
+    example = "plexspaces tuplespace write '[\"order\",1]' --ttl 1h
+plexspaces tuplespace take '[\"order\",{{\"any\":true}}]' --timeout 30s
+plexspaces tuplespace count '[\"order\",{{\"any\":true}}]'",
+    note = "A tuple is a JSON array. In a pattern {{\"any\":true}}, {{\"type\":\"int\"}} and {{\"predicate\":\">10\"}} stand for fields;
+docs/services.md has all forms."
+)]
+pub struct TupleSpace {
+    #[argh(subcommand)]
+    command: Command,
+}
+
+#[derive(argh::FromArgs, argh::ArgsInfo)]
+#[argh(subcommand)]
+enum Command {
+    Write(Write),
+    Read(Read),
+    Take(Take),
+    Count(Count),
+}
+
+node_command! {
+/// Write a tuple.
+#[argh(subcommand, name = "write", example = "plexspaces tuplespace write '[\"order\",1,2.5,true,null]'")]
+pub struct Write {
+    /// a JSON array
+    #[argh(positional)]
+    tuple: String,
+    /// how long it lives (default: until it is taken)
+    #[argh(option)]
+    ttl: Option<Span>,
+    /// whose tuples (default: default)
+    #[argh(option)]
+    tenant: Option<String>,
+    /// which of the tenant's (default: default)
+    #[argh(option)]
+    namespace: Option<String>,
+}
+}
+
+node_command! {
+/// Print tuples that match, oldest first, and leave them there.
+#[argh(
+    subcommand,
+    name = "read",
+    example = "plexspaces tuplespace read '[\"order\",{{\"any\":true}}]' --limit 0"
+)]
+pub struct Read {
+    /// a JSON array
+    #[argh(positional)]
+    pattern: String,
+    /// at most so many; 0 is all (default: 1)
+    #[argh(option)]
+    limit: Option<u32>,
+    /// how long to wait for the first (default: not at all; at most 10m)
+    #[argh(option)]
+    timeout: Option<Span>,
+    /// whose tuples (default: default)
+    #[argh(option)]
+    tenant: Option<String>,
+    /// which of the tenant's (default: default)
+    #[argh(option)]
+    namespace: Option<String>,
+}
+}
+
+node_command! {
+/// Remove tuples that match, oldest first, and print them.
+#[argh(
+    subcommand,
+    name = "take",
+    example = "plexspaces tuplespace take '[\"order\",{{\"any\":true}}]' --timeout 30s"
+)]
+pub struct Take {
+    /// a JSON array
+    #[argh(positional)]
+    pattern: String,
+    /// at most so many; 0 is all (default: 1)
+    #[argh(option)]
+    limit: Option<u32>,
+    /// how long to wait for the first (default: not at all; at most 10m)
+    #[argh(option)]
+    timeout: Option<Span>,
+    /// whose tuples (default: default)
+    #[argh(option)]
+    tenant: Option<String>,
+    /// which of the tenant's (default: default)
+    #[argh(option)]
+    namespace: Option<String>,
+}
+}
+
+node_command! {
+/// Print how many tuples match.
+#[argh(
+    subcommand,
+    name = "count",
+    example = "plexspaces tuplespace count '[\"order\",{{\"any\":true}}]'"
+)]
+pub struct Count {
+    /// a JSON array
+    #[argh(positional)]
+    pattern: String,
+    /// whose tuples (default: default)
+    #[argh(option)]
+    tenant: Option<String>,
+    /// which of the tenant's (default: default)
+    #[argh(option)]
+    namespace: Option<String>,
+}
+}
+
+#[derive(Deserialize)]
+struct Tuples {
+    tuples: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct Counted {
+    count: u64,
+}
+
+impl TupleSpace {
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Write(write) => write.run(),
+            Command::Read(read) => read.run(),
+            Command::Take(take) => take.run(),
+            Command::Count(count) => count.run(),
+        }
+    }
+}
+
+impl Write {
+    fn run(self) -> anyhow::Result<()> {
+        let tuple = array("TUPLE", &self.tuple)?;
+        let mut body = of_place(self.tenant.as_deref(), self.namespace.as_deref());
+        body.insert("tuple".into(), tuple);
+        if let Some(ttl) = self.ttl {
+            body.insert("ttl_ms".into(), millis(ttl).into());
+        }
+        let answer = posted(&self.client()?, "tuples", body, None)?;
+        match self.output {
+            Output::Json => output::answer(&answer),
+            Output::Text => Ok(()),
+        }
+    }
+}
+
+impl Read {
+    fn run(self) -> anyhow::Result<()> {
+        let mut body = of_place(self.tenant.as_deref(), self.namespace.as_deref());
+        wanting(&mut body, &self.pattern, self.limit, self.timeout)?;
+        let answer = posted(&self.client()?, "read", body, self.timeout)?;
+        shown(&answer, self.output)
+    }
+}
+
+impl Take {
+    fn run(self) -> anyhow::Result<()> {
+        let mut body = of_place(self.tenant.as_deref(), self.namespace.as_deref());
+        wanting(&mut body, &self.pattern, self.limit, self.timeout)?;
+        let answer = posted(&self.client()?, "take", body, self.timeout)?;
+        shown(&answer, self.output)
+    }
+}
+
+impl Count {
+    fn run(self) -> anyhow::Result<()> {
+        let mut body = of_place(self.tenant.as_deref(), self.namespace.as_deref());
+        wanting(&mut body, &self.pattern, None, None)?;
+        let answer = posted(&self.client()?, "count", body, None)?;
+        match self.output {
+            Output::Json => output::answer(&answer),
+            Output::Text => {
+                let counted: Counted = client::read(&answer)?;
+                output::text(&format!("{}\n", counted.count))
+            }
+        }
+    }
+}
+
+/// One tuple a line.
+fn shown(answer: &Bytes, form: Output) -> anyhow::Result<()> {
+    if form == Output::Json {
+        return output::answer(answer);
+    }
+    let Tuples { tuples } = client::read(answer)?;
+    if tuples.is_empty() {
+        output::note("no such tuple");
+    }
+    let lines = tuples.iter().map(|tuple| format!("{tuple}\n"));
+    output::text(&lines.collect::<String>())
+}
+
+fn of_place(tenant: Option<&str>, namespace: Option<&str>) -> Map<String, Value> {
+    let mut body = Map::new();
+    let named = [("tenant", tenant), ("namespace", namespace)];
+    for (key, value) in named {
+        body.extend(value.map(|value| (key.to_owned(), json!(value))));
+    }
+    body
+}
+
+fn wanting(
+    body: &mut Map<String, Value>,
+    pattern: &str,
+    limit: Option<u32>,
+    timeout: Option<Span>,
+) -> anyhow::Result<()> {
+    body.insert("pattern".into(), array("PATTERN", pattern)?);
+    body.extend(limit.map(|limit| ("limit".to_owned(), limit.into())));
+    body.extend(timeout.map(|timeout| ("timeout_ms".to_owned(), millis(timeout).into())));
+    Ok(())
+}
+
+/// That it is an array is known before anything is sent; the node knows the rest.
+fn array(what: &str, text: &str) -> anyhow::Result<Value> {
+    match serde_json::from_str(text) {
+        Ok(Value::Array(fields)) => Ok(Value::Array(fields)),
+        _ => {
+            let text = format!("{what} is a JSON array, such as '[\"order\",1]'");
+            Err(Usage::new(&text))
+        }
+    }
+}
+
+fn posted(
+    client: &Client,
+    verb: &str,
+    body: Map<String, Value>,
+    timeout: Option<Span>,
+) -> anyhow::Result<Bytes> {
+    let path = format!("/api/v1/tuplespace/{verb}");
+    let usual = Call::new(Method::POST, &path);
+    let call = Call {
+        patience: usual.patience + timeout.map_or(Duration::ZERO, |timeout| timeout.0),
+        body: serde_json::to_vec(&body)?.into(),
+        ..usual
+    };
+    client::block_on(client.call(call))
+}
+
+fn millis(span: Span) -> u64 {
+    u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX)
+}
