@@ -43,7 +43,7 @@ impl Kept {
 
     fn advice(self) -> &'static str {
         match self {
-            Self::Journals => "actors that live for a while need none",
+            Self::Journals => "persist in fewer actors",
             Self::Entries => "checkpoint, then compact",
             _ => "remove some",
         }
