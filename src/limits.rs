@@ -186,6 +186,9 @@ pub const TREE_CHILDREN_MAX: usize = 16_384;
 pub const TREE_ACTORS_MAX: usize = 20_000;
 /// What one tree is asked at a time; one more spawn is refused.
 pub const TREE_ORDERS_MAX: usize = 256;
+/// The part of a pool, one slot in so many, that actors which guests spawn leave to deploys, upgrades and restarts:
+/// without it one application keeps the others' actors from coming back.
+pub const POOL_RESERVED_SHARE: u32 = 8;
 /// Characters of one child's args, keys included: `init` gets them as JSON.
 pub const CHILD_ARGS_BYTES_MAX: usize = 64 * KIB;
 /// Links and monitors of one actor, on either side: each is a notice when it ends.

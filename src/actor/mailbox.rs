@@ -108,9 +108,18 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
-    /// Other bounds from now on; what waits already stays.
-    pub fn rebound(&self, bounds: Bounds) {
-        *self.bounds.lock().unwrap() = bounds;
+    /// Other bounds from now on; what waits already stays, and so does a number of messages of its own, other than that
+    /// of `before`.
+    pub fn rebound(&self, before: Bounds, bounds: Bounds) {
+        let mut own = self.bounds.lock().unwrap();
+        let messages_max = match own.messages_max == before.messages_max {
+            true => bounds.messages_max,
+            false => own.messages_max,
+        };
+        *own = Bounds {
+            messages_max,
+            ..bounds
+        };
     }
 
     fn bounds(&self) -> Bounds {
@@ -191,5 +200,34 @@ impl Mailbox {
             std::mem::take(&mut state.waiting)
         };
         drop(dropped);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_version_s_bounds_leave_a_mailbox_the_number_it_was_spawned_with() {
+        let of = |messages_max| Bounds {
+            messages_max,
+            ..Bounds::default()
+        };
+        let check = |own: usize, expected: usize| {
+            let mailbox = Mailbox::new(of(own), Budget::new(usize::MAX));
+            let longer = Bounds {
+                message_bytes_max: 7,
+                ..of(20)
+            };
+            mailbox.rebound(of(10), longer);
+            let bounds = mailbox.bounds();
+            assert_eq!(
+                (bounds.messages_max, bounds.message_bytes_max),
+                (expected, 7)
+            );
+        };
+        check(10, 20);
+        check(3, 3);
+        check(1_000, 1_000);
     }
 }

@@ -28,7 +28,7 @@ impl<S: Start> Driver<S> {
         {
             let mut grove = self.grove.lock().unwrap();
             grove.supervision = new.supervision;
-            self.bounds = new.bounds;
+            let before = std::mem::replace(&mut self.bounds, new.bounds);
             for draft in new.drafts {
                 let known = old.remove(&draft.id).map(|(_, member)| member);
                 let mut member = known.or(draft.member).unwrap_or_else(|| {
@@ -39,7 +39,7 @@ impl<S: Start> Driver<S> {
                 if member.presence.is_none() {
                     member.renew(self.bounds, &self.actors);
                 }
-                member.resident.mailbox.rebound(self.bounds);
+                member.resident.mailbox.rebound(before, self.bounds);
                 member.proven_from = member.vitals.handled.load(Relaxed);
                 (member.task, member.last_error) = (None, None);
                 grove.by_id.insert(draft.id.clone(), draft.key);

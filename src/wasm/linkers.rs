@@ -5,18 +5,22 @@ use std::sync::OnceLock;
 use wasmtime::Engine;
 
 use super::host::Guest;
+use super::room::Room;
 use super::{component, core_abi};
 
 /// The linkers of one engine, each made when the first module of its kind comes.
 pub struct Linkers {
     pub engine: Engine,
+    pub room: Room,
     components: OnceLock<Result<wasmtime::component::Linker<Guest>, String>>,
     modules: OnceLock<Result<wasmtime::Linker<Guest>, String>>,
 }
 
 impl Linkers {
-    pub fn new(engine: Engine) -> Self {
+    /// For an engine with a pool of so many slots, if it has one.
+    pub fn new(engine: Engine, slots: Option<u32>) -> Self {
         Self {
+            room: Room::new(engine.clone(), slots),
             engine,
             components: OnceLock::new(),
             modules: OnceLock::new(),

@@ -17,6 +17,7 @@ mod last_words;
 mod linkers;
 mod program;
 mod replay;
+mod room;
 mod scan;
 mod sight;
 mod slices;
@@ -142,7 +143,10 @@ impl Wasm {
             engines.insert(class, engine);
             rungs.insert(class, rung);
         }
-        let linkers = |(class, engine): (&Class, &Engine)| (*class, Linkers::new(engine.clone()));
+        let linkers = |(class, engine): (&Class, &Engine)| {
+            let slots = rungs[class].slots;
+            (*class, Linkers::new(engine.clone(), slots))
+        };
         let linkers = engines.iter().map(linkers).collect();
         let ticker = Ticker::start(engines.values().cloned().collect());
         let ticker = ticker.map_err(|error| EngineError(error.to_string()))?;

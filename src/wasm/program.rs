@@ -4,6 +4,7 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
 use super::linkers::Linkers;
+use super::room::Room;
 use super::slices::Slices;
 use super::{Kind, command, component, core_abi};
 use crate::services::Services;
@@ -13,6 +14,7 @@ pub struct Program {
     kind: Kind,
     pub(super) form: Form,
     pub(super) engine: Engine,
+    pub(super) room: Room,
     pub(super) slices: Slices,
     pub(super) services: Services,
 }
@@ -54,7 +56,7 @@ impl Program {
             }
             _ => Form::Component(component::link(linkers, component, handlers)?),
         };
-        Ok(Self::of(form, &linkers.engine, slices, services))
+        Ok(Self::of(form, linkers, slices, services))
     }
 
     /// Links a core module, likewise.
@@ -70,10 +72,10 @@ impl Program {
         } else {
             Form::Core(core_abi::link(linkers, module, handlers)?)
         };
-        Ok(Self::of(form, &linkers.engine, slices, services))
+        Ok(Self::of(form, linkers, slices, services))
     }
 
-    fn of(form: Form, engine: &Engine, slices: Slices, services: Services) -> Self {
+    fn of(form: Form, linkers: &Linkers, slices: Slices, services: Services) -> Self {
         let kind = match form {
             Form::Component(_) => Kind::Component,
             Form::Core(_) => Kind::Core,
@@ -82,7 +84,8 @@ impl Program {
         Self {
             kind,
             form,
-            engine: engine.clone(),
+            engine: linkers.engine.clone(),
+            room: linkers.room.clone(),
             slices,
             services,
         }

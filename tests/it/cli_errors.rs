@@ -1,6 +1,6 @@
 //! A node that cannot be reached, is not the one meant, or refuses: one clear line, and the exit code.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
@@ -55,7 +55,10 @@ fn another_server(says: &'static [u8]) -> String {
     for listener in [first, second] {
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let _ = stream.unwrap().write_all(says);
+                let mut stream = stream.unwrap();
+                // Closed with the request unread, the connection would be reset.
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(says);
             }
         });
     }

@@ -64,3 +64,30 @@ for_both_kinds! {
         assert_eq!(node.ask("five", b"1").body_payload(), "1");
     }
 }
+
+#[test]
+fn actors_that_spawn_without_end_leave_room_for_deploys_and_restarts() {
+    let node = tiny();
+    let tough = guest(Kind::Core, ECHO);
+    node.deploy("tough", &tough).is_deployed();
+    // It goes on for as long as it is let.
+    let breeder = r#"(module
+        (import "plexspaces" "spawn" (func $spawn (param i32 i32 i32 i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+        (func (export "handle_request") (param i32 i32 i32 i32 i32 i32) (local $status i32)
+            (loop $more
+                (local.set $status (call $spawn (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+                    (i32.const 0) (i32.const 0) (i32.const 64)))
+                (br_if $more (i32.eqz (local.get $status))))
+            (if (i32.ne (local.get $status) (i32.const -7)) (then (unreachable)))))"#;
+    node.deploy("breeder", &wat::parse_str(breeder).unwrap())
+        .is_deployed();
+    for _ in 0..3 {
+        assert_eq!(node.ask("breeder", b"").status, 200);
+    }
+    let seen = node.get("/api/v1/applications/breeder").json();
+    assert_eq!(seen["metrics"]["actor_count"], 51, "{}", seen["metrics"]);
+    node.deploy("another", &tough).is_deployed();
+    assert_eq!(node.ask("another", b"1").body_payload(), "1");
+}

@@ -327,7 +327,9 @@ fn actors_that_ask_each_other_are_upgraded_while_they_do() {
                 while !done.load(Ordering::SeqCst) {
                     let answer = node.ask_by_id(&format!("app/{front}"), back.as_bytes());
                     let answer = answer.body_payload();
-                    assert!(!answer.starts_with('-'), "{front} to {back}: {answer}");
+                    // An error has a digit; a count alone comes to `-` one day.
+                    let failed = answer.starts_with('-') && answer.len() > 1;
+                    assert!(!failed, "{front} to {back}: {answer}");
                 }
             });
         }

@@ -99,13 +99,16 @@ impl Host for Guest {
         let child = permitted(self.capabilities.spawn_actors, "allow_spawn_actors")
             .and_then(|()| self.bounded(initial_state))
             .and_then(|state| self.offspring(&module_ref, state, options));
-        Ok(match child {
-            Ok(child) => match self.place.kin.spawn(child).await {
-                Ok(id) => Ok(id.to_string()),
-                Err(error) => Err(error.into()),
-            },
-            Err(error) => Err(error),
-        })
+        let child = match child {
+            Ok(child) => child,
+            Err(error) => return Ok(Err(error)),
+        };
+        let Some(_room) = child.seed.program.room.for_one_more() else {
+            let text = "what is left of this node's room is kept for deploys and restarts; stop some actors first";
+            return Ok(Err(actor_error(ErrorCode::ResourceExhausted, text)));
+        };
+        let spawned = self.place.kin.spawn(child).await;
+        Ok(spawned.map(|id| id.to_string()).map_err(Into::into))
     }
 
     fn stop(&mut self, actor_id: String, timeout_ms: u64) -> Answer<()> {

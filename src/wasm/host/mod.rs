@@ -562,7 +562,7 @@ mod tests {
         let text = format!("(module {} {handler})", imports.join("\n"));
         let engine = Engine::default();
         let module = Module::new(&engine, wat::parse_str(&text).unwrap()).unwrap();
-        let linkers = Linkers::new(engine);
+        let linkers = Linkers::new(engine, None);
         core_abi::resolve(&linkers, &module).map(drop).unwrap();
         let functions = INTERFACES.iter().flat_map(|it| it.core_functions);
         let mut provided: Vec<_> = functions.copied().collect();
