@@ -16,7 +16,7 @@ use super::{Door, api, invoke};
 use crate::application::Streaming;
 use crate::audit::Entry;
 use crate::budget::Share;
-use crate::gate::incoming::Paced;
+use crate::gate::incoming::{Paced, heard};
 use crate::id::Scope;
 use crate::limits;
 use crate::place::Place;
@@ -182,11 +182,11 @@ fn sent(mut pieces: Pieces, bytes: u64, share: Share) -> Body {
         loop {
             match pieces.next().await {
                 Ok(piece) if piece.is_empty() => return,
-                Ok(piece) => {
-                    if sender.send(piece).await.is_err() {
-                        return;
-                    }
-                }
+                Ok(piece) => match heard(sender.send(piece)).await {
+                    Ok(Ok(())) => {}
+                    // The client has left, or takes nothing any more.
+                    Ok(Err(_)) | Err(_) => return,
+                },
                 // The answer ends short of its length, so the client knows.
                 Err(error) => return log::error!("a download broke off: {error}"),
             }

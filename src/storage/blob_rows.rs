@@ -58,14 +58,20 @@ impl Row {
             key: at.key,
             bytes: self.bytes,
             content_type: self.content_type,
-            digest: Digest::parse(&self.digest).unwrap_or_else(|| Digest::of(Default::default())),
+            digest: Digest::parse(&self.digest)
+                .expect("it is written from one, and checked when it is read"),
             modified_ms: self.modified_ms,
         }
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, redb::Error> {
-        serde_json::from_slice(bytes)
-            .map_err(|error| redb::Error::Corrupted(format!("the record of a blob: {error}")))
+        let corrupted = |what| redb::Error::Corrupted(format!("the record of a blob: {what}"));
+        let row: Self =
+            serde_json::from_slice(bytes).map_err(|error| corrupted(error.to_string()))?;
+        match Digest::parse(&row.digest) {
+            Some(_) => Ok(row),
+            None => Err(corrupted("it has no digest".into())),
+        }
     }
 
     fn encode(&self) -> Vec<u8> {

@@ -10,6 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 /// Jobs that may wait; a sender past that waits its turn, which is the back-pressure of an upload.
 const JOBS_MAX: usize = 64;
 
+/// The worker's thread.
+const NAME: &str = "files";
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// A handle on the worker. It ends when the last handle is dropped.
@@ -21,7 +24,7 @@ pub struct Files {
 impl Files {
     pub fn start() -> io::Result<Self> {
         let (jobs, mut waiting) = mpsc::channel::<Job>(JOBS_MAX);
-        thread::Builder::new().name("files".into()).spawn(move || {
+        thread::Builder::new().name(NAME.into()).spawn(move || {
             while let Some(job) = waiting.blocking_recv() {
                 // A panicking job drops its answer, so its caller hears of it; the worker goes on.
                 let _ = panic::catch_unwind(AssertUnwindSafe(job));
@@ -56,6 +59,8 @@ impl Files {
             let jobs = self.jobs.clone();
             match tokio::runtime::Handle::try_current() {
                 Ok(runtime) => drop(runtime.spawn(async move { jobs.send(job).await })),
+                // A guard that was dropped within a job: the worker cannot wait for itself.
+                Err(_) if thread::current().name() == Some(NAME) => job(),
                 // The committer's thread may wait: the worker never waits for it.
                 Err(_) => drop(jobs.blocking_send(job)),
             }

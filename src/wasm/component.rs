@@ -58,6 +58,7 @@ enum Answer {
     PayloadOrError,
     TextOrError,
     ActorResult,
+    OlderResult,
 }
 
 /// The handlers among a component's exports. The error names one whose type the node does not call.
@@ -279,6 +280,9 @@ fn answer_of(function: &ComponentFunc) -> Option<Answer> {
                 {
                     Some(Answer::ActorResult)
                 }
+                [("ok", Some(payload)), ("err", Some(Type::String))] if is_payload(payload) => {
+                    Some(Answer::OlderResult)
+                }
                 _ => None,
             }
         }
@@ -475,6 +479,10 @@ answers! {
         ActorResult::Ok(payload) => Ok(payload),
         ActorResult::Err(error) => Err(error.into()),
     };
+    OlderResult((OlderResult,)) (result,) => match result {
+        OlderResult::Ok(payload) => Ok(payload),
+        OlderResult::Err(text) => Err(GuestError::failed(text)),
+    };
 }
 
 /// The package's own result variant, which generators write where they could have used `result`.
@@ -485,6 +493,16 @@ enum ActorResult {
     Ok(Bytes),
     #[component(name = "err")]
     Err(ActorError),
+}
+
+/// The same in the older edition, where errors are texts.
+#[derive(ComponentType, Lift)]
+#[component(variant)]
+enum OlderResult {
+    #[component(name = "ok")]
+    Ok(Bytes),
+    #[component(name = "err")]
+    Err(String),
 }
 
 impl From<ActorError> for GuestError {

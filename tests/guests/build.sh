@@ -6,7 +6,6 @@
 set -euo pipefail
 
 guests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-actor=$guests/conformance
 
 export CARGO_TARGET_DIR=${GUEST_TARGET_DIR:-$guests/../../target/guests}
 
@@ -15,15 +14,22 @@ source "$guests/../../scripts/lib/rust_guest.sh"
 
 main() {
     (($# == 0)) || die 2 "usage: build.sh"
+    for actor in "$guests/conformance" "$guests/older"; do
+        build
+    done
+}
+
+build() {
     if build_with_rustup; then return; fi
     build_with_debian || die 3 "skipped: needs rustup's target wasm32-wasip2, or Debian's ${debian_packages[*]} with wasm-component-ld"
 }
 
 deliver() {
-    local built=$guests/built/conformance.wasm
+    local name=${actor##*/} built
+    built=$guests/built/$name.wasm
     mkdir -p "$guests/built"
-    install -m 644 "$CARGO_TARGET_DIR/$1/release/conformance.wasm" "$built" || die 1 "cannot write $built"
-    say "built tests/guests/built/conformance.wasm, $(($(wc -c <"$built") / 1024)) KiB"
+    install -m 644 "$CARGO_TARGET_DIR/$1/release/$name.wasm" "$built" || die 1 "cannot write $built"
+    say "built tests/guests/built/$name.wasm, $(($(wc -c <"$built") / 1024)) KiB"
 }
 
 say() {

@@ -414,9 +414,9 @@ fn a_guest_of_every_world_links() {
 #[test]
 fn what_is_planned_answers_not_implemented_and_is_logged_once() {
     let node = node();
-    // Calls blob.delete and answers with the error's code.
+    // Calls workflow.signal-workflow and answers with the error's code.
     let text = r#"(component
-        (import "plexspaces:actor/blob@0.1.0" (instance $blob
+        (import "plexspaces:actor/workflow@0.1.0" (instance $workflow
             (type $context' (record (field "tenant-id" string) (field "namespace" string)))
             (export "context" (type $context (eq $context')))
             (type $code' (enum "unknown" "actor-not-found" "delivery-failed" "timeout" "invalid-message"
@@ -424,15 +424,15 @@ fn what_is_planned_answers_not_implemented_and_is_logged_once() {
             (export "error-code" (type $code (eq $code')))
             (type $error' (record (field "code" $code) (field "message" string) (field "details" (option string))))
             (export "actor-error" (type $error (eq $error')))
-            (export "delete" (func (param "ctx" $context) (param "blob-id" string)
-                (param "bucket" string) (param "key" string) (result (result (error $error)))))))
+            (export "signal-workflow" (func (param "ctx" $context) (param "workflow-id" string)
+                (param "signal-name" string) (param "payload" (list u8)) (result (result (error $error)))))))
         (core module $heap
             (memory (export "memory") 1)
             (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
         (core instance $heap (instantiate $heap))
         (alias core export $heap "memory" (core memory $memory))
         (alias core export $heap "realloc" (core func $realloc))
-        (core func $delete (canon lower (func $blob "delete") (memory $memory) (realloc $realloc)))
+        (core func $delete (canon lower (func $workflow "signal-workflow") (memory $memory) (realloc $realloc)))
         (core module $guest
             (import "heap" "memory" (memory 1))
             (import "host" "delete" (func $delete (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
@@ -452,7 +452,7 @@ fn what_is_planned_answers_not_implemented_and_is_logged_once() {
         .is_deployed();
     assert_eq!(node.ask("planned", b"").payload(), 8);
     assert_eq!(node.ask("planned", b"").payload(), 8);
-    assert_eq!(node.log_count("planned@test-node called blob.delete"), 1);
+    assert_eq!(node.log_count("planned@test-node called workflow.signal-workflow"), 1);
 }
 
 #[test]

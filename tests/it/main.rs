@@ -50,6 +50,7 @@ mod messaging;
 mod metrics;
 mod new_actor;
 mod odd_forms;
+mod older;
 mod otp;
 mod polyglot;
 mod pool;

@@ -15,6 +15,7 @@ pub mod lives;
 pub mod locks;
 pub mod logging;
 pub mod messaging;
+mod older;
 mod planned;
 pub mod process_groups;
 pub mod registry;
@@ -382,6 +383,13 @@ const INTERFACES: &[Interface] = &[
         name: "registry",
         functions: registry::FUNCTIONS,
         link: |linker| bindings::registry::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
+        core_functions: &[],
+        link_core: |_| Ok(()),
+    },
+    Interface {
+        name: "host",
+        functions: older::FUNCTIONS,
+        link: |linker| older::bindings::host::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
         core_functions: &[],
         link_core: |_| Ok(()),
     },
