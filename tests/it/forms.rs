@@ -452,7 +452,10 @@ fn what_is_planned_answers_not_implemented_and_is_logged_once() {
         .is_deployed();
     assert_eq!(node.ask("planned", b"").payload(), 8);
     assert_eq!(node.ask("planned", b"").payload(), 8);
-    assert_eq!(node.log_count("planned@test-node called workflow.signal-workflow"), 1);
+    assert_eq!(
+        node.log_count("planned@test-node called workflow.signal-workflow"),
+        1
+    );
 }
 
 #[test]

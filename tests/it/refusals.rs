@@ -252,18 +252,18 @@ fn calls(node: &Node) -> Vec<(&'static str, Answer)> {
             "a page of a list that is no number",
             get("/api/v1/dashboard/actors?limit=all", &[]),
         ),
-        ("a blob that is not there", get("/api/v1/blobs/maps/none", &[])),
+        (
+            "a blob that is not there",
+            get("/api/v1/blobs/maps/none", &[]),
+        ),
         (
             "a bucket that is none",
             node.request("PUT", "/api/v1/blobs/a%2Fb/key", &[], b""),
         ),
-        (
-            "a part of a blob past its end",
-            {
-                node.request("PUT", "/api/v1/blobs/maps/empty", &[], b"");
-                get("/api/v1/blobs/maps/empty", &[("range", "bytes=7-")])
-            },
-        ),
+        ("a part of a blob past its end", {
+            node.request("PUT", "/api/v1/blobs/maps/empty", &[], b"");
+            get("/api/v1/blobs/maps/empty", &[("range", "bytes=7-")])
+        }),
         (
             "a blob that is not what its sha256 says",
             node.request("PUT", "/api/v1/blobs/maps/key?sha256=00", &[], b""),
