@@ -86,7 +86,7 @@ fn a_call_that_is_not_served_says_so() {
     let refused = actors!(rpc, link_actor(Default::default()));
     is_refused(refused, Code::Unimplemented, &["LinkActor"]);
     let wire = Wire::to(&node);
-    let tuples = "/plexspaces.tuplespace.v1.TuplePlexSpaceService/Write";
+    let tuples = "/plexspaces.tuplespace.v1.TuplePlexSpaceService/Subscribe";
     assert_eq!(
         wire.call(tuples, &[], frame(b"")).code(),
         Code::Unimplemented
