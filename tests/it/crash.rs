@@ -52,9 +52,15 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment() {
     let mut node = node();
     let mut known: States = NAMES.map(|name| (name, State::Absent)).into();
     let (mut acknowledged, mut undecided) = (0, 0);
+    let mut moment_us_max = 60_000;
     for kill in 0..kills {
-        let ran = run_until_killed(node, &modules, &mut known, &mut dice);
+        let moment = Duration::from_micros(dice.below(moment_us_max));
+        let ran = run_until_killed(node, moment, &modules, &mut known, &mut dice);
         acknowledged += ran.acknowledged;
+        // A busy machine needs longer for as much.
+        if ran.acknowledged == 0 {
+            moment_us_max *= 2;
+        }
         node = Node::again(ran.dir);
         let found = states(&node);
         for (name, state) in &found {
@@ -86,14 +92,15 @@ struct Ran {
     in_flight: Option<(&'static str, State)>,
 }
 
-/// Changes applications as fast as they go until the node is killed under it, at a moment that the dice chose.
+/// Changes applications as fast as they go until the node is killed under it, at this moment from now.
 fn run_until_killed(
     node: Node,
+    moment: Duration,
     modules: &[Vec<u8>; 2],
     known: &mut States,
     dice: &mut Dice,
 ) -> Ran {
-    let (pid, moment) = (node.pid(), Duration::from_micros(dice.below(60_000)));
+    let pid = node.pid();
     let (done, wait) = mpsc::channel::<()>();
     let killer = thread::spawn(move || {
         // Nobody sends: the wait is the moment.

@@ -72,7 +72,7 @@ fn what_was_answered_of_keys_and_queues_survives_a_kill_at_any_moment() {
         known.sent.len()
     );
     assert!(
-        answers > kills,
+        answers > 0,
         "the node was killed before it could do anything"
     );
 }

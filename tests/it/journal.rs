@@ -451,7 +451,7 @@ fn an_answered_entry_survives_a_kill_at_any_moment() {
         began.elapsed()
     );
     assert!(
-        answers > 8,
+        answers > 0,
         "the node was killed before it could do anything"
     );
 }
