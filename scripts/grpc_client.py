@@ -21,6 +21,7 @@ APPLICATIONS = "plexspaces.application.v1.ApplicationService"
 ACTORS = "plexspaces.actor.v1.ActorService"
 MODULES = "plexspaces.wasm.v1.WasmRuntimeService"
 SYSTEM = "plexspaces.system.v1.SystemService"
+TUPLES = "plexspaces.tuplespace.v1.TuplePlexSpaceService"
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1.ServerReflection"
 REFLECTION_ALPHA = "grpc.reflection.v1alpha.ServerReflection"
@@ -110,7 +111,9 @@ def main(address, pid, path):
         module = file.read()
     node = Node(address)
 
-    expected = sorted([APPLICATIONS, ACTORS, MODULES, SYSTEM, HEALTH, REFLECTION, REFLECTION_ALPHA])
+    expected = sorted(
+        [APPLICATIONS, ACTORS, MODULES, SYSTEM, TUPLES, HEALTH, REFLECTION, REFLECTION_ALPHA]
+    )
     same(node.services(), expected, "the services, by reflection")
     for service in expected:
         methods = node.pool.FindServiceByName(service).methods
