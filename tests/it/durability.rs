@@ -48,11 +48,17 @@ fn what_was_answered_of_keys_and_queues_survives_a_kill_at_any_moment() {
         Keeper::deploy(&node, name, "");
     }
     let known = Mutex::new(Known::default());
+    let (mut moment_us_max, mut before) = (250_000, 0);
     for kill in 0..kills {
-        let moment = Duration::from_micros(10_000 + dice.below(250_000));
+        let moment = Duration::from_micros(10_000 + dice.below(moment_us_max));
         work_until_killed(&node, &known, kill, moment);
         node = Node::again(node.kill());
         let known = &mut known.lock().unwrap();
+        // A busy machine needs longer for as much.
+        if known.answers == before {
+            moment_us_max *= 2;
+        }
+        before = known.answers;
         holds_what_was_put(&node, known, kill, seed);
     }
     let mut known = known.into_inner().unwrap();
@@ -72,7 +78,7 @@ fn what_was_answered_of_keys_and_queues_survives_a_kill_at_any_moment() {
         known.sent.len()
     );
     assert!(
-        answers > 0,
+        answers > kills,
         "the node was killed before it could do anything"
     );
 }
