@@ -15,6 +15,7 @@ use crate::clock::Span;
 use crate::id::{InvalidName, NodeId};
 use crate::limits;
 use crate::machine;
+use crate::maps;
 
 /// A node's configuration, ready to use; passed in, never global.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Config {
     /// What messages in flight get when the node stops.
     pub drain_time: Duration,
     pub profile: Profile,
+    /// Actors with up to 64 MiB of memory each that may live at once; those with more have a pool of their own.
+    pub actors_max: u32,
     /// What a failed application waits before it is started again, the first time.
     pub restart_delay: Duration,
     /// Names besides its own under which browsers and clients may ask for this node.
@@ -67,6 +70,7 @@ pub struct Written {
     pub data_dir: Option<PathBuf>,
     pub drain_time: Option<Span>,
     pub profile: Option<Profile>,
+    pub actors_max: Option<u32>,
     pub require_token: Option<bool>,
     pub insecure_allow_remote: Option<bool>,
     pub log_format: Option<LogFormat>,
@@ -110,6 +114,16 @@ pub enum ConfigError {
          keep one of --require-token and --insecure-allow-remote"
     )]
     TokenDemand,
+    #[error(
+        "actors_max is {given}, and this machine's vm.max_map_count of {maps} is enough for 1 to {most}; \
+         choose a number between these, or raise it: sysctl vm.max_map_count={needed}"
+    )]
+    ActorsMax {
+        given: u32,
+        most: u32,
+        maps: usize,
+        needed: usize,
+    },
     #[error("no directory for the node's data is known; give one with --data-dir")]
     NoDataDir,
 }
@@ -133,6 +147,7 @@ impl Written {
             data_dir: set("PLEXSPACES_DATA_DIR"),
             drain_time: parsed("PLEXSPACES_DRAIN_TIME")?,
             profile: parsed("PLEXSPACES_PROFILE")?,
+            actors_max: parsed("PLEXSPACES_ACTORS_MAX")?,
             require_token: parsed("PLEXSPACES_REQUIRE_TOKEN")?.map(|Switch(on)| on),
             insecure_allow_remote: parsed("PLEXSPACES_INSECURE_ALLOW_REMOTE")?.map(|Switch(on)| on),
             log_format: parsed("PLEXSPACES_LOG_FORMAT")?,
@@ -149,6 +164,7 @@ impl Written {
             data_dir: self.data_dir.or(below.data_dir),
             drain_time: self.drain_time.or(below.drain_time),
             profile: self.profile.or(below.profile),
+            actors_max: self.actors_max.or(below.actors_max),
             // The two exclude each other, so whoever says one decides on both.
             require_token: self.require_token.or(match self.insecure_allow_remote {
                 Some(true) => None,
@@ -184,6 +200,8 @@ impl Written {
             [false, true] => Demand::Nobody,
             [false, false] => Demand::Elsewhere,
         };
+        let profile = self.profile.unwrap_or_else(Profile::of_this_machine);
+        let actors_max = actors_max(self.actors_max, profile)?;
         Ok(Config {
             node_id: self.node_id.unwrap_or_default(),
             listen_addr,
@@ -194,7 +212,8 @@ impl Written {
             drain_time: self
                 .drain_time
                 .map_or(limits::DRAIN_TIME_DEFAULT, |span| span.0),
-            profile: self.profile.unwrap_or_else(Profile::of_this_machine),
+            profile,
+            actors_max,
             restart_delay: (self.applications.restart_delay)
                 .map_or(limits::REVIVAL_DELAY, |span| span.0),
             http_hosts: self.http.hosts.unwrap_or_default(),
@@ -222,6 +241,15 @@ impl Profile {
         }
     }
 
+    /// Actors that a node of this profile has room for, unless it is told otherwise.
+    pub fn actors_max(self) -> u32 {
+        match self {
+            Self::Tiny => 60,
+            Self::Small => 250,
+            Self::Standard => 1_000,
+        }
+    }
+
     fn of_memory(bytes: u64) -> Self {
         const MIB: u64 = 1 << 20;
         match bytes {
@@ -230,6 +258,25 @@ impl Profile {
             _ => Self::Standard,
         }
     }
+}
+
+/// A number that the operator gave must fit; the profile's own goes down a ladder instead.
+fn actors_max(given: Option<u32>, profile: Profile) -> Result<u32, ConfigError> {
+    let Some(given) = given else {
+        return Ok(profile.actors_max());
+    };
+    let maps = machine::memory_maps_max();
+    let most = maps::actors_max(maps);
+    if (1..=most).contains(&given) {
+        return Ok(given);
+    }
+    let needed = maps::needed(given);
+    Err(ConfigError::ActorsMax {
+        given,
+        most,
+        maps,
+        needed,
+    })
 }
 
 impl fmt::Display for Profile {
@@ -451,6 +498,24 @@ mod tests {
             "http = 3",
             &["line 1", "integer `3`, expected a table: \"http"],
         );
+    }
+
+    #[test]
+    fn a_number_of_actors_that_the_kernel_does_not_bear_says_what_would_do() {
+        let check = |given: u32| {
+            let config = Written {
+                actors_max: Some(given),
+                data_dir: Some("/x".into()),
+                ..Written::default()
+            };
+            config.check().map(|config| config.actors_max)
+        };
+        assert_eq!(check(7).unwrap(), 7);
+        for given in [0, u32::MAX] {
+            let error = check(given).unwrap_err().to_string();
+            assert!(error.contains(&given.to_string()), "{error}");
+            assert!(error.contains("sysctl vm.max_map_count="), "{error}");
+        }
     }
 
     #[test]

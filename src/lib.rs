@@ -11,6 +11,7 @@ pub mod id;
 pub mod limits;
 pub mod loop_lag;
 pub mod machine;
+pub mod maps;
 pub mod message;
 pub mod metrics;
 pub mod payload;

@@ -189,6 +189,9 @@ pub const TREE_ORDERS_MAX: usize = 256;
 /// The part of a pool, one slot in so many, that actors which guests spawn leave to deploys, upgrades and restarts:
 /// without it one application keeps the others' actors from coming back.
 pub const POOL_RESERVED_SHARE: u32 = 8;
+/// Fiber stacks of a pool beside one for each slot: a call takes one, and another while the node asks the guest for
+/// memory, which ends before it waits for anything.
+pub const POOL_SPARE_STACKS_MAX: u32 = 1_000;
 /// Characters of one child's args, keys included: `init` gets them as JSON.
 pub const CHILD_ARGS_BYTES_MAX: usize = 64 * KIB;
 /// Links and monitors of one actor, on either side: each is a notice when it ends.

@@ -42,6 +42,10 @@ pub struct Start {
     /// tiny, small or standard: how much to plan with (default: by the memory; env PLEXSPACES_PROFILE)
     #[argh(option)]
     profile: Option<Profile>,
+    /// how many actors of at most 64 MiB of memory may live at once (default: 60, 250 or 1000, by the profile; env
+    /// PLEXSPACES_ACTORS_MAX)
+    #[argh(option)]
+    actors_max: Option<u32>,
     /// ask callers on this machine for a token too (env PLEXSPACES_REQUIRE_TOKEN=true)
     #[argh(switch)]
     require_token: bool,
@@ -86,6 +90,7 @@ impl Start {
             data_dir: self.data_dir,
             drain_time: self.drain_time,
             profile: self.profile,
+            actors_max: self.actors_max,
             require_token: self.require_token.then_some(true),
             insecure_allow_remote: self.insecure_allow_remote.then_some(true),
             log_format: self.log_format,

@@ -11,6 +11,7 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 use crate::config::Profile;
 use crate::limits::{self, KIB, MIB};
 use crate::machine;
+use crate::maps;
 
 /// How large the slots are in which a module's memories lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -25,27 +26,16 @@ pub enum Class {
 /// A module whose memories start above this is placed among the large.
 const SMALL_START_BYTES_MAX: u64 = 8 * MIB as u64;
 
-/// Memory maps that a slot may need: two for each of its two stacks, three for a live instance.
-const MAPS_PER_SLOT: usize = 7;
-
 /// What a pool leaves of a limit on data, for threads, messages and everything else. The pools' stacks and tables count
 /// as data from the start, used or not.
 const DATA_LEFT_BYTES_MIN: u64 = 24 * MIB as u64;
 
 /// How many slots a pool should have, from the top; below the last one memory is taken on demand.
-fn rungs(class: Class, profile: Profile) -> impl Iterator<Item = u32> {
-    let most: u32 = match (class, profile) {
-        (Class::Small, Profile::Standard) => 1_000,
-        (Class::Small, Profile::Small) => 250,
-        (Class::Small, Profile::Tiny) => 60,
-        (Class::Large, Profile::Standard) => 64,
-        (Class::Large, Profile::Small) => 16,
-        (Class::Large, Profile::Tiny) => 4,
-    };
+fn rungs(most: u32) -> impl Iterator<Item = u32> {
     let maps_max = machine::memory_maps_max();
     (0..3)
         .map(move |rung| most >> (2 * rung))
-        .filter(move |&slots| slots > 0 && slots as usize * MAPS_PER_SLOT < maps_max)
+        .filter(move |&slots| slots > 0 && maps::needed(slots) <= maps_max)
 }
 
 impl Class {
@@ -102,9 +92,19 @@ impl Class {
         format!("{self}-{:016x}", hasher.finish())
     }
 
+    /// How many actors of this class a node has room for at most.
+    pub fn slots_max(self, profile: Profile, actors_max: u32) -> u32 {
+        match (self, profile) {
+            (Self::Small, _) => actors_max,
+            (Self::Large, Profile::Standard) => 64,
+            (Self::Large, Profile::Small) => 16,
+            (Self::Large, Profile::Tiny) => 4,
+        }
+    }
+
     /// An engine on the highest rung that this machine bears, and that rung.
-    pub fn engine(self, profile: Profile) -> wasmtime::Result<(Engine, Rung)> {
-        for slots in rungs(self, profile) {
+    pub fn engine(self, slots_max: u32) -> wasmtime::Result<(Engine, Rung)> {
+        for slots in rungs(slots_max) {
             let mut config = self.tunables();
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(self.pool(slots)));
             match Engine::new(&config) {
@@ -147,8 +147,7 @@ impl Class {
             .max_tables_per_module(16)
             .table_elements(limits::GUEST_TABLE_ELEMENTS_MAX)
             .max_memory_size(usize::try_from(self.slot_bytes()).unwrap_or(usize::MAX))
-            // A call takes one stack, and a second one while the host asks the guest for memory: none ever lacks.
-            .total_stacks(slots * 2)
+            .total_stacks(maps::stacks(slots))
             .linear_memory_keep_resident(64 * KIB)
             .table_keep_resident(4 * KIB);
         pool
@@ -197,7 +196,7 @@ mod tests {
     #[test]
     fn a_rung_of_the_ladder_never_needs_a_module_compiled_anew() {
         for class in Class::ALL {
-            let (pooled, _) = class.engine(Profile::Standard).unwrap();
+            let (pooled, _) = class.engine(64).unwrap();
             let on_demand = Engine::new(&class.tunables()).unwrap();
             assert_eq!(
                 class.compatibility(&pooled),

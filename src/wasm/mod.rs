@@ -133,11 +133,11 @@ struct Inner {
 }
 
 impl Wasm {
-    pub fn new(services: Services, profile: Profile) -> Result<Self, EngineError> {
+    pub fn new(services: Services, profile: Profile, actors_max: u32) -> Result<Self, EngineError> {
         let (mut engines, mut rungs) = (HashMap::new(), HashMap::new());
         for class in Class::ALL {
             let (engine, rung) = class
-                .engine(profile)
+                .engine(class.slots_max(profile, actors_max))
                 .map_err(|error| EngineError(format!("{error:#}")))?;
             log::info!("guests lie in {rung}");
             engines.insert(class, engine);
