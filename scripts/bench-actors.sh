@@ -81,7 +81,7 @@ hop() {
     local cpu began
     cpu=$(cpu_ms)
     began=$(now_ms)
-    curl -sS --fail-with-body -o "$node_dir/answer" -X POST "$url/api/v1/actors/by-id/$1%2Fa0@test-node?timeout_ms=600000" -d "$2 $3" || die "no answer: $(cat "$node_dir/answer")"
+    curl -sS --fail-with-body -o "$node_dir/answer" -X POST "$url/api/v1/actors/by-id/$1%2Fa0@test-node" -H "X-Timeout-Ms: 600000" -d "$2 $3" || die "no answer: $(cat "$node_dir/answer")"
     echo "$(($(cpu_ms) - cpu)) $(($(now_ms) - began))"
 }
 

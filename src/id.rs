@@ -214,7 +214,7 @@ impl ActorId {
     }
 
     /// What callers find it by; a child of a tree is of the type that is its id.
-    pub fn actor_type(&self) -> &str {
+    pub fn actor_type(&self) -> &Arc<str> {
         &self.0.actor_type
     }
 }

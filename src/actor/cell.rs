@@ -1,58 +1,20 @@
 //! One life of an actor: its turns, until it breaks, is told to stop, or hands over to its successor.
 
-use std::sync::Mutex;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::Poll;
 
 use bytes::Bytes;
-use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::behavior::{Behavior, Fault, Handled, Unsnapped};
+use super::control::{Control, Farewell, Wish, Wishes};
 use super::exit::Exit;
 use super::mailbox::Mailbox;
 use super::resident::Resident;
 use crate::limits;
 use crate::message::Envelope;
 use crate::metrics::{Handling, Metrics};
-
-/// What its surroundings want of a life.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wish {
-    Live,
-    /// Finish the message in hand and take no other, but what those of the same application ask: they may be waiting
-    /// for that to finish theirs.
-    Quiesce,
-    /// Finish the message in hand, tell the state, and wait for what comes next.
-    Suspend,
-    /// Make way for a successor, after a suspension.
-    Succeed,
-    /// Finish the message in hand and end in order; end at once when this time has come.
-    Stop {
-        by: Instant,
-        exit: Exit,
-        farewell: Farewell,
-    },
-    End(Exit),
-}
-
-/// Whether an actor that stops leaves its state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Farewell {
-    Plain,
-    /// It is asked for its state first: its next life may begin with it.
-    Snapshot,
-}
-
-/// Its state, if it has one; or why it does not tell it.
-pub type Told = Result<Option<Bytes>, String>;
-
-/// Through which an actor is told. It outlives the restarts of its actor.
-pub struct Control {
-    wish: watch::Sender<Wish>,
-    suspended: Mutex<Option<oneshot::Sender<Told>>>,
-    /// Whether it has no message in hand, once it is to be quiet.
-    quiet: watch::Sender<bool>,
-}
 
 /// What an onlooker may know of an actor's work.
 #[derive(Debug, Default)]
@@ -74,122 +36,27 @@ pub enum End<E> {
     Succeeded(E),
 }
 
-impl Control {
-    pub fn new() -> Self {
-        Self {
-            wish: watch::Sender::new(Wish::Live),
-            suspended: Mutex::default(),
-            quiet: watch::Sender::new(false),
-        }
-    }
-
-    /// A new life begins: what was wanted of the one before does not concern it.
-    pub fn begin(&self) -> watch::Receiver<Wish> {
-        self.wish.send_replace(Wish::Live);
-        self.wish.subscribe()
-    }
-
-    /// Stops it in order. Of two such wishes the earlier time counts, and that there be a snapshot.
-    pub fn stop(&self, by: Instant, exit: Exit, farewell: Farewell) {
-        self.wish.send_if_modified(|wish| {
-            let (by, exit, farewell) = match wish {
-                Wish::End(_) => return false,
-                Wish::Stop {
-                    by: known,
-                    exit,
-                    farewell,
-                } => (by.min(*known), exit.clone(), *farewell),
-                _ => (by, exit.clone(), farewell),
-            };
-            *wish = Wish::Stop { by, exit, farewell };
-            true
-        });
-    }
-
-    /// Ends it at once.
-    pub fn end(&self, exit: Exit) {
-        self.wish.send_replace(Wish::End(exit));
-    }
-
-    /// Lets it come to rest; the answer tells whether it has.
-    pub fn quiesce(&self) -> watch::Receiver<bool> {
-        self.wish.send_if_modified(|wish| {
-            let lives = *wish == Wish::Live;
-            if lives {
-                self.quiet.send_replace(false);
-                *wish = Wish::Quiesce;
-            }
-            lives
-        });
-        self.quiet.subscribe()
-    }
-
-    /// Suspends it. The answer is its state, or why it has none to show; it is dropped where the life ends instead.
-    pub fn suspend(&self) -> oneshot::Receiver<Told> {
-        let (told, tells) = oneshot::channel();
-        *self.suspended.lock().unwrap() = Some(told);
-        self.wish.send_if_modified(|wish| {
-            let lives = matches!(wish, Wish::Live | Wish::Quiesce);
-            if lives {
-                *wish = Wish::Suspend;
-            }
-            lives
-        });
-        tells
-    }
-
-    /// Resolves once it is not simply to go on; owned, so that the wait may outlive the actor, and then never ends.
-    pub fn interrupted(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut wish = self.wish.subscribe();
-        async move {
-            if wish.wait_for(|wish| *wish != Wish::Live).await.is_err() {
-                std::future::pending().await
-            }
-        }
-    }
-
-    /// Lets it go on, or make way. `false` where it was not suspended.
-    pub fn release(&self, to: Wish) -> bool {
-        self.suspended.lock().unwrap().take();
-        self.wish.send_if_modified(|wish| {
-            let held = match to {
-                Wish::Live => matches!(wish, Wish::Suspend | Wish::Quiesce),
-                _ => *wish == Wish::Suspend,
-            };
-            if held {
-                *wish = to.clone();
-            }
-            held
-        })
-    }
-}
-
 /// Handles what arrives for as long as that is wanted.
 pub async fn live<B: Behavior>(
     mut behavior: B,
     resident: &Resident,
-    mut wishes: watch::Receiver<Wish>,
     vitals: &Vitals,
     metrics: &Metrics,
 ) -> End<B::Estate> {
     let exit = |exit| End::Exit { exit, left: None };
     let (mailbox, control) = (&resident.mailbox, &resident.control);
+    let mut wishes = control.wishes();
     loop {
-        let wish = wishes.borrow_and_update().clone();
-        match wish {
+        match wishes.next() {
             Wish::Live => {}
             Wish::Quiesce => {
-                control.quiet.send_replace(true);
+                control.rests(true);
                 let kin = |envelope: &Envelope| resident.is_asked_by_kin(envelope);
-                tokio::select! {
-                    biased;
-                    changed = wishes.changed() => match changed {
-                        Ok(()) => continue,
-                        Err(_) => return exit(Exit::Killed),
-                    },
-                    () = mailbox.holds(kin) => {}
+                stirred(resident, &wishes, || mailbox.holds(kin)).await;
+                if wishes.have_changed() {
+                    continue;
                 }
-                control.quiet.send_replace(false);
+                control.rests(false);
                 if let Some(envelope) = mailbox.pop_first(kin)
                     && let Err(ended) =
                         one(&mut behavior, envelope, &mut wishes, vitals, metrics).await
@@ -208,31 +75,37 @@ pub async fn live<B: Behavior>(
             }
             Wish::End(ended) => return exit(ended),
         }
-        tokio::select! {
-            biased;
-            changed = wishes.changed() => match changed {
-                Ok(()) => continue,
-                Err(_) => return exit(Exit::Killed),
-            },
-            () = mailbox.filled() => {}
+        stirred(resident, &wishes, || !mailbox.is_empty()).await;
+        match turn(&mut behavior, mailbox, &mut wishes, vitals, metrics).await {
+            Ok(()) if mailbox.is_empty() => {}
+            Ok(()) => tokio::task::yield_now().await,
+            Err(ended) => return exit(ended),
         }
-        if let Err(ended) = turn(&mut behavior, mailbox, &mut wishes, vitals, metrics).await {
-            return exit(ended);
-        }
-        tokio::task::yield_now().await;
     }
+}
+
+/// Resolves once something else is wanted of the actor, or there is something for it.
+async fn stirred(resident: &Resident, wishes: &Wishes<'_>, something: impl Fn() -> bool) {
+    poll_fn(|context| {
+        resident.bell.listen(context.waker());
+        match wishes.have_changed() || something() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// One turn: a bounded number of messages, so that a flood to one actor starves no other.
 async fn turn<B: Behavior>(
     behavior: &mut B,
     mailbox: &Mailbox,
-    wishes: &mut watch::Receiver<Wish>,
+    wishes: &mut Wishes<'_>,
     vitals: &Vitals,
     metrics: &Metrics,
 ) -> Result<(), Exit> {
     for _ in 0..limits::TURN_MESSAGES_MAX {
-        if *wishes.borrow() != Wish::Live {
+        if !wishes.are_to_live() {
             break;
         }
         let Some(envelope) = mailbox.pop() else { break };
@@ -245,7 +118,7 @@ async fn turn<B: Behavior>(
 async fn one<B: Behavior>(
     behavior: &mut B,
     envelope: Envelope,
-    wishes: &mut watch::Receiver<Wish>,
+    wishes: &mut Wishes<'_>,
     vitals: &Vitals,
     metrics: &Metrics,
 ) -> Result<(), Exit> {
@@ -272,7 +145,8 @@ async fn measured<B: Behavior>(
 ) -> Result<Handled, Fault> {
     metrics.loop_lag.stir();
     let began = Instant::now();
-    let handled = behavior.handle(envelope).await;
+    // In memory of its own, which the next message of whichever actor uses again: an actor at rest keeps none of it.
+    let handled = Box::pin(behavior.handle(envelope)).await;
     metrics.handling_time.observe(began.elapsed().as_secs_f64());
     metrics.messages.count(match handled {
         Ok(Handled::Well) => Handling::Handled,
@@ -284,7 +158,7 @@ async fn measured<B: Behavior>(
 
 /// Does `work` unless the life is to end before it does; then what it had in hand is dropped with it.
 async fn unless_ended<T>(
-    wishes: &mut watch::Receiver<Wish>,
+    wishes: &mut Wishes<'_>,
     work: impl Future<Output = T>,
 ) -> Result<T, Exit> {
     tokio::select! {
@@ -294,19 +168,15 @@ async fn unless_ended<T>(
     }
 }
 
-async fn end_of_time(wishes: &mut watch::Receiver<Wish>) -> Exit {
+async fn end_of_time(wishes: &mut Wishes<'_>) -> Exit {
     loop {
-        let wish = wishes.borrow_and_update().clone();
-        let changed = match wish {
+        match wishes.next() {
             Wish::End(exit) => return exit,
             Wish::Stop { by, .. } => tokio::select! {
-                changed = wishes.changed() => changed,
+                () = wishes.changed() => {}
                 () = tokio::time::sleep_until(by) => return Exit::Killed,
             },
             Wish::Live | Wish::Quiesce | Wish::Suspend | Wish::Succeed => wishes.changed().await,
-        };
-        if changed.is_err() {
-            return Exit::Killed;
         }
     }
 }
@@ -315,20 +185,17 @@ async fn end_of_time(wishes: &mut watch::Receiver<Wish>) -> Exit {
 async fn suspend<B: Behavior>(
     behavior: &mut B,
     control: &Control,
-    wishes: &mut watch::Receiver<Wish>,
+    wishes: &mut Wishes<'_>,
 ) -> Result<(), Exit> {
-    let tell = control.suspended.lock().unwrap().take();
-    if let Some(tell) = tell {
+    if let Some(tell) = control.take_suspender() {
         match unless_ended(wishes, behavior.snapshot()).await? {
             Ok(state) => drop(tell.send(Ok(state))),
             Err(Unsnapped::Refused(text)) => drop(tell.send(Err(text))),
             Err(Unsnapped::Broken(fault)) => return Err(Exit::error(fault.to_string())),
         }
     }
-    while *wishes.borrow_and_update() == Wish::Suspend {
-        if wishes.changed().await.is_err() {
-            return Err(Exit::Killed);
-        }
+    while wishes.next() == Wish::Suspend {
+        wishes.changed().await;
     }
     Ok(())
 }
@@ -338,7 +205,7 @@ async fn stop<B: Behavior, E>(
     by: Instant,
     exit: Exit,
     farewell: Farewell,
-    wishes: &mut watch::Receiver<Wish>,
+    wishes: &mut Wishes<'_>,
 ) -> End<E> {
     let mut left = None;
     let words = async {

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use super::bearers::{Bearers, Match};
 use super::resident::Resident;
-use crate::id::{ActorId, NodeId, Scope};
+use crate::id::{ActorId, ApplicationName, NodeId, Scope};
 
 #[derive(Clone, Default)]
 pub(super) struct Directory {
@@ -14,18 +15,7 @@ pub(super) struct Directory {
 #[derive(Default)]
 struct State {
     by_address: HashMap<Arc<str>, Arc<Resident>>,
-    by_type: HashMap<Arc<str>, Vec<ActorId>>,
-    /// Counts searches, so that several actors of one application take turns.
-    searches: usize,
-}
-
-/// What a search by type found. Of several that belong to one application, each gets its turn.
-#[derive(Debug)]
-pub enum Match {
-    None,
-    One(ActorId),
-    /// Several applications have such an actor, so the caller must say which it means.
-    Several(Vec<ActorId>),
+    bearers: Bearers,
 }
 
 /// How many actors there are, and what waits for them.
@@ -48,11 +38,7 @@ impl Directory {
     pub fn list(&self, resident: Arc<Resident>) -> Listing {
         let id = resident.id.clone();
         let mut state = self.state.lock().unwrap();
-        state
-            .by_type
-            .entry(id.actor_type().into())
-            .or_default()
-            .push(id.clone());
+        state.bearers.add(&id);
         state.by_address.insert(id.address().clone(), resident);
         Listing {
             id,
@@ -72,6 +58,25 @@ impl Directory {
             .cloned()
     }
 
+    /// An address as an actor of this application wrote it: short within it, else as any other sender writes it.
+    pub fn resolve_within(
+        &self,
+        application: &ApplicationName,
+        address: &str,
+        node: &NodeId,
+    ) -> Option<Arc<Resident>> {
+        let local = match address.split_once('@') {
+            None => Some(address),
+            Some((local, named)) => (named == &**node).then_some(local),
+        };
+        let short = local.filter(|it| !it.is_empty() && !it.contains('/'));
+        let sibling = short.and_then(|short| {
+            let whole = [application, "/", short, "@", node].concat();
+            self.state.lock().unwrap().by_address.get(&*whole).cloned()
+        });
+        sibling.or_else(|| self.resolve(address, node))
+    }
+
     pub fn census(&self) -> Census {
         let state = self.state.lock().unwrap();
         let mut census = Census::default();
@@ -87,28 +92,7 @@ impl Directory {
 
     pub fn find(&self, tenant: &Scope, namespace: &str, actor_type: &str) -> Match {
         let mut state = self.state.lock().unwrap();
-        state.searches = state.searches.wrapping_add(1);
-        let bearers = state
-            .by_type
-            .get(actor_type)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let meant = |id: &&ActorId| {
-            id.tenant() == tenant
-                && (&**id.namespace() == namespace || &**id.application() == namespace)
-        };
-        let found: Vec<&ActorId> = bearers.iter().filter(meant).collect();
-        match found.as_slice() {
-            [] => Match::None,
-            [first, rest @ ..]
-                if rest
-                    .iter()
-                    .all(|id| id.application() == first.application()) =>
-            {
-                Match::One(found[state.searches % found.len()].clone())
-            }
-            _ => Match::Several(found.into_iter().cloned().collect()),
-        }
+        state.bearers.find(tenant, namespace, actor_type)
     }
 }
 
@@ -116,11 +100,6 @@ impl Drop for Listing {
     fn drop(&mut self) {
         let mut state = self.directory.state.lock().unwrap();
         state.by_address.remove(self.id.address());
-        if let Some(bearers) = state.by_type.get_mut(self.id.actor_type()) {
-            bearers.retain(|id| id.address() != self.id.address());
-            if bearers.is_empty() {
-                state.by_type.remove(self.id.actor_type());
-            }
-        }
+        state.bearers.remove(&self.id);
     }
 }

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::behavior::{Behavior, Fault, Start};
 use super::birth::Birth;
-use super::cell::{self, End, Farewell};
+use super::cell::{self, End};
+use super::control::Farewell;
 use super::exit::Exit;
 use super::grove::{Grove, Member};
 use super::place::Kin;
@@ -333,14 +334,12 @@ pub(super) fn live<B: Behavior>(
 ) -> AbortHandle {
     let resident = member.resident.clone();
     resident.set_traps_exits(behavior.traps_exits());
-    let wishes = resident.control.begin();
+    resident.control.begin();
     if member.presence.is_none() {
         member.presence = Some(Presence::of(&resident, actors));
     }
     let (vitals, metrics) = (member.vitals.clone(), actors.metrics().clone());
-    work.spawn(async move {
-        Done::Ended(cell::live(behavior, &resident, wishes, &vitals, &metrics).await)
-    })
+    work.spawn(async move { Done::Ended(cell::live(behavior, &resident, &vitals, &metrics).await) })
 }
 
 /// A task that did not end by itself: a panic is an error of the actor's, anything else was wanted.

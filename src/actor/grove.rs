@@ -116,6 +116,6 @@ impl Grove {
     pub fn is_alone(&self) -> bool {
         self.members
             .values()
-            .all(|member| member.resident.id.actor_type() == &**member.resident.id.application())
+            .all(|member| member.resident.id.actor_type()[..] == **member.resident.id.application())
     }
 }

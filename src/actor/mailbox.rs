@@ -1,10 +1,9 @@
 //! An actor's inbox, bounded in number and in bytes: full is an answer, never a wait and never a silent loss.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use tokio::sync::Notify;
-
+use super::bell::Bell;
 use crate::budget::{Budget, Share};
 use crate::limits;
 use crate::message::Envelope;
@@ -53,7 +52,7 @@ pub struct Mailbox {
     bounds: Mutex<Bounds>,
     budget: Budget,
     state: Mutex<State>,
-    arrived: Notify,
+    bell: Arc<Bell>,
 }
 
 #[derive(Default)]
@@ -64,12 +63,12 @@ struct State {
 }
 
 impl Mailbox {
-    pub fn new(bounds: Bounds, budget: Budget) -> Self {
+    pub fn new(bounds: Bounds, budget: Budget, bell: Arc<Bell>) -> Self {
         Self {
             bounds: Mutex::new(bounds),
             budget,
             state: Mutex::default(),
-            arrived: Notify::new(),
+            bell,
         }
     }
 
@@ -90,7 +89,7 @@ impl Mailbox {
         state.bytes += weight;
         state.waiting.push_back((envelope, share));
         drop(state);
-        self.arrived.notify_one();
+        self.bell.ring();
         Ok(())
     }
 
@@ -105,7 +104,7 @@ impl Mailbox {
         let share = self.budget.overdraw(weight);
         state.waiting.push_back((envelope, share));
         drop(state);
-        self.arrived.notify_one();
+        self.bell.ring();
     }
 
     /// Other bounds from now on; what waits already stays, and so does a number of messages of its own, other than that
@@ -163,15 +162,14 @@ impl Mailbox {
         Some(envelope)
     }
 
-    /// Resolves once something waits that is wanted.
-    pub async fn holds(&self, wanted: impl Fn(&Envelope) -> bool) {
-        let has = || {
-            let state = self.state.lock().unwrap();
-            state.waiting.iter().any(|(it, _)| wanted(it))
-        };
-        while !has() {
-            self.arrived.notified().await;
-        }
+    /// Whether something waits that is wanted.
+    pub fn holds(&self, wanted: impl Fn(&Envelope) -> bool) -> bool {
+        let state = self.state.lock().unwrap();
+        state.waiting.iter().any(|(it, _)| wanted(it))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.state.lock().unwrap().waiting.is_empty()
     }
 
     pub fn depth(&self) -> usize {
@@ -182,13 +180,6 @@ impl Mailbox {
     pub fn load(&self) -> (usize, usize) {
         let state = self.state.lock().unwrap();
         (state.waiting.len(), state.bytes)
-    }
-
-    /// Resolves once something waits.
-    pub async fn filled(&self) {
-        while self.depth() == 0 {
-            self.arrived.notified().await;
-        }
     }
 
     /// Takes nothing more, and drops what waits, so that every asker hears of it at once.
@@ -214,7 +205,7 @@ mod tests {
             ..Bounds::default()
         };
         let check = |own: usize, expected: usize| {
-            let mailbox = Mailbox::new(of(own), Budget::new(usize::MAX));
+            let mailbox = Mailbox::new(of(own), Budget::new(usize::MAX), Arc::default());
             let longer = Bounds {
                 message_bytes_max: 7,
                 ..of(20)

@@ -10,9 +10,12 @@
 //!                            └──► same id and mailbox, new life ──► running
 //! ```
 
+mod bearers;
 mod behavior;
+mod bell;
 mod birth;
 mod cell;
+mod control;
 mod deferred;
 mod directory;
 mod driver;
@@ -46,10 +49,12 @@ use crate::message::{Envelope, Failure, Message, MessageId, Nature, Reply};
 use crate::metrics::{Ask, Metrics, Undelivered};
 use crate::storage::Logs;
 
+pub use bearers::Match;
 pub use behavior::{Behavior, Fault, Handled, Start, Unsnapped};
-pub use cell::{Farewell, Vitals};
+pub use cell::Vitals;
+pub use control::Farewell;
 pub use deferred::Deferred;
-pub use directory::{Census, Match};
+pub use directory::Census;
 pub use exit::Exit;
 pub use mailbox::Bounds;
 pub use place::{Kin, Place, Spawn, SpawnError};
@@ -62,6 +67,7 @@ pub use view::{NodeState, NodeView, View, Worker};
 
 use directory::Directory;
 use mailbox::{PushError, Returned};
+use resident::Resident;
 use ties::Ties;
 
 /// All actors of this node, as those who talk to them see them.
@@ -75,6 +81,10 @@ pub struct Actors {
     ties: Ties,
     budget: Budget,
 }
+
+/// An actor as it was found by an address. It may end before a message reaches it.
+#[derive(Clone)]
+pub struct Recipient(Arc<Resident>);
 
 /// Why a message was not delivered or not answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -163,8 +173,28 @@ impl Actors {
         }
     }
 
-    /// Puts a message into a mailbox and waits for nothing.
+    /// The actor of this address, which may lack `@NODE`.
+    pub fn recipient(&self, to: &str) -> Result<Recipient, SendError> {
+        let found = self.directory.resolve(to, &self.node).map(Recipient);
+        found.ok_or_else(|| {
+            self.metrics.undelivered.count(Undelivered::UnknownActor);
+            SendError::unknown(to)
+        })
+    }
+
+    /// The actor that another one calls so: within its application without the prefix.
+    pub fn recipient_for(&self, actor: &ActorId, to: &str) -> Result<Recipient, SendError> {
+        let found = (self.directory).resolve_within(actor.application(), to, &self.node);
+        found.map(Recipient).ok_or_else(|| SendError::unknown(to))
+    }
+
+    /// Puts a message into the mailbox of the actor at this address, and waits for nothing.
     pub fn tell(&self, to: &str, message: Message) -> Result<MessageId, SendError> {
+        self.send(&self.recipient(to)?, message)
+    }
+
+    /// Puts a message into a mailbox and waits for nothing.
+    pub fn send(&self, to: &Recipient, message: Message) -> Result<MessageId, SendError> {
         let id = message.id;
         let envelope = Envelope {
             message,
@@ -178,13 +208,13 @@ impl Actors {
     /// that it can still be used here.
     pub fn forward(
         &self,
-        to: &str,
+        to: &Recipient,
         message: Message,
         reply: Reply,
     ) -> Result<MessageId, (SendError, Reply)> {
         let id = message.id;
         match self.deliver(to, Envelope::ask(message, reply)) {
-            Ok(_) => Ok(id),
+            Ok(()) => Ok(id),
             Err((error, envelope)) => {
                 let reply = envelope.reply.expect("the envelope was made with one");
                 Err((error, reply))
@@ -200,6 +230,22 @@ impl Actors {
         message: Message,
         deadline: Instant,
     ) -> Result<Bytes, SendError> {
+        match self.recipient(to) {
+            Ok(to) => self.ask_of(&to, message, deadline).await,
+            Err(error) => {
+                self.metrics.asks.count((&error).into());
+                Err(error)
+            }
+        }
+    }
+
+    /// The same, of an actor that was looked up before.
+    pub async fn ask_of(
+        &self,
+        to: &Recipient,
+        message: Message,
+        deadline: Instant,
+    ) -> Result<Bytes, SendError> {
         let answered = self.answer(to, message, deadline).await;
         self.metrics.asks.count(match &answered {
             Ok(_) => Ask::Answered,
@@ -210,13 +256,13 @@ impl Actors {
 
     async fn answer(
         &self,
-        to: &str,
+        to: &Recipient,
         message: Message,
         deadline: Instant,
     ) -> Result<Bytes, SendError> {
         let (reply, answer) = Reply::channel();
-        let address = self
-            .deliver(to, Envelope::ask(message, reply))
+        let address = to.id().address().clone();
+        self.deliver(to, Envelope::ask(message, reply))
             .map_err(|(error, _)| error)?;
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(Ok(payload))) => Ok(payload),
@@ -232,23 +278,6 @@ impl Actors {
         Some(resident.id.address().clone())
     }
 
-    /// The whole address of what an actor calls so: within its application without the prefix.
-    pub fn address_for(&self, actor: &ActorId, address: &str) -> Option<Arc<str>> {
-        let local = match address.split_once('@') {
-            None => Some(address),
-            Some((local, node)) => (node == &*self.node).then_some(local),
-        };
-        let short = local.filter(|it| !it.is_empty() && !it.contains('/'));
-        let sibling = short.and_then(|it| self.address(&format!("{}/{it}", actor.application())));
-        sibling.or_else(|| self.address(address))
-    }
-
-    /// Whose tenant the actor at this address belongs to.
-    pub fn tenant_of(&self, address: &str) -> Option<Scope> {
-        let resident = self.directory.resolve(address, &self.node)?;
-        Some(resident.id.tenant().clone())
-    }
-
     /// The application that the actor at this address belongs to.
     pub fn application_of(&self, address: &str) -> Option<ApplicationName> {
         let resident = self.directory.resolve(address, &self.node)?;
@@ -259,10 +288,9 @@ impl Actors {
     /// that is not listed, as during its start, which has a limit of its own.
     pub fn interrupted(&self, id: &ActorId) -> impl Future<Output = ()> + Send + use<> {
         let listed = self.directory.resolve(id.address(), &self.node);
-        let interrupted = listed.map(|resident| resident.control.interrupted());
         async move {
-            match interrupted {
-                Some(interrupted) => interrupted.await,
+            match listed {
+                Some(resident) => resident.control.interrupted().await,
                 None => std::future::pending().await,
             }
         }
@@ -273,24 +301,16 @@ impl Actors {
         self.directory.find(tenant, namespace, actor_type)
     }
 
-    /// Puts an envelope where it belongs, and answers with the receiver's address; else gives it back.
+    /// Puts an envelope where it belongs, else gives it back.
     fn deliver(
         &self,
-        to: &str,
+        Recipient(resident): &Recipient,
         envelope: Envelope,
-    ) -> Result<Arc<str>, (SendError, Box<Envelope>)> {
-        let undelivered = |reason, error, envelope| {
-            self.metrics.undelivered.count(reason);
-            Err((error, envelope))
-        };
-        let Some(resident) = self.directory.resolve(to, &self.node) else {
-            let unknown = SendError::UnknownActor(to.chars().take(255).collect());
-            return undelivered(Undelivered::UnknownActor, unknown, Box::new(envelope));
+    ) -> Result<(), (SendError, Box<Envelope>)> {
+        let Err(Returned { why, envelope }) = resident.mailbox.push(envelope) else {
+            return Ok(());
         };
         let address = resident.id.address().clone();
-        let Err(Returned { why, envelope }) = resident.mailbox.push(envelope) else {
-            return Ok(address);
-        };
         let (reason, error) = match why {
             PushError::TooLong { bytes, max } => {
                 let to = address;
@@ -300,7 +320,20 @@ impl Actors {
             PushError::NodeFull => (Undelivered::NodeFull, SendError::NodeFull(address)),
             PushError::Closed => (Undelivered::Stopped, SendError::Stopped(address)),
         };
-        undelivered(reason, error, envelope)
+        self.metrics.undelivered.count(reason);
+        Err((error, envelope))
+    }
+}
+
+impl SendError {
+    fn unknown(to: &str) -> Self {
+        Self::UnknownActor(to.chars().take(255).collect())
+    }
+}
+
+impl Recipient {
+    pub fn id(&self) -> &ActorId {
+        &self.0.id
     }
 }
 

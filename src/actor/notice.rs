@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Actors;
-use super::cell::Farewell;
+use super::control::Farewell;
 use super::exit::Exit;
 use super::ties::{Hearer, TieError};
 use crate::message::{Envelope, Message, Nature};

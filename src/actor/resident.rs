@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Actors;
-use super::cell::Control;
+use super::bell::Bell;
+use super::control::Control;
 use super::directory::Listing;
 use super::exit::Exit;
 use super::mailbox::{Bounds, Mailbox};
@@ -17,6 +18,8 @@ pub struct Resident {
     pub id: ActorId,
     pub mailbox: Mailbox,
     pub control: Control,
+    /// Rings whenever either of them has something new.
+    pub bell: Arc<Bell>,
     traps_exits: AtomicBool,
     shutdown_timeout: Mutex<Duration>,
 }
@@ -30,10 +33,12 @@ pub struct Presence {
 
 impl Resident {
     pub fn new(id: ActorId, bounds: Bounds, actors: &Actors) -> Arc<Self> {
+        let bell = Arc::new(Bell::default());
         Arc::new(Self {
             id,
-            mailbox: Mailbox::new(bounds, actors.budget().clone()),
-            control: Control::new(),
+            mailbox: Mailbox::new(bounds, actors.budget().clone(), bell.clone()),
+            control: Control::new(bell.clone()),
+            bell,
             traps_exits: AtomicBool::new(false),
             shutdown_timeout: Mutex::new(limits::SHUTDOWN_GRACE),
         })

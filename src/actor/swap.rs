@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::task;
 
 use super::behavior::{Behavior, Start};
-use super::cell::{End, Farewell, Wish};
+use super::cell::End;
+use super::control::{Farewell, Wish};
 use super::driver::{Done, Driver, Job};
 use super::exit::Exit;
 use super::grove::Member;

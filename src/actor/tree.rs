@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::behavior::{Fault, Start};
-use super::cell::Farewell;
+use super::control::Farewell;
 use super::driver::Driver;
 use super::grove::Grove;
 use super::place::{Kin, Spawn, SpawnError};

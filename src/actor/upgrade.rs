@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::behavior::{Fault, Start};
-use super::cell::Wish;
+use super::control::Wish;
 use super::driver::{Driver, late};
 use super::exit::Exit;
 use super::grove::Member;

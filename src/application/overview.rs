@@ -251,7 +251,7 @@ impl ActorOverview {
     fn of(view: &View, worker: &Worker, above: &[String]) -> Self {
         Self {
             id: worker.actor.to_string(),
-            actor_type: worker.actor.actor_type().to_owned(),
+            actor_type: worker.actor.actor_type().to_string(),
             state: view.standing,
             restarts: view.restarts,
             mailbox_depth: worker.mailbox_depth,

@@ -232,7 +232,7 @@ mod tests {
             let hearers = topics.hearers(&home, topic, message_type).unwrap();
             let names: Vec<_> = hearers
                 .iter()
-                .map(|it| it.actor_type().to_owned())
+                .map(|it| it.actor_type().to_string())
                 .collect();
             assert_eq!(names, expected, "{topic} {message_type}");
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::limits;
+use crate::message::Message;
 
 /// A trap outside, the guest's own error inside.
 pub type Called<T> = wasmtime::Result<Result<T, GuestError>>;
@@ -28,6 +29,16 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// Those that a message brings.
+    pub fn of(message: &Message, state: Arc<str>) -> Self {
+        Self {
+            state,
+            from: message.from.clone(),
+            message_type: message.message_type.clone(),
+            payload: message.payload.clone(),
+        }
+    }
+
     /// For hooks, which get at most a payload.
     pub fn only(payload: Bytes) -> Self {
         let nothing: Arc<str> = Arc::default();

@@ -1,5 +1,6 @@
 //! The command spelling: a program with a `main`, run once for each message; standard input in, standard output out.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -110,18 +111,15 @@ impl Command {
         let commitments = self.commitments.take();
         let (log, place) = (self.log.clone(), &self.place);
         let commitments = commitments.unwrap_or_else(|| self.starter.commitments(place));
-        let mut store = self
-            .starter
-            .store(place, log, world, commitments, &self.meter);
+        let mut store =
+            self.starter
+                .store(place, log, Some(Box::new(world)), commitments, &self.meter);
         store.data_mut().has_begun = true;
         let message = store.data_mut().conversation.begin(envelope).clone();
-        let slices = self.starter.program.slices.clone();
         let running = run_once(&self.starter.program.form, &mut store);
-        let ran = slices
-            .run(&self.meter, limits.execution_time_max, running)
-            .await;
+        let ran = self.starter.pace(&self.meter).run(pin!(running)).await;
         let answer = outcome(&mut store, ran);
-        store.data().world.flush();
+        store.data().flush();
         let mut guest = store.into_data();
         let handled = answer.as_ref().map_or(Handled::Badly, |_| Handled::Well);
         match (guest.conversation.end(), answer) {
@@ -165,7 +163,7 @@ fn outcome(store: &mut Store<Guest>, ran: wasmtime::Result<bool>) -> Result<Byte
         return Err(Failure::Refused(text));
     }
     let error = match ran {
-        Ok(true) => return Ok(store.data().world.take_reply()),
+        Ok(true) => return Ok(reply(store)),
         Ok(false) => return Err(exited(store, 1)),
         Err(error) => error,
     };
@@ -173,13 +171,19 @@ fn outcome(store: &mut Store<Guest>, ran: wasmtime::Result<bool>) -> Result<Byte
         return Err(Failure::Refused(too_long.to_string()));
     }
     match exit_code(&error) {
-        Some(0) => Ok(store.data().world.take_reply()),
+        Some(0) => Ok(reply(store)),
         Some(code) => Err(exited(store, code)),
         None => Err(match fault("running", store, &error) {
             Fault::Broken(text) => Failure::Trapped(text),
             Fault::NoRoom(text) => Failure::NoRoom(text),
         }),
     }
+}
+
+/// What it has written.
+fn reply(store: &Store<Guest>) -> Bytes {
+    let world = store.data().world.as_ref();
+    world.map(|world| world.take_reply()).unwrap_or_default()
 }
 
 fn exited(store: &Store<Guest>, code: i32) -> Failure {

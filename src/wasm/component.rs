@@ -10,7 +10,9 @@ use wasmtime::component::{
 use wasmtime::{AsContextMut, Engine, Store};
 
 use super::called::{Arguments, Called, GuestError};
-use super::exports::{self, Chosen, HANDLERS, HOOKS, Handler, Handlers, Hook, Hooks, INIT, Intent};
+use super::exports::{
+    self, Chosen, HANDLERS, HOOKS, Handler, Handlers, Hook, Hooks, INIT, Intent, Route,
+};
 use super::host::bindings::types::{ActorError, ErrorCode};
 use super::host::{self, Guest};
 use super::linkers::Linkers;
@@ -343,7 +345,7 @@ impl Linked {
 
 impl Bound {
     /// Those that a message goes to, in their order.
-    pub fn route(&self, intent: Intent, message_type: &str) -> Vec<Handler> {
+    pub fn route(&self, intent: Intent, message_type: &str) -> Route {
         self.handlers.route(intent, message_type)
     }
 

@@ -10,7 +10,9 @@ use wasmtime::{
 
 use super::called::{Arguments, Called, GuestError};
 use super::exchange::{self, Buffer, Exchange, Slice};
-use super::exports::{self, Chosen, HANDLERS, HOOKS, Handler, Handlers, Hook, Hooks, INIT, Intent};
+use super::exports::{
+    self, Chosen, HANDLERS, HOOKS, Handler, Handlers, Hook, Hooks, INIT, Intent, Route,
+};
 use super::host::Guest;
 use super::linkers::Linkers;
 use super::{host, wasi};
@@ -243,7 +245,7 @@ impl Linked {
 
 impl Bound {
     /// Those that a message goes to, in their order.
-    pub fn route(&self, intent: Intent, message_type: &str) -> Vec<Handler> {
+    pub fn route(&self, intent: Intent, message_type: &str) -> Route {
         self.handlers.route(intent, message_type)
     }
 

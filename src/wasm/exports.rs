@@ -113,7 +113,7 @@ impl<K: Copy + PartialEq, H> Chosen<K, H> {
 impl<H> Handlers<H> {
     /// Whether it is told of others' ends.
     pub fn hears_notices(&self) -> bool {
-        !self.route(Intent::Notice, "").is_empty()
+        self.route(Intent::Notice, "").next().is_some()
     }
 
     /// Whether the node keeps this guest's state for it.
@@ -122,16 +122,22 @@ impl<H> Handlers<H> {
     }
 
     /// The handlers for a message of this type: the first one gets it, each next one if those before pass it over.
-    pub fn route(&self, intent: Intent, message_type: &str) -> Vec<Handler> {
+    pub fn route(&self, intent: Intent, message_type: &str) -> Route {
         let order = if self.is_state_machine() {
             &[Handler::Transition][..]
         } else {
             order(intent, message_type)
         };
         let has = |handler: &Handler| self.get(*handler).is_some();
-        order.iter().copied().filter(has).collect()
+        let route = std::array::from_fn(|place| order.get(place).copied().filter(has));
+        route.into_iter().flatten()
     }
 }
+
+/// The handlers that a message goes to, in their order.
+pub type Route = std::iter::Flatten<std::array::IntoIter<Option<Handler>, ROUTE_MAX>>;
+
+const ROUTE_MAX: usize = 3;
 
 #[rustfmt::skip]
 fn order(intent: Intent, message_type: &str) -> &'static [Handler] {
@@ -186,7 +192,7 @@ mod tests {
     fn check(has: &[&str], intent: Intent, message_type: &str, expected: &[&str]) {
         let name_of = |handler| HANDLERS.iter().find(|(known, _)| *known == handler);
         let routed = guest(has).route(intent, message_type);
-        let routed: Vec<&str> = routed.iter().map(|&it| name_of(it).unwrap().1).collect();
+        let routed: Vec<&str> = routed.map(|it| name_of(it).unwrap().1).collect();
         assert_eq!(
             routed, expected,
             "{intent:?} of type {message_type} to a guest with {has:?}"

@@ -43,7 +43,7 @@ pub fn fault(doing: &str, store: &Store<Guest>, error: &wasmtime::Error) -> Faul
 
 /// Adds what the guest last wrote to standard error, in front the line of it that says what went wrong.
 pub fn with_last_words(guest: &Guest, text: String) -> String {
-    guest.world.flush();
+    guest.flush();
     let tail = guest.log.take_stderr_tail();
     let tail = tail.trim();
     if tail.is_empty() {

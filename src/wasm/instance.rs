@@ -1,5 +1,6 @@
 //! One guest in one store, alive from start to trap or shutdown: what most actors are made of.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,20 +8,19 @@ use log::Level;
 use wasmtime::Store;
 
 use super::called::{Arguments, Called, GuestError};
-use super::exports::{Handler, Hook, Intent};
+use super::exports::{Handler, Hook, Intent, Route};
 use super::fault::fault;
 use super::host::durability::Phase;
 use super::host::{Commitments, Guest};
 use super::program::Form;
 use super::replay::Origin;
-use super::slices::{Meter, Slices};
+use super::slices::{Meter, Pace, SLICE_BEATS};
 use super::snapshot::Snapshot;
 use super::starter::{Birth, Starter};
-use super::wasi::World;
 use super::{component, core_abi};
 use crate::actor::{Fault, Handled, Place, Unsnapped};
 use crate::id::ActorId;
-use crate::message::{Envelope, Failure, Message, Nature};
+use crate::message::{Envelope, Failure, Nature};
 
 /// A running guest. After a trap its store is dropped with it: nothing of it is used again.
 pub struct Instance {
@@ -28,8 +28,7 @@ pub struct Instance {
     pub(super) functions: Functions,
     /// What the node keeps for a guest whose only handler is a transition.
     pub(super) state: Arc<str>,
-    pub(super) meter: Arc<Meter>,
-    pub(super) slices: Slices,
+    pub(super) pace: Arc<Pace>,
 }
 
 impl Instance {
@@ -38,18 +37,17 @@ impl Instance {
         let origin = Origin::of(starter, &place.actor).await?;
         let (mut store, meter) = open(starter, place);
         store.data_mut().journal.phase = Phase::Starting;
-        let slices = starter.program.slices.clone();
-        let starting = begin(&mut store, starter, &origin.birth);
-        let allowed = starter.setting.limits.execution_time_max;
-        let started = slices.run(&meter, allowed, starting).await;
+        let pace = Arc::new(starter.pace(&meter));
+        let started = pace
+            .run(pin!(begin(&mut store, starter, &origin.birth)))
+            .await;
         let (functions, kept) = settled(&store, started)?;
         let has_state = kept.is_some() || !functions.is_state_machine();
         let mut instance = Self {
             store,
             functions,
             state: kept.unwrap_or_default(),
-            meter,
-            slices,
+            pace,
         };
         instance.store.data_mut().journal.snapshots = instance.functions.tells_state();
         let replays = origin.has_entries();
@@ -67,10 +65,8 @@ impl Instance {
 
     /// The hooks that follow `init`.
     async fn finish_start(&mut self, birth: &Birth, asks_state: bool) -> Result<(), Fault> {
-        let (slices, meter) = (self.slices.clone(), self.meter.clone());
-        let allowed = self.store.data().limits.execution_time_max;
         let hooks = wake(&mut self.store, &self.functions, birth);
-        let woken = slices.run(&meter, allowed, hooks).await;
+        let woken = self.pace.run(pin!(hooks)).await;
         settled(&self.store, woken)?;
         if asks_state {
             self.first_state().await?;
@@ -80,10 +76,8 @@ impl Instance {
 
     /// The state that a state machine begins with.
     async fn first_state(&mut self) -> Result<(), Fault> {
-        let (slices, meter) = (self.slices.clone(), self.meter.clone());
-        let allowed = self.store.data().limits.execution_time_max;
         let asking = get_state(&mut self.store, &self.functions);
-        let asked = slices.run(&meter, allowed, asking).await;
+        let asked = self.pace.run(pin!(asking)).await;
         self.state = settled(&self.store, asked)?;
         Ok(())
     }
@@ -91,14 +85,12 @@ impl Instance {
     /// What `get-supervisor-tree` answers, in an instance that is dropped then.
     pub async fn tree(starter: &Starter, place: &Place<Starter>) -> Result<Bytes, Fault> {
         let (mut store, meter) = open(starter, place);
-        let slices = starter.program.slices.clone();
         let asking = async {
             let functions = Functions::start(&mut store, starter).await?;
             let asked = functions.hook(&mut store, Hook::SupervisorTree).await;
             asked.unwrap_or(Ok(Ok(Bytes::new())))
         };
-        let allowed = starter.setting.limits.execution_time_max;
-        let asked = slices.run(&meter, allowed, asking).await;
+        let asked = starter.pace(&meter).run(pin!(asking)).await;
         match asked {
             Ok(Ok(tree)) => Ok(tree),
             Ok(Err(error)) => Err(Fault::Broken(format!(
@@ -112,57 +104,75 @@ impl Instance {
     /// Handles one message and answers it, unless the guest has done so or will later.
     pub async fn handle(&mut self, envelope: Envelope) -> Result<Handled, Fault> {
         let intent = intent_of(&envelope);
+        self.store.set_epoch_deadline(SLICE_BEATS);
         let guest = self.store.data_mut();
-        guest.log.take_stderr_tail();
+        guest.forget_last_words();
         guest.journal.phase = Phase::Handling;
-        let message = guest.conversation.begin(envelope).clone();
-        let (slices, meter) = (self.slices.clone(), self.meter.clone());
-        let allowed = guest.limits.execution_time_max;
-        let called = slices.run(&meter, allowed, self.pass(intent, &message));
-        let (mut answer, mut fault) = match called.await {
-            Some(Ok(Ok(payload))) => (self.checked(payload), None),
-            Some(Ok(Err(GuestError::Failed(text)))) => (Err(Failure::Refused(text)), None),
-            Some(Ok(Err(GuestError::NotImplemented(text)))) => {
-                (Err(Failure::NotImplemented(text)), None)
+        let message = guest.conversation.begin(envelope);
+        let arguments = Arguments::of(message, self.state.clone());
+        let pace = self.pace.clone();
+        let called = pace.run(pin!(self.pass(intent, &arguments))).await;
+        let (mut answer, mut fault) = self.outcome(called, &arguments);
+        if fault.is_none() && self.store.data().journal.wish.is_some() {
+            match Box::pin(self.checkpoint()).await {
+                Ok(()) => {}
+                Err(Unsnapped::Refused(text)) => answer = Err(Failure::Refused(text)),
+                Err(Unsnapped::Broken(broken)) => {
+                    answer = Err(Failure::Trapped(broken.to_string()));
+                    fault = Some(broken);
+                }
             }
+        }
+        self.conclude(answer, fault, &arguments)
+    }
+
+    /// What a message comes to: its answer, and whether it broke the guest.
+    fn outcome(
+        &self,
+        called: Option<Called<Bytes>>,
+        arguments: &Arguments,
+    ) -> (Result<Bytes, Failure>, Option<Fault>) {
+        let failure = match called {
+            Some(Ok(Ok(payload))) => return (self.checked(payload), None),
+            Some(Ok(Err(GuestError::Failed(text)))) => Failure::Refused(text),
+            Some(Ok(Err(GuestError::NotImplemented(text)))) => Failure::NotImplemented(text),
             Some(Err(error)) => match fault("handling a message", &self.store, &error) {
                 // The guest was not even entered, so it is as whole as before.
-                Fault::NoRoom(text) => (Err(Failure::NoRoom(text)), None),
+                Fault::NoRoom(text) => Failure::NoRoom(text),
                 Fault::Broken(text) => {
                     let failure = Failure::Trapped(text.clone());
-                    (Err(failure), Some(Fault::Broken(text)))
+                    return (Err(failure), Some(Fault::Broken(text)));
                 }
             },
-            None => (
-                Err(Failure::Unhandled(self.no_handler(&message.message_type))),
-                None,
-            ),
+            None => Failure::Unhandled(self.no_handler(&arguments.message_type)),
         };
-        if fault.is_none()
-            && let Err(unsnapped) = self.checkpoint().await
-        {
-            (answer, fault) = match unsnapped {
-                Unsnapped::Refused(text) => (Err(Failure::Refused(text)), None),
-                Unsnapped::Broken(fault) => (Err(Failure::Trapped(fault.to_string())), Some(fault)),
-            };
-        }
+        (Err(failure), None)
+    }
+
+    /// Answers whoever waits, and shows onlookers what has come of the message.
+    fn conclude(
+        &mut self,
+        answer: Result<Bytes, Failure>,
+        fault: Option<Fault>,
+        arguments: &Arguments,
+    ) -> Result<Handled, Fault> {
+        let guest = self.store.data_mut();
+        guest.journal.phase = Phase::Starting;
         if fault.is_none() {
-            self.store.data().world.flush();
-            self.store.data().shows_memory();
+            guest.flush();
+            guest.shows_memory();
         }
-        let handled = answer.as_ref().map_or(Handled::Badly, |_| Handled::Well);
-        let conversation = &mut self.store.data_mut().conversation;
         let asker = match fault {
-            Some(_) => conversation.broken(),
-            None => conversation.end(),
+            Some(_) => guest.conversation.broken(),
+            None => guest.conversation.end(),
         };
+        let handled = answer.as_ref().map_or(Handled::Badly, |_| Handled::Well);
         match (asker, &answer) {
             (Some(asker), _) => asker.send(answer),
             (None, Err(failure)) if fault.is_none() => {
-                let actor = self.actor();
-                log::warn!("{actor} failed a message from {}: {failure}", message.from);
-                let text = format!("failed a message from {}: {failure}", message.from);
-                self.store.data().log.keep(Level::Warn, &text);
+                let text = format!("failed a message from {}: {failure}", arguments.from);
+                log::warn!("{} {text}", guest.actor);
+                guest.log.keep(Level::Warn, &text);
             }
             (None, _) => {}
         }
@@ -171,10 +181,9 @@ impl Instance {
 
     /// Asks for the state, after telling that it is wanted. The guest may go on afterwards.
     pub async fn snapshot(&mut self) -> Result<Snapshot, Unsnapped> {
-        let allowed = self.store.data().limits.execution_time_max;
-        let (slices, meter) = (self.slices.clone(), self.meter.clone());
-        let told = slices.run(&meter, allowed, self.tell_state()).await;
-        self.store.data().world.flush();
+        let pace = self.pace.clone();
+        let told = pace.run(pin!(self.tell_state())).await;
+        self.store.data().flush();
         match told {
             Ok(Ok(own)) => {
                 let journal = self.store.data().mark();
@@ -204,11 +213,9 @@ impl Instance {
 
     /// Says goodbye.
     pub async fn terminate(mut self) {
-        let allowed = self.store.data().limits.execution_time_max;
-        let (slices, meter) = (self.slices.clone(), self.meter.clone());
         let hook = self.functions.hook(&mut self.store, Hook::Shutdown);
-        let ended = slices.run(&meter, allowed, hook).await;
-        self.store.data().world.flush();
+        let ended = self.pace.run(pin!(hook)).await;
+        self.store.data().flush();
         match ended {
             None | Some(Ok(Ok(_))) => {}
             Some(Ok(Err(error))) => {
@@ -237,10 +244,10 @@ impl Instance {
     }
 
     /// Tries the handlers in their order until one does not pass the message over. `None` where there is none.
-    async fn pass(&mut self, intent: Intent, message: &Message) -> Option<Called<Bytes>> {
+    async fn pass(&mut self, intent: Intent, arguments: &Arguments) -> Option<Called<Bytes>> {
         let mut passed_over = None;
-        for handler in self.functions.route(intent, &message.message_type) {
-            let called = self.call(handler, message).await;
+        for handler in self.functions.route(intent, &arguments.message_type) {
+            let called = self.call(handler, arguments.clone()).await;
             if !matches!(called, Ok(Err(GuestError::NotImplemented(_)))) {
                 return Some(called);
             }
@@ -249,13 +256,7 @@ impl Instance {
         passed_over
     }
 
-    pub(super) async fn call(&mut self, handler: Handler, message: &Message) -> Called<Bytes> {
-        let arguments = Arguments {
-            state: self.state.clone(),
-            from: message.from.clone(),
-            message_type: message.message_type.clone(),
-            payload: message.payload.clone(),
-        };
+    pub(super) async fn call(&mut self, handler: Handler, arguments: Arguments) -> Called<Bytes> {
         let store = &mut self.store;
         let called = self.functions.handle(store, handler, arguments).await;
         if let (Handler::Transition, Ok(Ok(state))) = (handler, &called)
@@ -304,10 +305,9 @@ impl Instance {
 /// A store for one instance, and what meters its calls.
 fn open(starter: &Starter, place: &Place<Starter>) -> (Store<Guest>, Arc<Meter>) {
     let log = starter.log(&place.actor);
-    let world = World::of_actor(&starter.sight(&place.actor), &log);
     let meter = Arc::new(Meter::default());
     let commitments = starter.commitments(place);
-    let store = starter.store(place, log, world, commitments, &meter);
+    let store = starter.store(place, log, None, commitments, &meter);
     (store, meter)
 }
 
@@ -316,7 +316,7 @@ pub(super) fn settled<T>(
     store: &Store<Guest>,
     done: wasmtime::Result<Result<T, String>>,
 ) -> Result<T, Fault> {
-    store.data().world.flush();
+    store.data().flush();
     store.data().shows_memory();
     match done {
         Ok(Ok(done)) => Ok(done),
@@ -401,7 +401,8 @@ impl Functions {
         })
     }
 
-    pub(super) fn route(&self, intent: Intent, message_type: &str) -> Vec<Handler> {
+    /// Those that a message goes to, in their order.
+    pub(super) fn route(&self, intent: Intent, message_type: &str) -> Route {
         match self {
             Self::Component(bound) => bound.route(intent, message_type),
             Self::Core(bound) => bound.route(intent, message_type),

@@ -1,10 +1,12 @@
 //! Where a life begins: from the newest state there is, and what its journal has after that.
 
+use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use log::Level;
 
+use super::called::Arguments;
 use super::exports::{Handler, Hook, Intent};
 use super::host::durability::{Phase, Wish};
 use super::instance::{Instance, settled};
@@ -86,9 +88,9 @@ impl Instance {
     /// Whether there is a handler for it.
     async fn replay_one(&mut self, entry: Entry) -> Result<bool, Fault> {
         let (sequence, event) = (entry.sequence, entry.event);
-        let handlers = self.functions.route(Intent::Event, &event.event_type);
+        let mut handlers = self.functions.route(Intent::Event, &event.event_type);
         let replays = |it: &Handler| matches!(it, Handler::Event | Handler::Transition);
-        let Some(handler) = handlers.into_iter().find(replays) else {
+        let Some(handler) = handlers.find(replays) else {
             return Ok(false);
         };
         let guest = self.store.data();
@@ -96,11 +98,9 @@ impl Instance {
         let message = guest
             .actors
             .message(from.into(), &event.event_type, event.payload);
-        let (slices, meter) = (self.slices.clone(), self.meter.clone());
-        let allowed = guest.limits.execution_time_max;
-        let called = slices
-            .run(&meter, allowed, self.call(handler, &message))
-            .await;
+        let pace = self.pace.clone();
+        let arguments = Arguments::of(&message, self.state.clone());
+        let called = pace.run(pin!(self.call(handler, arguments))).await;
         let called = called.map(|called| {
             let called = called.map(drop);
             called.map_err(|error| {
@@ -120,10 +120,8 @@ impl Instance {
             return Ok(());
         };
         let refused = |text: String| Unsnapped::Refused(format!("the checkpoint failed: {text}"));
-        let (slices, meter) = (self.slices.clone(), self.meter.clone());
-        let allowed = self.store.data().limits.execution_time_max;
         let asking = self.functions.hook(&mut self.store, Hook::SnapshotState);
-        let told = slices.run(&meter, allowed, asking).await;
+        let told = self.pace.run(pin!(asking)).await;
         let own = match told {
             None => None,
             Some(Ok(Ok(own))) => Some(own),

@@ -12,45 +12,51 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wasmtime::UpdateDeadline;
 
 use super::ticker::Ticker;
 use crate::limits;
 
+/// Beats of the ticker that make a slice: the first may come right after the guest has begun.
+pub const SLICE_BEATS: u64 = 2;
+
 /// The queue of guests for the one thread; cloning shares it.
 #[derive(Clone)]
-pub struct Slices {
-    queue: Arc<Mutex<Queue>>,
-    ticker: Arc<Ticker>,
+pub struct Slices(Arc<Shared>);
+
+struct Shared {
+    ticker: Ticker,
+    last_ticket: AtomicU64,
+    /// Whether the queue has anything to say: while it does not, a call costs no look at it.
+    contended: AtomicBool,
+    /// The beat after which the driver was last polled for the sake of others.
+    let_in_at: AtomicU64,
+    queue: Mutex<Queue>,
 }
 
 #[derive(Default)]
 struct Queue {
-    last_ticket: u64,
-    /// Whose preemption used up the slice since the driver was last polled.
+    /// Who used up the slice since the driver was last polled.
     spent_by: Option<u64>,
     /// Who alone may run next.
     turn_of: Option<u64>,
     waiting: VecDeque<(u64, Waker)>,
 }
 
-/// What one guest's current call has used, shared between the call and the epoch callback.
+/// What one guest's current call has used, shared between the call and the epoch callback. Times are the ticker's, in
+/// microseconds: a call between two beats counts as nothing, and one that a beat falls into as a whole beat.
 #[derive(Default)]
 pub struct Meter {
-    state: Mutex<Metered>,
-}
-
-#[derive(Default)]
-struct Metered {
-    ticket: u64,
-    polled_at: Option<Instant>,
-    used: Duration,
-    allowed: Duration,
+    ticket: AtomicU64,
+    entered_at: AtomicU64,
+    used: AtomicU64,
+    allowed: AtomicU64,
 }
 
 /// A call computed longer than its limit.
@@ -62,68 +68,109 @@ pub struct OutOfTime(Duration);
 
 impl Slices {
     pub fn new(ticker: Ticker) -> Self {
-        Self {
-            queue: Arc::default(),
-            ticker: Arc::new(ticker),
-        }
+        Self(Arc::new(Shared {
+            ticker,
+            last_ticket: AtomicU64::new(0),
+            contended: AtomicBool::new(false),
+            let_in_at: AtomicU64::new(0),
+            queue: Mutex::default(),
+        }))
     }
 
-    /// Drives one call into a guest, with `allowed` time inside the guest; what it waits for outside is not counted.
-    pub async fn run<F: Future>(&self, meter: &Meter, allowed: Duration, call: F) -> F::Output {
-        let mut call = pin!(call);
-        let ticket = Ticket {
-            id: self.queue.lock().unwrap().next_ticket(),
-            slices: self,
-        };
-        *meter.state.lock().unwrap() = Metered {
-            ticket: ticket.id,
+    /// What one guest's calls are driven with.
+    pub fn pace(&self, meter: &Arc<Meter>, allowed: Duration) -> Pace {
+        Pace {
+            slices: self.clone(),
+            meter: meter.clone(),
             allowed,
-            ..Metered::default()
-        };
-        poll_fn(|context| {
-            if !ticket.admitted(context) {
-                return Poll::Pending;
-            }
-            meter.enter();
-            self.ticker.enter();
-            let polled = call.as_mut().poll(context);
-            self.ticker.leave();
-            meter.leave();
-            self.queue.lock().unwrap().pass_on();
-            polled
-        })
-        .await
+        }
     }
 
     /// What to do when the epoch's deadline finds a guest computing.
     pub fn at_deadline(&self, meter: &Meter) -> wasmtime::Result<UpdateDeadline> {
-        let metered = meter.state.lock().unwrap();
-        let slice = metered.polled_at.map_or(Duration::ZERO, |at| at.elapsed());
-        if metered.used + slice > metered.allowed {
-            return Err(wasmtime::Error::new(OutOfTime(metered.allowed)));
+        let now = self.0.ticker.now();
+        let slice = now.saturating_sub(meter.entered_at.load(Relaxed));
+        let allowed = meter.allowed.load(Relaxed);
+        if meter.used.load(Relaxed) + slice > allowed {
+            let allowed = Duration::from_micros(allowed);
+            return Err(wasmtime::Error::new(OutOfTime(allowed)));
         }
-        if slice < limits::GUEST_SLICE {
+        if slice < limits::GUEST_SLICE.as_micros() as u64 {
             // The deadline was set before a wait outside the guest; this slice has only begun.
             return Ok(UpdateDeadline::Continue(1));
         }
-        self.queue.lock().unwrap().spent_by = Some(metered.ticket);
+        self.spend(meter.ticket.load(Relaxed), now);
         // Through the runtime, so that the driver is polled before the guest goes on.
         Ok(UpdateDeadline::YieldCustom(
-            1,
+            SLICE_BEATS,
             Box::pin(tokio::task::yield_now()),
         ))
+    }
+
+    fn spend(&self, ticket: u64, now: u64) {
+        self.0.let_in_at.store(now, Relaxed);
+        self.change(|queue| queue.spent_by = Some(ticket));
+    }
+
+    /// Changes the queue where it has anything to say.
+    fn settle(&self, change: impl FnOnce(&mut Queue)) {
+        if self.0.contended.load(Relaxed) {
+            self.change(change);
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
+        let mut queue = self.0.queue.lock().unwrap();
+        let changed = change(&mut queue);
+        self.0.contended.store(queue.is_contended(), Relaxed);
+        changed
+    }
+}
+
+/// One guest's share of the thread: the time that each of its calls has, and what measures it.
+pub struct Pace {
+    slices: Slices,
+    meter: Arc<Meter>,
+    allowed: Duration,
+}
+
+impl Pace {
+    /// Drives one call into the guest. What it waits for outside is not counted.
+    pub async fn run<T>(&self, mut call: Pin<&mut impl Future<Output = T>>) -> T {
+        let (Slices(shared), meter) = (&self.slices, &self.meter);
+        let ticket = Ticket {
+            id: shared.last_ticket.fetch_add(1, Relaxed) + 1,
+            slices: &self.slices,
+        };
+        meter.begin(ticket.id, self.allowed);
+        let done = poll_fn(|context| {
+            if !ticket.admitted(context) {
+                return Poll::Pending;
+            }
+            meter.entered_at.store(shared.ticker.enter(), Relaxed);
+            let polled = call.as_mut().poll(context);
+            meter.leave(shared.ticker.leave());
+            self.slices.settle(Queue::pass_on);
+            polled
+        })
+        .await;
+        ticket.let_the_driver_in().await;
+        done
     }
 }
 
 impl Meter {
-    fn enter(&self) {
-        self.state.lock().unwrap().polled_at = Some(Instant::now());
+    fn begin(&self, ticket: u64, allowed: Duration) {
+        let allowed = u64::try_from(allowed.as_micros()).unwrap_or(u64::MAX);
+        self.ticket.store(ticket, Relaxed);
+        self.used.store(0, Relaxed);
+        self.allowed.store(allowed, Relaxed);
     }
 
-    fn leave(&self) {
-        let mut metered = self.state.lock().unwrap();
-        if let Some(at) = metered.polled_at.take() {
-            metered.used += at.elapsed();
+    fn leave(&self, now: u64) {
+        let slice = now.saturating_sub(self.entered_at.load(Relaxed));
+        if slice > 0 {
+            self.used.fetch_add(slice, Relaxed);
         }
     }
 }
@@ -136,24 +183,30 @@ struct Ticket<'a> {
 
 impl Ticket<'_> {
     fn admitted(&self, context: &mut Context<'_>) -> bool {
-        self.slices
-            .queue
-            .lock()
-            .unwrap()
-            .admit(self.id, context.waker())
+        !self.slices.0.contended.load(Relaxed)
+            || self.slices.change(|it| it.admit(self.id, context.waker()))
+    }
+
+    /// Many short calls, too, keep others from the thread: after a beat, whoever ends one waits for the driver.
+    async fn let_the_driver_in(&self) {
+        let now = self.slices.0.ticker.now();
+        if now == self.slices.0.let_in_at.load(Relaxed) {
+            return;
+        }
+        self.slices.spend(self.id, now);
+        tokio::task::yield_now().await;
     }
 }
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        self.slices.queue.lock().unwrap().leave(self.id);
+        self.slices.settle(|queue| queue.leave(self.id));
     }
 }
 
 impl Queue {
-    fn next_ticket(&mut self) -> u64 {
-        self.last_ticket += 1;
-        self.last_ticket
+    fn is_contended(&self) -> bool {
+        self.spent_by.is_some() || self.turn_of.is_some() || !self.waiting.is_empty()
     }
 
     fn admit(&mut self, id: u64, waker: &Waker) -> bool {

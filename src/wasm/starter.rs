@@ -13,7 +13,7 @@ use super::host::{Commitments, Guest};
 use super::instance::Instance;
 use super::program::{Form, Program};
 use super::sight::Sight;
-use super::slices::Meter;
+use super::slices::{Meter, Pace, SLICE_BEATS};
 use super::snapshot::Snapshot;
 use super::wasi::World;
 use super::{Capabilities, GuestLimits, exchange};
@@ -163,12 +163,18 @@ impl Starter {
         }
     }
 
+    /// What the calls of one guest, measured by `meter`, are driven with.
+    pub(super) fn pace(&self, meter: &Arc<Meter>) -> Pace {
+        let allowed = self.setting.limits.execution_time_max;
+        self.program.slices.pace(meter, allowed)
+    }
+
     /// A store for one instance, whose calls are metered by `meter`.
     pub(super) fn store(
         &self,
         place: &Place<Self>,
         log: GuestLog,
-        world: World,
+        world: Option<Box<World>>,
         commitments: Commitments,
         meter: &Arc<Meter>,
     ) -> Store<Guest> {
@@ -181,7 +187,7 @@ impl Starter {
         store.set_hostcall_fuel(most);
         let (slices, meter) = (self.program.slices.clone(), meter.clone());
         store.epoch_deadline_callback(move |_| slices.at_deadline(&meter));
-        store.set_epoch_deadline(1);
+        store.set_epoch_deadline(SLICE_BEATS);
         store
     }
 }

@@ -1,9 +1,14 @@
 //! The epoch's beat: one thread of its own that ticks while a guest computes, and sleeps while none does.
+//!
+//! Each beat says how late it is, so that whoever wants to know to the beat reads no clock.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst,
+};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Instant;
 
 use wasmtime::Engine;
 
@@ -22,6 +27,9 @@ struct Shared {
     inside: AtomicBool,
     /// Counts entries, so that short calls between two beats are seen.
     entries: AtomicU64,
+    /// Microseconds from the start to the last beat.
+    beat_at: AtomicU64,
+    started: Instant,
     asleep: AtomicBool,
     closed: AtomicBool,
     lock: Mutex<()>,
@@ -33,6 +41,8 @@ impl Ticker {
         let shared = Arc::new(Shared {
             inside: AtomicBool::new(false),
             entries: AtomicU64::new(0),
+            beat_at: AtomicU64::new(0),
+            started: Instant::now(),
             asleep: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             lock: Mutex::new(()),
@@ -45,23 +55,36 @@ impl Ticker {
         Ok(Self { shared })
     }
 
-    /// A guest starts to compute.
-    pub fn enter(&self) {
-        self.shared.inside.store(true, SeqCst);
+    /// The time of the last beat, in microseconds since the ticker started.
+    pub fn now(&self) -> u64 {
+        self.shared.beat_at.load(SeqCst)
+    }
+
+    /// A guest starts to compute, at the time that is returned.
+    pub fn enter(&self) -> u64 {
+        self.shared.inside.store(true, Relaxed);
         self.shared.entries.fetch_add(1, SeqCst);
         // The sleeper raises its flag before it looks at `entries` for the last time, so one of the two sees the other.
         if self.shared.asleep.load(SeqCst) {
+            self.shared.look_at_the_clock();
             self.shared.rouse();
         }
+        self.now()
     }
 
-    /// It has stopped, to wait or for good.
-    pub fn leave(&self) {
-        self.shared.inside.store(false, SeqCst);
+    /// It has stopped, to wait or for good, at the time that is returned.
+    pub fn leave(&self) -> u64 {
+        self.shared.inside.store(false, Release);
+        self.now()
     }
 }
 
 impl Shared {
+    fn look_at_the_clock(&self) {
+        let micros = self.started.elapsed().as_micros();
+        self.beat_at.store(micros as u64, SeqCst);
+    }
+
     fn rouse(&self) {
         let _guard = self.lock.lock().unwrap();
         self.asleep.store(false, SeqCst);
@@ -89,6 +112,7 @@ fn beat(shared: &Shared, engines: &[Engine]) {
     let (mut entries_seen, mut idle_beats) = (0, 0);
     while !shared.closed.load(SeqCst) {
         thread::sleep(limits::GUEST_SLICE);
+        shared.look_at_the_clock();
         engines.iter().for_each(Engine::increment_epoch);
         let entries = shared.entries.load(SeqCst);
         let idle = entries == entries_seen && !shared.inside.load(SeqCst);

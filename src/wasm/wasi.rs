@@ -56,7 +56,7 @@ pub const CORE_FUNCTIONS: &[&str] = &[
 
 /// Links preview 1.
 pub fn add_to_core_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p1::add_to_linker_async(linker, |guest| &mut guest.world.wasi)
+    wasmtime_wasi::p1::add_to_linker_async(linker, Guest::wasi)
 }
 
 /// Whether an import such as `wasi:cli/environment@0.2.3` is provided.

@@ -504,16 +504,18 @@ async fn timers_are_bounded_in_number_in_bytes_and_in_time() {
 async fn a_forwarded_ask_is_answered_by_whoever_gets_it() {
     let script = Script::default();
     let (actors, _actor) = spawn(&script, Bounds::default()).await;
-    let message = |payload| actors.message("asker".into(), "call", Bytes::from_static(payload));
+    let message = |payload| actors.message("asker".into(), "call", payload);
+    let script = actors.recipient("script").unwrap();
     let (reply, answer) = Reply::channel();
     actors
-        .forward("script", message(b"handed on"), reply)
+        .forward(&script, message(Bytes::from("handed on")), reply)
         .unwrap();
     assert_eq!(answer.await.unwrap().unwrap(), "handed on");
 
     let (reply, answer) = Reply::channel();
-    let (error, reply) = actors.forward("nobody", message(b"?"), reply).unwrap_err();
-    assert_eq!(error, SendError::UnknownActor("nobody".into()));
+    let long = message(vec![0; limits::MESSAGE_BYTES_MAX + 1].into());
+    let (error, reply) = actors.forward(&script, long, reply).unwrap_err();
+    assert!(matches!(error, SendError::TooLong { .. }), "{error}");
     reply.send(Ok("still mine to answer".into()));
     assert_eq!(answer.await.unwrap().unwrap(), "still mine to answer");
 }

@@ -149,13 +149,13 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 fn send_message(caller: &mut Caller<'_, Guest>, to: Slice, payload: Slice) -> Result<(), Unmet> {
     let to = exchange::text(caller, to)?;
     let payload = exchange::payload(caller, payload)?;
-    caller.data_mut().tell(to, "message".into(), payload)??;
+    caller.data().post(&to, "message", payload)?;
     Ok(())
 }
 
 fn tell(caller: &mut Caller<'_, Guest>, parts: Parts) -> Result<(), Unmet> {
     let (to, kind, payload) = read(caller, parts)?;
-    caller.data_mut().tell(to, kind, payload)??;
+    caller.data().post(&to, &kind, payload)?;
     Ok(())
 }
 

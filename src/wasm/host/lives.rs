@@ -137,15 +137,7 @@ impl Guest {
 
     /// The whole address of an actor that is there, and of the caller's tenant.
     pub fn acquaintance(&self, address: &str) -> Result<Arc<str>, ActorError> {
-        self.may_reach(address)?;
-        let found = self.actors.address_for(&self.actor, address);
-        found.ok_or_else(|| {
-            let shown: String = address.chars().take(255).collect();
-            actor_error(
-                ErrorCode::ActorNotFound,
-                format!("no actor {shown:?} on this node"),
-            )
-        })
+        Ok(self.reach(address)?.id().address().clone())
     }
 
     /// Tells an actor of the same application to stop. It is not waited for: it may be waiting for the caller.

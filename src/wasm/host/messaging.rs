@@ -8,9 +8,10 @@ use tokio::time::Instant;
 use super::bindings::messaging::Host;
 use super::bindings::types::{self, ActorError, ErrorCode, SpawnOptions};
 use super::{Guest, actor_error, permitted};
-use crate::actor::{SendError, TimerError};
+use crate::actor::{Recipient, SendError, TimerError};
 use crate::limits;
 use crate::message::{Failure, Message, MessageId};
+use crate::metrics::Undelivered;
 
 /// The interface's functions, by name.
 pub const FUNCTIONS: &[&str] = &[
@@ -36,13 +37,9 @@ pub type Answer<T> = wasmtime::Result<Result<T, ActorError>>;
 
 impl Host for Guest {
     fn tell(&mut self, to: String, message_type: String, payload: Vec<u8>) -> Answer<String> {
-        let to = self.whole(to);
-        let message = match self.outgoing(&to, &message_type, payload) {
-            Ok(message) => message,
-            Err(error) => return Ok(Err(error)),
-        };
-        let sent = self.actors.tell(&to, message);
-        Ok(sent.map(|id| id.to_string()).map_err(Into::into))
+        Ok(self
+            .post(&to, &message_type, payload)
+            .map(|id| id.to_string()))
     }
 
     async fn ask(
@@ -52,12 +49,12 @@ impl Host for Guest {
         payload: Vec<u8>,
         timeout_ms: u64,
     ) -> Answer<Vec<u8>> {
-        let to = self.whole(to);
-        let message = match self.outgoing(&to, &message_type, payload) {
-            Ok(message) => message,
+        let (to, message) = match self.outgoing(&to, &message_type, payload) {
+            Ok(outgoing) => outgoing,
             Err(error) => return Ok(Err(error)),
         };
-        let answer = self.actors.ask(&to, message, deadline(timeout_ms)).await;
+        let deadline = deadline(timeout_ms);
+        let answer = self.actors.ask_of(&to, message, deadline).await;
         Ok(answer.map(|payload| payload.to_vec()).map_err(Into::into))
     }
 
@@ -83,10 +80,9 @@ impl Host for Guest {
         original_sender: String,
         correlation_id: Option<String>,
     ) -> Answer<String> {
-        let to = self.whole(to);
         let forwarded = self
             .forwarded(&to, &message_type, payload, &original_sender)
-            .and_then(|message| self.hand_on(&to, message, correlation_id.as_deref()));
+            .and_then(|(to, message)| self.hand_on(&to, message, correlation_id.as_deref()));
         Ok(forwarded.map(|id| id.to_string()))
     }
 
@@ -188,10 +184,15 @@ impl Host for Guest {
 impl types::Host for Guest {}
 
 impl Guest {
-    /// An address as others know it, from one that may be short within the application.
-    fn whole(&self, to: String) -> String {
-        let known = self.actors.address_for(&self.actor, &to);
-        known.map_or(to, |address| address.to_string())
+    /// Tells another actor something.
+    pub(super) fn post(
+        &self,
+        to: &str,
+        message_type: &str,
+        payload: Vec<u8>,
+    ) -> Result<MessageId, ActorError> {
+        let (to, message) = self.outgoing(to, message_type, payload)?;
+        Ok(self.actors.send(&to, message)?)
     }
 
     fn outgoing(
@@ -199,9 +200,10 @@ impl Guest {
         to: &str,
         message_type: &str,
         payload: Vec<u8>,
-    ) -> Result<Message, ActorError> {
-        self.may_reach(to)?;
-        self.message_from(Arc::clone(self.actor.address()), message_type, payload)
+    ) -> Result<(Recipient, Message), ActorError> {
+        let to = self.receiver(to)?;
+        let from = self.actor.address().clone();
+        Ok((to, self.message_from(from, message_type, payload)?))
     }
 
     fn forwarded(
@@ -210,8 +212,8 @@ impl Guest {
         message_type: &str,
         payload: Vec<u8>,
         sender: &str,
-    ) -> Result<Message, ActorError> {
-        self.may_reach(to)?;
+    ) -> Result<(Recipient, Message), ActorError> {
+        let to = self.receiver(to)?;
         let chars = sender.chars().count();
         if !(1..=limits::ADDRESS_CHARS_MAX).contains(&chars) {
             let text = format!(
@@ -220,7 +222,7 @@ impl Guest {
             );
             return Err(actor_error(ErrorCode::InvalidMessage, text));
         }
-        self.message_from(sender.into(), message_type, payload)
+        Ok((to, self.message_from(sender.into(), message_type, payload)?))
     }
 
     fn message_from(
@@ -238,28 +240,38 @@ impl Guest {
         permitted(self.capabilities.send_messages, "allow_send_messages")
     }
 
-    /// Whether it may send at all, and to this address: the actors of other tenants are none of its business.
-    pub fn may_reach(&self, to: &str) -> Result<(), ActorError> {
-        self.may_send()?;
-        let whole = self.actors.address_for(&self.actor, to);
-        match self.actors.tenant_of(whole.as_deref().unwrap_or(to)) {
-            Some(tenant) if tenant != *self.actor.tenant() => {
-                let text = "the actor belongs to another tenant";
-                Err(actor_error(ErrorCode::NotPermitted, text))
+    /// Who is to get a message. Where nobody is, that counts as one more message undelivered.
+    fn receiver(&self, to: &str) -> Result<Recipient, ActorError> {
+        self.reach(to).inspect_err(|error| {
+            if error.code == ErrorCode::ActorNotFound {
+                self.actors
+                    .metrics()
+                    .undelivered
+                    .count(Undelivered::UnknownActor);
             }
-            _ => Ok(()),
+        })
+    }
+
+    /// The actor that it calls so, if it may send at all: the actors of other tenants are none of its business.
+    pub fn reach(&self, to: &str) -> Result<Recipient, ActorError> {
+        self.may_send()?;
+        let found = self.actors.recipient_for(&self.actor, to)?;
+        if found.id().tenant() != self.actor.tenant() {
+            let text = "the actor belongs to another tenant";
+            return Err(actor_error(ErrorCode::NotPermitted, text));
         }
+        Ok(found)
     }
 
     /// Without a correlation id a tell; with one, whoever asked waits for the new receiver.
     fn hand_on(
         &mut self,
-        to: &str,
+        to: &Recipient,
         message: Message,
         correlation: Option<&str>,
     ) -> Result<MessageId, ActorError> {
         let Some(correlation) = correlation else {
-            return Ok(self.actors.tell(to, message)?);
+            return Ok(self.actors.send(to, message)?);
         };
         let open = self.conversation.close(correlation);
         let (reply, place) = open.ok_or_else(|| nobody_waits(correlation))?;

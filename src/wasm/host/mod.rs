@@ -27,6 +27,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
+use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use super::exchange::Exchange;
@@ -139,7 +140,8 @@ pub struct Guest {
     pub exchange: Option<Exchange>,
     /// The node is waiting for the guest's allocator.
     pub asking_for_memory: bool,
-    pub world: World,
+    /// What it sees of WASI, from its first look on: most actors never look.
+    pub world: Option<Box<World>>,
 }
 
 /// What an actor keeps when one instance of its guest follows another.
@@ -163,7 +165,7 @@ impl Guest {
         starter: Starter,
         place: actor::Place<Starter>,
         log: GuestLog,
-        world: World,
+        world: Option<Box<World>>,
         commitments: Commitments,
     ) -> Self {
         let (limits, capabilities) = (starter.setting.limits, starter.setting.capabilities);
@@ -205,6 +207,27 @@ impl Guest {
         self.conversation.absorb(earlier.conversation);
         self.timers.absorb(earlier.timers);
         self.holdings.absorb(earlier.holdings);
+    }
+
+    /// Its view of WASI, made at the first look.
+    pub fn wasi(&mut self) -> &mut WasiP1Ctx {
+        let (starter, actor, log) = (&self.starter, &self.place.actor, &self.log);
+        let anew = || Box::new(World::of_actor(&starter.sight(actor), log));
+        &mut self.world.get_or_insert_with(anew).wasi
+    }
+
+    /// Logs the lines that it has begun on its standard streams and not ended.
+    pub fn flush(&self) {
+        if let Some(world) = &self.world {
+            world.flush();
+        }
+    }
+
+    /// A message begins: what it last said to standard error belongs to another.
+    pub fn forget_last_words(&self) {
+        if self.world.is_some() {
+            self.log.take_stderr_tail();
+        }
     }
 
     /// Lets onlookers see how much memory it holds.
@@ -289,7 +312,7 @@ impl Guest {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.world.wasi.ctx()
+        self.wasi().ctx()
     }
 }
 
