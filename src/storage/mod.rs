@@ -2,6 +2,7 @@
 //! tokens, and a store of records that one thread writes.
 
 mod artifacts;
+mod audit;
 mod backup;
 mod blob_rows;
 mod blobs;
@@ -23,7 +24,9 @@ mod logs;
 mod modules;
 mod quarantine;
 mod queues;
+mod refill;
 mod room;
+mod rows;
 mod starts;
 mod steady;
 mod store;
@@ -44,12 +47,12 @@ use crate::machine;
 use crate::refusal::{Kind, Refusal};
 
 pub use artifacts::{Artifact, Artifacts, Upload};
-pub use backup::{Moment, Pieces, restore_tokens};
+pub use backup::{Moment, Piece, Pieces};
 pub use blobs::{
     Blob, BlobError, BlobName, Blobs, Content, Deposit, Deposited, Label, Listed, Wanted,
 };
 pub use committer::Committer;
-pub use deployments::{Deployments, Left, Whole};
+pub use deployments::{Deployments, Left};
 pub use files::Files;
 pub use journal::{Entry, Event, Head, JournalError, Journals, Span};
 pub use keyvalue::{KeyValue, KeyValueError};
@@ -58,6 +61,7 @@ pub use logs::{Line, Logs};
 pub use modules::Modules;
 pub use quarantine::Quarantine;
 pub use queues::{Delivery, Lease, Parcel, QueueError, QueueName, Queues, Settings};
+pub use refill::{Look, Records, Refill, RefillError};
 pub use starts::Starts;
 pub use tokens::{Tokens, TokensError};
 pub use watches::{Happened, Watch};
