@@ -10,6 +10,7 @@ use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 use super::blob_rows;
 use super::entries;
 use super::letters::{self, At, Letter};
+use super::tuples::{self, StoredTuple};
 use super::usage::{Kept, Tally};
 use super::values::{self, NEVER};
 use crate::id::{Digest, Scope};
@@ -46,6 +47,7 @@ pub fn audit(transaction: &WriteTransaction) -> Audited<(Tally, Vec<BlobFile>)> 
     let queues = queues(transaction, &mut tally)?;
     letters_of(transaction, &queues, &mut tally)?;
     journals(transaction, &mut tally)?;
+    tuples(transaction)?;
     let blobs = blobs(transaction, &mut tally)?;
     Ok((tally, blobs))
 }
@@ -207,6 +209,22 @@ fn journals(transaction: &WriteTransaction, tally: &mut Tally) -> Audited {
         let (key, _) = entry?;
         let wrong = || format!("the checkpoint of {:?}", key.value().1);
         demand(heads.get(key.value())?.is_some(), wrong)?;
+    }
+    Ok(())
+}
+
+fn tuples(transaction: &WriteTransaction) -> Audited {
+    for entry in transaction.open_table(tuples::TUPLES)?.iter()? {
+        let (key, row) = entry?;
+        let (tenant, namespace, number) = key.value();
+        let wrong = || format!("tuple {number} of {namespace:?}");
+        demand(values::place(tenant, namespace).is_some(), wrong)?;
+        let tuple = StoredTuple::decode(row.value()).map_err(|_| Flaw::Wrong(wrong()))?;
+        let whole = tuple.fields.iter().all(|field| field.value.is_some());
+        demand(
+            whole && tuple.fields.len() <= limits::TUPLE_FIELDS_MAX,
+            wrong,
+        )?;
     }
     Ok(())
 }

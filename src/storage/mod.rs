@@ -31,6 +31,7 @@ mod starts;
 mod steady;
 mod store;
 mod tokens;
+mod tuples;
 mod usage;
 mod values;
 mod watches;
@@ -64,6 +65,7 @@ pub use queues::{Delivery, Lease, Parcel, QueueError, QueueName, Queues, Setting
 pub use refill::{Look, Records, Refill, RefillError};
 pub use starts::Starts;
 pub use tokens::{Tokens, TokensError};
+pub use tuples::{StoredField, StoredTuple, StoredValue, TupleAt, TupleRows};
 pub use watches::{Happened, Watch};
 
 use directory::{Found, private_dir};
@@ -86,6 +88,7 @@ pub struct Storage {
     pub queues: Queues,
     pub starts: Starts,
     pub tokens: Tokens,
+    pub tuples: TupleRows,
     /// Applications whose start the process before this one did not outlive.
     pub unfinished_starts: Vec<String>,
     /// Where compiled code lies; everything in it may be deleted at any time.
@@ -147,6 +150,7 @@ impl Storage {
             files,
             keyvalue: KeyValue::new(guests.clone(), due.clone()),
             quarantine,
+            tuples: TupleRows::new(guests.clone(), due.clone()),
             queues: Queues::new(guests, due.clone(), lent),
             starts,
             tokens: Tokens::in_dir(path),

@@ -28,6 +28,8 @@ mod dashboard;
 mod dependencies;
 mod doors;
 mod durability;
+mod durable_crash;
+mod durable_tuples;
 mod examples;
 mod floods;
 mod forgery;
