@@ -17,6 +17,7 @@ use crate::id::{Digest, Scope};
 use crate::limits;
 
 /// Why rows do not fit together.
+#[derive(Debug)]
 pub enum Flaw {
     /// In words.
     Wrong(String),

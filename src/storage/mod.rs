@@ -12,7 +12,9 @@ mod directory;
 mod due;
 mod entries;
 #[cfg(test)]
-mod faults;
+mod fault_histories;
+#[cfg(test)]
+pub mod faults;
 mod files;
 #[cfg(test)]
 mod histories;
