@@ -247,7 +247,7 @@ impl Claim {
         let (answer, answered) = oneshot::channel::<Result<Taken, StorageError>>();
         log.rows.change(self.places(), Vec::new(), move |done| {
             let taken = match done {
-                Ok(()) => Ok(self.is_erased()),
+                Ok(()) => Ok(self.erased()),
                 Err(error) => {
                     drop(self);
                     Err(error)
@@ -334,7 +334,121 @@ fn tuple_of(stored: StoredTuple) -> Tuple {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
+    use crate::budget::Budget;
+    use crate::coordination::FieldPattern;
+    use crate::coordination::tuplespace::Stats;
+    use crate::storage::faults::{Disk, tuple_rows};
+
+    async fn on(disk: &Disk) -> TupleSpaces {
+        let spaces = TupleSpaces::new(Budget::new(usize::MAX), usize::MAX);
+        let namespaces = HashSet::from(["default".to_owned()]);
+        spaces.open_log(tuple_rows(disk), namespaces).await.unwrap();
+        spaces
+    }
+
+    fn numbered(number: i64) -> Tuple {
+        Tuple::new([Field::Int(number)])
+    }
+
+    fn all(spaces: &TupleSpaces) -> Vec<Tuple> {
+        let any = Pattern::new([FieldPattern::Any]);
+        spaces.read_all(&Place::default(), &any, None).unwrap()
+    }
+
+    async fn put(spaces: &TupleSpaces, numbers: &[i64]) -> Result<(), DurableError> {
+        let batch = numbers.iter().map(|&number| (numbered(number), None));
+        let place = Place::default();
+        spaces.put(&place, batch.collect(), |_, _| {}).await
+    }
+
+    /// A change on a disk that fails at its `after`th operation: what is in memory is what is on disk, the change wholly
+    /// or not at all, and nothing is left claimed or counted.
+    async fn trial(change: usize, after: usize, kind: io::ErrorKind, once: bool) -> bool {
+        let disk = Disk::default();
+        let (spaces, place) = (on(&disk).await, Place::default());
+        put(&spaces, &[1, 2]).await.unwrap();
+        let (before, first) = (all(&spaces), Pattern::exactly(&numbered(1)));
+        disk.fail(after, kind, once);
+        let done = match change {
+            0 => put(&spaces, &[3, 4]).await,
+            1 => {
+                let taken = spaces.pick(&place, &first, Some(1)).await;
+                taken.map(|taken| assert_eq!(taken, [numbered(1)]))
+            }
+            2 => {
+                let caught = spaces
+                    .catch(&place, first.clone(), Wish::Take)
+                    .unwrap()
+                    .await;
+                let taken = caught.settle().await;
+                taken.map(|taken| assert_eq!(taken, numbered(1)))
+            }
+            _ => {
+                let (old, new) = (numbered(1), numbered(3));
+                let swapped = spaces.exchange(&place, &first, &old, new, |_, _| {});
+                swapped.await.map(|swapped| assert!(swapped))
+            }
+        };
+        disk.heal();
+        let expected = match (&done, change) {
+            (Err(_), _) => before,
+            (Ok(()), 0) => [1, 2, 3, 4].map(numbered).to_vec(),
+            (Ok(()), 1 | 2) => vec![numbered(2)],
+            (Ok(()), _) => [2, 3].map(numbered).to_vec(),
+        };
+        let context = format!("change {change} failed after {after} operations: {done:?}");
+        assert_eq!(all(&spaces), expected, "{context}");
+        let weight: usize = expected.iter().map(Tuple::weight).sum();
+        assert_eq!(spaces.stats(&place).bytes, weight, "{context}");
+        let again = on(&Disk::holding(disk.synced())).await;
+        if done.is_ok() || once {
+            assert_eq!(all(&again), expected, "{context}: another after a cut");
+        }
+        // Nothing is claimed: whoever comes next may have all of it.
+        let any = Pattern::new([FieldPattern::Any]);
+        let rest = spaces.pick(&place, &any, None).await.unwrap();
+        assert_eq!(rest, expected, "{context}");
+        assert_eq!(spaces.total(), Stats::default(), "{context}");
+        assert_eq!(all(&on(&disk).await), [], "{context}");
+        done.is_ok()
+    }
+
+    #[tokio::test]
+    async fn what_the_disk_refuses_has_no_effect() {
+        for change in 0..4 {
+            let mut refused = 0;
+            for after in 0..40 {
+                for (kind, once) in [
+                    (io::ErrorKind::Other, true),
+                    (io::ErrorKind::StorageFull, false),
+                ] {
+                    refused += usize::from(!trial(change, after, kind, once).await);
+                }
+            }
+            assert!((8..80).contains(&refused), "{refused} of change {change}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_gets_what_another_could_not_take() {
+        let disk = Disk::default();
+        let (spaces, place) = (on(&disk).await, Place::default());
+        put(&spaces, &[1]).await.unwrap();
+        let first = Pattern::exactly(&numbered(1));
+        disk.fail(0, io::ErrorKind::Other, true);
+        let (refused, caught) = tokio::join!(spaces.pick(&place, &first, Some(1)), async {
+            spaces
+                .catch(&place, first.clone(), Wish::Take)
+                .unwrap()
+                .await
+        });
+        assert!(matches!(refused, Err(DurableError::Storage(_))));
+        assert_eq!(caught.settle().await.unwrap(), numbered(1));
+        assert_eq!(spaces.total(), Stats::default());
+    }
 
     #[test]
     fn a_tuple_comes_back_from_the_store_as_it_was() {

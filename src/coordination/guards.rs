@@ -15,7 +15,7 @@ use crate::storage::TupleAt;
 
 impl TupleSpaces {
     /// One step on whatever thread, after which those who wait for what others claim look again.
-    fn from_anywhere<T>(&self, step: impl FnOnce(&mut State) -> T) -> T {
+    fn on_any_thread<T>(&self, step: impl FnOnce(&mut State) -> T) -> T {
         let log = self.0.log.get();
         let _entered = log.map(|log| log.runtime.enter());
         let done = self.with(step);
@@ -94,7 +94,7 @@ impl Room {
 
     /// It is on disk: from here on others see it.
     pub fn publish(self) -> (Tuple, Vec<Notice>) {
-        self.spaces.clone().from_anywhere(|state| self.shown(state))
+        self.spaces.clone().on_any_thread(|state| self.shown(state))
     }
 
     fn shown(mut self, state: &mut State) -> (Tuple, Vec<Notice>) {
@@ -115,7 +115,7 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         let Some(kept) = self.kept.take() else { return };
-        self.spaces.from_anywhere(|state| {
+        self.spaces.on_any_thread(|state| {
             if let Some(space) = state.spaces.get_mut(&self.place) {
                 space.forget(&kept);
             }
@@ -191,15 +191,15 @@ impl Claim {
     }
 
     /// Their rows are gone: they are off their shelf.
-    pub fn is_erased(self) -> Taken {
+    pub fn erased(self) -> Taken {
         let spaces = self.spaces.clone();
-        spaces.from_anywhere(|state| self.taken(state))
+        spaces.on_any_thread(|state| self.taken(state))
     }
 
     /// Their rows are gone and another's is there: nobody sees both, or neither.
     pub fn give_way_to(self, room: Room) -> (Tuple, Vec<Notice>) {
         let spaces = self.spaces.clone();
-        spaces.from_anywhere(|state| {
+        spaces.on_any_thread(|state| {
             let taken = self.taken(state);
             let shown = room.shown(state);
             taken.are_gone(state);
@@ -230,7 +230,7 @@ impl Drop for Claim {
             return;
         }
         let claimed = std::mem::take(&mut self.claimed);
-        self.spaces.from_anywhere(|state| {
+        self.spaces.on_any_thread(|state| {
             for (number, arity) in claimed {
                 let space = state.spaces.get_mut(&self.place);
                 if let Some(kept) = space.and_then(|space| space.reserve(number, arity)) {
@@ -278,7 +278,7 @@ impl Taken {
         let tuples = self.taken.iter().map(|kept| kept.tuple.clone()).collect();
         let taken = std::mem::take(&mut self.taken);
         self.spaces
-            .from_anywhere(|state| forget(state, &self.place, &taken));
+            .on_any_thread(|state| forget(state, &self.place, &taken));
         tuples
     }
 
@@ -315,13 +315,13 @@ impl Drop for Taken {
             (at, stored(&kept.tuple, expires_ms))
         };
         let rows = taken.iter().map(row).collect();
-        // Whether or not the disk takes them again: nobody was told that they were taken.
+        // Nobody was told that they were taken.
         let returning = Returning {
             spaces,
             place: place.clone(),
             taken,
         };
-        let _ = log.rows.change(Vec::new(), rows, move |_| drop(returning));
+        log.rows.insist(rows, move |_| drop(returning));
     }
 }
 
@@ -335,7 +335,7 @@ struct Returning {
 impl Drop for Returning {
     fn drop(&mut self) {
         let taken = std::mem::take(&mut self.taken);
-        self.spaces.from_anywhere(|state| {
+        self.spaces.on_any_thread(|state| {
             for kept in taken {
                 go_back(state, &self.place, kept);
             }

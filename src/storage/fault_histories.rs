@@ -288,8 +288,10 @@ const STEPS: [&str; 17] = [
 
 fn dump(transaction: &ReadTransaction) -> Result<Dump, redb::Error> {
     let mut dump = Dump::new();
-    let timeless = |table: &Box<dyn rows::Stored>| table.name() != "time";
-    for table in rows::tables().into_iter().filter(timeless) {
+    for table in rows::tables() {
+        if table.name() == "time" {
+            continue;
+        }
         let (mut after, mut all) = (None, Vec::new());
         loop {
             let rows = table.read(transaction, &mut after, usize::MAX)?;
@@ -358,7 +360,7 @@ struct Stage {
 async fn stages() -> Vec<Stage> {
     let disk = Disk::default();
     let (mut told, mut stages) = (Told::default(), Vec::new());
-    for step in 0..STEPS.len() {
+    for (step, name) in STEPS.iter().enumerate() {
         // Each step in a process of its own, as in the trials.
         let mut house = House::on(&disk);
         let start = (disk.synced(), told.clone());
@@ -368,7 +370,7 @@ async fn stages() -> Vec<Stage> {
         told.messages.sort();
         let mut found = house.told().await;
         found.messages.sort();
-        assert_eq!(found, told, "after {}", STEPS[step]);
+        assert_eq!(found, told, "after {name}");
         stages.push(Stage {
             disk: start.0,
             before,

@@ -7,8 +7,11 @@ use std::sync::{Arc, Mutex};
 use redb::StorageBackend;
 
 use super::committer::Committer;
+use super::due::Due;
 use super::journal::Journals;
+use super::steady::Steady;
 use super::store::{Store, tests::on};
+use super::tuples::TupleRows;
 use super::{Deployments, StorageError};
 
 /// A disk in memory that remembers what is only in its cache.
@@ -291,6 +294,12 @@ async fn those_who_wait_share_a_commit() {
     assert_eq!(deployments.all().await.unwrap().len(), 200);
     let syncs = disk.syncs() - before;
     assert!(syncs < 100, "{syncs} syncs for 200 commits");
+}
+
+/// Rows of tuples on a disk.
+pub fn tuple_rows(disk: &Disk) -> TupleRows {
+    let committer = Committer::start(disk.store()).unwrap();
+    TupleRows::new(committer, Due::new(Steady::begin(1_000_000, 0)))
 }
 
 fn deployments_in(store: Store) -> Deployments {

@@ -1,6 +1,8 @@
 //! The rows of tuples that outlive the node. What a tuple means, and who may have it, is decided elsewhere.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,7 +34,17 @@ pub fn tables() -> Vec<Box<dyn Stored>> {
 pub struct TupleRows {
     committer: Committer,
     due: Due,
+    owed: Arc<Mutex<Owed>>,
 }
+
+/// What the next change makes so before anything else: rows, or that there are none. A disk that fails in the last step
+/// of a commit, and goes on failing, does not tell what it holds; whoever changed something was told that it failed.
+type Owed = BTreeMap<Key, Option<Vec<u8>>>;
+/// Tenant, namespace and number.
+type Key = (String, String, u64);
+
+/// Rows that may be owed before new changes are refused.
+const OWED_MAX: usize = 1_000;
 
 /// Where a tuple lies. Numbers grow with time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +87,11 @@ pub enum StoredValue {
 
 impl TupleRows {
     pub(super) fn new(committer: Committer, due: Due) -> Self {
-        Self { committer, due }
+        Self {
+            committer,
+            due,
+            owed: Arc::default(),
+        }
     }
 
     /// When a tuple expires that lives so long from now on.
@@ -92,26 +108,87 @@ impl TupleRows {
     }
 
     /// Removes some rows and writes others, in one step; `then` is called on the committer's thread once that is on
-    /// disk, or is not. After an error here nothing is changed and `then` is dropped.
+    /// disk, or is not. After an error nothing is changed; after one here `then` is dropped.
     pub fn change(
         &self,
         gone: Vec<TupleAt>,
         new: Vec<(TupleAt, StoredTuple)>,
         then: impl FnOnce(Result<(), StorageError>) + Send + 'static,
     ) -> Result<(), StorageError> {
+        if self.owed.lock().unwrap().len() >= OWED_MAX {
+            // Is the disk well again?
+            self.submit(Vec::new(), Vec::new(), false, drop)?;
+            return Err(StorageError::Busy);
+        }
+        let new = new.into_iter();
+        let new = new.map(|(at, tuple)| (at.into_key(), tuple.encode_to_vec()));
+        let gone = gone.into_iter().map(TupleAt::into_key).collect();
+        self.submit(gone, new.collect(), false, then)
+    }
+
+    /// Writes rows that were there before, now or with a later change. `then` is called, or dropped, in any case.
+    pub fn insist(
+        &self,
+        rows: Vec<(TupleAt, StoredTuple)>,
+        then: impl FnOnce(Result<(), StorageError>) + Send + 'static,
+    ) {
+        let rows = rows.into_iter();
+        let rows = rows.map(|(at, tuple)| (at.into_key(), tuple.encode_to_vec()));
+        let rows: Vec<_> = rows.collect();
+        if self.submit(Vec::new(), rows.clone(), true, then).is_err() {
+            let rows = rows.into_iter().map(|(key, row)| (key, Some(row)));
+            self.owed.lock().unwrap().extend(rows);
+        }
+    }
+
+    fn submit(
+        &self,
+        gone: Vec<Key>,
+        new: Vec<(Key, Vec<u8>)>,
+        insists: bool,
+        then: impl FnOnce(Result<(), StorageError>) + Send + 'static,
+    ) -> Result<(), StorageError> {
         let now_ms = self.due.steady.now_ms();
+        // What is owed should this one fail: what was owed before, and what it changes as it was.
+        let after_failure = Arc::<Mutex<Owed>>::default();
+        let (owed, undo) = (self.owed.clone(), after_failure.clone());
         let change = move |transaction: &WriteTransaction| {
             steady::note(transaction, now_ms)?;
             let mut table = transaction.open_table(TUPLES)?;
-            for at in &gone {
-                table.remove(at.key())?;
+            let mut undo = undo.lock().unwrap();
+            *undo = std::mem::take(&mut *owed.lock().unwrap());
+            for ((tenant, namespace, number), row) in &*undo {
+                let key = (&**tenant, &**namespace, *number);
+                match row {
+                    Some(row) => drop(table.insert(key, &**row)?),
+                    None => drop(table.remove(key)?),
+                }
             }
-            for (at, tuple) in &new {
-                table.insert(at.key(), &*tuple.encode_to_vec())?;
+            for key in gone {
+                let removed = table.remove((&*key.0, &*key.1, key.2))?;
+                let row = removed.map(|row| row.value().to_vec());
+                undo.entry(key).or_insert(row);
+            }
+            for (key, row) in new {
+                table.insert((&*key.0, &*key.1, key.2), &*row)?;
+                match insists {
+                    true => drop(undo.insert(key, Some(row))),
+                    false => drop(undo.entry(key).or_insert(None)),
+                }
             }
             Ok(())
         };
-        self.committer.submit(change, then)
+        let owed = self.owed.clone();
+        self.committer.submit(change, move |done| {
+            if done.is_err() {
+                let mut owed = owed.lock().unwrap();
+                // Of changes that failed together the first one's is the truth.
+                for (key, row) in std::mem::take(&mut *after_failure.lock().unwrap()) {
+                    owed.entry(key).or_insert(row);
+                }
+            }
+            then(done);
+        })
     }
 
     /// Some of the rows behind this one, in the order of places and numbers; none at the end.
@@ -145,6 +222,11 @@ impl TupleRows {
 }
 
 impl TupleAt {
+    fn into_key(self) -> Key {
+        let Place { tenant, namespace } = self.place;
+        (tenant.to_string(), namespace.to_string(), self.number)
+    }
+
     fn key(&self) -> (&str, &str, u64) {
         (&self.place.tenant, &self.place.namespace, self.number)
     }
