@@ -145,8 +145,9 @@ fn a_full_disk_refuses_them_and_changes_nothing() {
     };
     fs::write(dir.path().join("node.toml"), CONFIG).unwrap();
     let node = Node::again(dir);
+    let mut written = vec![json!(["n", 0, "before"])];
+    write(&node, &written[0]);
     disk.fill();
-    let mut written = Vec::new();
     let refused = loop {
         let tuple = json!(["n", written.len(), "x".repeat(100_000)]);
         let answer: Answer = post(
