@@ -107,6 +107,12 @@ impl Share {
         grown
     }
 
+    /// Takes more whether or not it is there, for what exists already and cannot be refused any more.
+    pub fn overdraw(&mut self, bytes: usize) {
+        let mut more = self.budget.overdraw(bytes);
+        self.bytes += std::mem::take(&mut more.bytes);
+    }
+
     /// Gives back so many bytes, at most all.
     pub fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);

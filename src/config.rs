@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::auth::Demand;
 use crate::clock::Span;
-use crate::id::{InvalidName, NodeId};
+use crate::id::{InvalidName, NodeId, Scope};
 use crate::limits;
 use crate::machine;
 use crate::maps;
@@ -36,6 +36,8 @@ pub struct Config {
     /// Who has to bring a token.
     pub token_demand: Demand,
     pub log_format: LogFormat,
+    /// Namespaces, of every tenant, whose tuples outlive the node.
+    pub durable_namespaces: Vec<String>,
 }
 
 /// How an event is written to the node's log.
@@ -78,6 +80,8 @@ pub struct Written {
     pub http: WrittenHttp,
     #[serde(default)]
     pub applications: WrittenApplications,
+    #[serde(default)]
+    pub tuplespace: WrittenTupleSpace,
 }
 
 /// The `[http]` table.
@@ -92,6 +96,26 @@ pub struct WrittenHttp {
 #[serde(deny_unknown_fields)]
 pub struct WrittenApplications {
     pub restart_delay: Option<Span>,
+}
+
+/// The `[tuplespace]` table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenTupleSpace {
+    pub durable: Option<Vec<Namespace>>,
+}
+
+/// A namespace's name, of whatever tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Namespace(pub Scope);
+
+impl TryFrom<String> for Namespace {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        Scope::parse("namespace", &text).map(Self)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -153,6 +177,7 @@ impl Written {
             log_format: parsed("PLEXSPACES_LOG_FORMAT")?,
             http: WrittenHttp::default(),
             applications: WrittenApplications::default(),
+            tuplespace: WrittenTupleSpace::default(),
         })
     }
 
@@ -181,6 +206,9 @@ impl Written {
             applications: WrittenApplications {
                 restart_delay: (self.applications.restart_delay)
                     .or(below.applications.restart_delay),
+            },
+            tuplespace: WrittenTupleSpace {
+                durable: self.tuplespace.durable.or(below.tuplespace.durable),
             },
         }
     }
@@ -219,6 +247,9 @@ impl Written {
             http_hosts: self.http.hosts.unwrap_or_default(),
             token_demand,
             log_format: self.log_format.unwrap_or_default(),
+            durable_namespaces: (self.tuplespace.durable.into_iter().flatten())
+                .map(|Namespace(name)| name.to_string())
+                .collect(),
         })
     }
 }
@@ -486,6 +517,10 @@ mod tests {
             &["line 2", "huge", "tiny", "standard"],
         );
         check("listen_addr = 'here'", &["line 1", "here", "0.0.0.0:8000"]);
+        check(
+            "[tuplespace]\ndurable = ['a', 'b/c']",
+            &["line 2", "namespace", "b/c"],
+        );
         check("node_id = 'a b'", &["line 1", "a b", "letters"]);
         check("log_format = 'xml'", &["line 1", "xml", "plain", "json"]);
         check("drain_time = 'soon'", &["line 1", "soon", "30s"]);

@@ -214,8 +214,14 @@ pub const REVIVAL_FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 pub const START_ATTEMPTS_MAX: u32 = 3;
 /// How long the others wait for one application when the node restores them.
 pub const RESTORE_TURN: Duration = Duration::from_secs(2);
-/// All records, or the states of one application, in a backup, as text; what is larger was not made by a node.
-pub const BACKUP_ENTRY_BYTES_MAX: u64 = 1024 * MIB as u64;
+/// What a backup has of one table in one entry of its archive, about.
+pub const BACKUP_PIECE_BYTES: usize = MIB;
+/// The most that one such entry has, and is read into memory: the last row of it may be a large one.
+pub const BACKUP_PIECE_BYTES_MAX: u64 = 16 * MIB as u64;
+/// The same for a backup of format 1, which has all records, or the states of one application, in one entry.
+pub const BACKUP_OLDER_ENTRY_BYTES_MAX: u64 = 1024 * MIB as u64;
+/// How long a backup reads the store: what changes meanwhile takes room beside what is read.
+pub const BACKUP_READ_TIME_MAX: Duration = Duration::from_secs(900);
 /// Applications that one may depend on.
 pub const DEPENDENCIES_MAX: usize = 64;
 /// Modules that are kept for themselves; without it they fill the disk, since nobody has to name one again.

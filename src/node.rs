@@ -45,6 +45,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     .sharing(Budget::new(config.profile.shared_bytes_max()));
     let guard = Guard::new(&config, storage.tokens.clone());
     let services = Services::new(actors.clone(), storage.clone());
+    services.keep_tuples(&config.durable_namespaces).await?;
     let wasm = Wasm::new(services.clone(), config.profile, config.actors_max)?;
     let applications =
         Applications::new(storage.clone(), actors.clone(), wasm, config.restart_delay);

@@ -117,15 +117,6 @@ impl Record {
         }
     }
 
-    /// The same without the version before.
-    pub fn alone(&self) -> Self {
-        Self {
-            previous: None,
-            on_probation: false,
-            ..self.clone()
-        }
-    }
-
     /// The same with another wish.
     pub fn desiring(&self, desired: Desired) -> Self {
         Self {

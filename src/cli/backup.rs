@@ -17,15 +17,20 @@ use crate::config;
 use crate::storage::Storage;
 
 node_command! {
-/// Write all that a running node needs to come back into FILE: applications, what their actors left, tokens.
+/// Write all that a running node keeps into FILE: applications and their modules, what their actors and guests keep,
+/// tokens.
 #[argh(
     subcommand,
     name = "backup",
     example = "plexspaces backup node-7.tar
 plexspaces backup node-7.tar --node 192.0.2.7:8000 --token-file token",
-    note = "FILE is replaced only once the backup is whole. It holds env values and states: keep it as you keep secrets."
+    note = "FILE appears once the backup is whole; one that is there stays, unless --force is given: then it is replaced \
+at that moment. It holds env values, states and what guests keep: keep it as you keep secrets."
 )]
 pub struct Backup {
+    /// replace FILE if it is there
+    #[argh(switch)]
+    force: bool,
     /// where to write it
     #[argh(positional)]
     file: PathBuf,
@@ -55,6 +60,7 @@ pub struct Restore {
 impl Backup {
     pub fn run(self) -> anyhow::Result<()> {
         let client = self.client()?;
+        self.may_write()?;
         let mut name = self.file.clone().into_os_string();
         name.push(".part");
         let part = PathBuf::from(name);
@@ -64,7 +70,8 @@ impl Backup {
             client.download("/api/v1/backup", &mut file).await?;
             ensure!(ends_well(&mut file)?, "the backup broke off; try again");
             file.sync_all()?;
-            Ok(())
+            // Another may have appeared meanwhile.
+            self.may_write()
         });
         if let Err(error) = written {
             let _ = fs::remove_file(&part);
@@ -76,6 +83,18 @@ impl Backup {
             Output::Json => output::json(&json!({ "success": true, "file": file })),
             Output::Text => output::text(&format!("{file} is written\n")),
         }
+    }
+}
+
+impl Backup {
+    fn may_write(&self) -> anyhow::Result<()> {
+        let there = !self.force && self.file.symlink_metadata().is_ok();
+        ensure!(
+            !there,
+            "{} is there already; choose another name, or give --force to replace it",
+            self.file.display()
+        );
+        Ok(())
     }
 }
 

@@ -1,10 +1,12 @@
 //! Where actors meet: tables of tuples, locks, groups and topics, each of which answers whom to wake and what to tell.
 //!
-//! Everything is kept per place, in memory, and takes its bytes from the node's budget: at most half of it together, so
+//! Everything is kept per place, in memory, some tuples on disk as well, and takes its bytes from the node's budget: at most half of it together, so
 //! that tuples and locks never keep messages from being delivered.
 
 mod alarm;
 pub mod channels;
+pub mod durable;
+mod guards;
 mod interest;
 mod json;
 pub mod locks;

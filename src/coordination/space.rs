@@ -37,6 +37,8 @@ pub struct Kept {
     pub tuple: Tuple,
     pub key: Option<Key>,
     pub until: Option<Instant>,
+    /// Somebody is taking it: readers see it until that is on disk, no other taker does.
+    pub claimed: bool,
 }
 
 impl Kept {
@@ -47,6 +49,7 @@ impl Kept {
             tuple,
             key: None,
             until: None,
+            claimed: false,
         }
     }
 
@@ -93,13 +96,31 @@ impl Space {
     /// Adds a tuple: to everybody who waits to read such a one, then to the first who waits to take it, else to the
     /// shelf.
     pub fn write(&mut self, kept: Kept, desk: &mut Desk) -> Result<(), TupleError> {
+        self.admit(kept.tuple.weight())?;
+        self.offer(kept, desk);
+        Ok(())
+    }
+
+    /// Counts a tuple as kept that will be offered.
+    pub fn admit(&mut self, weight: usize) -> Result<(), TupleError> {
         if self.stats.tuples >= limits::TUPLES_MAX {
             return Err(TupleError::TooMany);
         }
-        self.grow(kept.tuple.weight())?;
+        self.admit_instead(weight)
+    }
+
+    /// The same for one that will take the place of another.
+    pub fn admit_instead(&mut self, weight: usize) -> Result<(), TupleError> {
+        self.grow(weight)?;
         self.stats.tuples += 1;
-        self.offer(kept, desk);
         Ok(())
+    }
+
+    /// The same for one that was kept before the node was started, whatever there is room for.
+    pub fn admit_again(&mut self, weight: usize) {
+        self.share.overdraw(weight);
+        self.stats.bytes += weight;
+        self.stats.tuples += 1;
     }
 
     /// Puts a tuple in another's place, and answers with the other.
@@ -110,8 +131,7 @@ impl Space {
         kept: Kept,
         desk: &mut Desk,
     ) -> Result<Option<Kept>, TupleError> {
-        self.grow(kept.tuple.weight())?;
-        self.stats.tuples += 1;
+        self.admit_instead(kept.tuple.weight())?;
         let old = self.remove(old, arity);
         self.offer(kept, desk);
         Ok(old)
@@ -133,14 +153,34 @@ impl Space {
                 weight += serve(&mut shelf.takers, taker, key, &kept, desk);
                 self.stats.waiting -= 1;
             }
-            None => {
-                if let Some(key) = kept.key {
-                    shelf.by_first.entry(key).or_default().insert(kept.number);
-                }
-                shelf.tuples.insert(kept.number, kept);
-            }
+            None => shelf.put(kept),
         }
         self.shrink(weight);
+    }
+
+    /// Puts a tuple that a taker has before readers, until it is taken for good or back.
+    pub fn claim_served(&mut self, kept: Kept) {
+        let shelf = self.shelves.entry(kept.tuple.arity()).or_default();
+        shelf.put(Kept {
+            claimed: true,
+            ..kept
+        });
+    }
+
+    /// Keeps other takers from a tuple. Whether it was there, and nobody else's.
+    pub fn claim(&mut self, number: u64, arity: usize) -> bool {
+        let shelf = self.shelves.get_mut(&arity);
+        let kept = shelf.and_then(|shelf| shelf.tuples.get_mut(&number));
+        kept.is_some_and(|kept| !std::mem::replace(&mut kept.claimed, true))
+    }
+
+    /// Takes a tuple that nobody claims off its shelf.
+    pub fn end(&mut self, number: u64, arity: usize) -> Option<Kept> {
+        let kept = self.shelves.get(&arity)?.tuples.get(&number)?;
+        if kept.claimed {
+            return None;
+        }
+        self.remove(number, arity)
     }
 
     /// Who is to hear of a tuple that was written.
@@ -162,21 +202,37 @@ impl Space {
         pattern: &'a Pattern,
         key: Option<Key>,
     ) -> impl Iterator<Item = (u64, &'a Tuple)> {
+        let matching = self.matching_kept(pattern, key);
+        matching.map(|kept| (kept.number, &kept.tuple))
+    }
+
+    /// Those of them that may be taken.
+    pub fn free<'a>(
+        &'a self,
+        pattern: &'a Pattern,
+        key: Option<Key>,
+    ) -> impl Iterator<Item = (u64, &'a Tuple)> {
+        let free = self
+            .matching_kept(pattern, key)
+            .filter(|kept| !kept.claimed);
+        free.map(|kept| (kept.number, &kept.tuple))
+    }
+
+    fn matching_kept<'a>(
+        &'a self,
+        pattern: &'a Pattern,
+        key: Option<Key>,
+    ) -> impl Iterator<Item = &'a Kept> {
         let shelf = self.shelves.get(&pattern.arity());
         let keyed = shelf.filter(|_| key.is_some()).into_iter();
         let keyed = keyed.flat_map(move |shelf| {
             let numbers = key.and_then(|key| shelf.by_first.get(&key));
             let numbers = numbers.into_iter().flat_map(Numbers::iter);
-            numbers.map(|number| (number, &shelf.tuples[&number].tuple))
+            numbers.map(|number| &shelf.tuples[&number])
         });
         let all = shelf.filter(|_| key.is_none()).into_iter();
-        let all = all.flat_map(|shelf| {
-            shelf
-                .tuples
-                .iter()
-                .map(|(number, kept)| (*number, &kept.tuple))
-        });
-        keyed.chain(all).filter(|(_, tuple)| pattern.matches(tuple))
+        let all = all.flat_map(|shelf| shelf.tuples.values());
+        keyed.chain(all).filter(|kept| pattern.matches(&kept.tuple))
     }
 
     /// Takes a tuple off its shelf.
@@ -297,6 +353,13 @@ impl Space {
 }
 
 impl Shelf {
+    fn put(&mut self, kept: Kept) {
+        if let Some(key) = kept.key {
+            self.by_first.entry(key).or_default().insert(kept.number);
+        }
+        self.tuples.insert(kept.number, kept);
+    }
+
     fn is_empty(&self) -> bool {
         self.tuples.is_empty()
             && self.takers.is_empty()

@@ -9,13 +9,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::alarm::Alarm;
+use super::durable::Log;
 use super::interest::Key;
 use super::pattern::Pattern;
 use super::space::{Desk, Kept, Space};
@@ -24,13 +25,16 @@ use crate::budget::Budget;
 use crate::id::ActorId;
 use crate::limits;
 use crate::place::Place;
+use crate::storage::TupleAt;
 
 /// The tuple spaces of all places.
 #[derive(Clone)]
-pub struct TupleSpaces(Arc<Inner>);
+pub struct TupleSpaces(pub(super) Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     state: Mutex<State>,
+    /// Where tuples of durable namespaces are written, once that is known.
+    pub(super) log: OnceLock<Log>,
     /// Shared by all places.
     budget: Budget,
     place_bytes_max: usize,
@@ -39,12 +43,14 @@ struct Inner {
 }
 
 #[derive(Default)]
-struct State {
-    spaces: HashMap<Place, Space>,
+pub(super) struct State {
+    pub(super) spaces: HashMap<Place, Space>,
     /// When tuples end, with their numbers, and where they lie.
-    ends: BTreeMap<(Instant, u64), (Place, usize)>,
-    desk: Desk,
-    last_number: u64,
+    pub(super) ends: BTreeMap<(Instant, u64), (Place, usize)>,
+    pub(super) desk: Desk,
+    pub(super) last_number: u64,
+    /// Tuples of durable namespaces whose time is over and whose rows are still there.
+    pub(super) over: Vec<TupleAt>,
     alarm: Alarm,
 }
 
@@ -109,6 +115,7 @@ impl TupleSpaces {
     pub fn new(budget: Budget, place_bytes_max: usize) -> Self {
         Self(Arc::new(Inner {
             state: Mutex::default(),
+            log: OnceLock::new(),
             budget,
             place_bytes_max,
             hasher: RandomState::new(),
@@ -180,7 +187,7 @@ impl TupleSpaces {
         let key = self.key(pattern.first());
         self.with(|state| {
             let space = state.spaces.get_mut(place)?;
-            let (number, _) = space.matching(pattern, key).next()?;
+            let (number, _) = space.free(pattern, key).next()?;
             let kept = space.remove(number, pattern.arity())?;
             state.does_not_end(&kept);
             state.tidy(place);
@@ -254,7 +261,10 @@ impl TupleSpaces {
         self.with(|state| {
             let number = state.next_number();
             let space = self.space(&mut state.spaces, place);
-            let found = space.matching(&pattern, key).next();
+            let found = match wish {
+                Wish::Take => space.free(&pattern, key).next(),
+                Wish::Read => space.matching(&pattern, key).next(),
+            };
             let waits = match found.map(|(found, tuple)| (found, tuple.clone())) {
                 None => space.wait(number, key, pattern, wish),
                 Some((found, tuple)) => {
@@ -312,20 +322,25 @@ impl TupleSpaces {
         })
     }
 
-    fn key(&self, first: Option<&Field>) -> Option<Key> {
+    pub(super) fn key(&self, first: Option<&Field>) -> Option<Key> {
         first.map(|field| self.0.hasher.hash_one(field))
     }
 
-    fn kept(&self, state: &mut State, tuple: Tuple, until: Option<Instant>) -> Kept {
+    pub(super) fn kept(&self, state: &mut State, tuple: Tuple, until: Option<Instant>) -> Kept {
         Kept {
             number: state.next_number(),
             key: self.key(tuple.fields().first()),
             tuple,
             until,
+            claimed: false,
         }
     }
 
-    fn space<'a>(&self, spaces: &'a mut HashMap<Place, Space>, place: &Place) -> &'a mut Space {
+    pub(super) fn space<'a>(
+        &self,
+        spaces: &'a mut HashMap<Place, Space>,
+        place: &Place,
+    ) -> &'a mut Space {
         let Inner {
             budget,
             place_bytes_max,
@@ -336,15 +351,19 @@ impl TupleSpaces {
     }
 
     /// One step: tuples whose time is over are gone before it, and who is to be woken is woken after it.
-    fn with<T>(&self, step: impl FnOnce(&mut State) -> T) -> T {
+    pub(super) fn with<T>(&self, step: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.0.state.lock().unwrap();
-        state.end_due(Instant::now());
+        state.end_due(Instant::now(), self.0.log.get());
         let answer = step(&mut state);
         let next = state.ends.first_key_value().map(|(&(at, _), _)| at);
         let weak = Arc::downgrade(&self.0);
         state.alarm.set(next, move || ring(&weak));
         let to_wake = std::mem::take(&mut state.desk.to_wake);
+        let over = std::mem::take(&mut state.over);
         drop(state);
+        if !over.is_empty() {
+            self.forget_over(over);
+        }
         for waker in to_wake {
             waker.wake();
         }
@@ -359,7 +378,7 @@ fn ring(spaces: &Weak<Inner>) {
     }
 }
 
-fn check(arity: usize, bytes: usize) -> Result<(), TupleError> {
+pub(super) fn check(arity: usize, bytes: usize) -> Result<(), TupleError> {
     if arity > limits::TUPLE_FIELDS_MAX {
         Err(TupleError::TooManyFields)
     } else if bytes > limits::TUPLE_BYTES_MAX {
@@ -370,32 +389,34 @@ fn check(arity: usize, bytes: usize) -> Result<(), TupleError> {
 }
 
 impl State {
-    fn next_number(&mut self) -> u64 {
+    pub(super) fn next_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
     }
 
-    fn end_due(&mut self, now: Instant) {
+    fn end_due(&mut self, now: Instant, log: Option<&Log>) {
         while let Some(first) = self.ends.first_entry()
             && first.key().0 <= now
         {
             let ((_, number), (place, arity)) = first.remove_entry();
             // One that a taker has yet to fetch is the taker's.
-            if let Some(space) = self.spaces.get_mut(&place) {
-                space.remove(number, arity);
-            }
+            let space = self.spaces.get_mut(&place);
+            let ended = space.and_then(|space| space.end(number, arity));
             self.tidy(&place);
+            if ended.is_some() && log.is_some_and(|log| log.keeps(&place)) {
+                self.over.push(TupleAt { place, number });
+            }
         }
     }
 
-    fn does_not_end(&mut self, kept: &Kept) {
+    pub(super) fn does_not_end(&mut self, kept: &Kept) {
         if let Some(until) = kept.until {
             self.ends.remove(&(until, kept.number));
         }
     }
 
     /// Forgets a space in which nothing is.
-    fn tidy(&mut self, place: &Place) {
+    pub(super) fn tidy(&mut self, place: &Place) {
         if self.spaces.get(place).is_some_and(Space::is_empty) {
             self.spaces.remove(place);
         }
@@ -404,9 +425,9 @@ impl State {
 
 /// The wait of one reader or taker.
 pub struct Waiting {
-    spaces: TupleSpaces,
-    place: Place,
-    wish: Wish,
+    pub(super) spaces: TupleSpaces,
+    pub(super) place: Place,
+    pub(super) wish: Wish,
     number: u64,
     key: Option<Key>,
     arity: usize,
@@ -417,24 +438,36 @@ impl Future for Waiting {
     type Output = Tuple;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Tuple> {
-        let this = &mut *self;
-        this.spaces.clone().with(|state| {
-            let space = state.spaces.get_mut(&this.place);
-            let Some(kept) = state.desk.served.remove(&this.number) else {
-                if let Some(space) = space {
-                    space.wake_by(this.number, this.arity, this.wish, context.waker());
-                }
-                return Poll::Pending;
-            };
-            this.fetched = true;
-            if this.wish == Wish::Take {
-                if let Some(space) = space {
+        let wish = self.wish;
+        self.poll_served(context, |state, place, kept| {
+            if wish == Wish::Take {
+                if let Some(space) = state.spaces.get_mut(place) {
                     space.forget(&kept);
                 }
                 state.does_not_end(&kept);
-                state.tidy(&this.place);
+                state.tidy(place);
             }
-            Poll::Ready(kept.tuple)
+            kept.tuple
+        })
+    }
+}
+
+impl Waiting {
+    /// Fetches what was laid down for this waiter, if there is something.
+    pub(super) fn poll_served<T>(
+        &mut self,
+        context: &Context<'_>,
+        fetch: impl FnOnce(&mut State, &Place, Kept) -> T,
+    ) -> Poll<T> {
+        self.spaces.clone().with(|state| {
+            let Some(kept) = state.desk.served.remove(&self.number) else {
+                if let Some(space) = state.spaces.get_mut(&self.place) {
+                    space.wake_by(self.number, self.arity, self.wish, context.waker());
+                }
+                return Poll::Pending;
+            };
+            self.fetched = true;
+            Poll::Ready(fetch(state, &self.place, kept))
         })
     }
 }
@@ -450,7 +483,16 @@ impl Drop for Waiting {
                 match served {
                     None => space.wait_no_more(self.number, self.key, self.arity, self.wish),
                     Some(_) if self.wish == Wish::Read => {}
-                    Some(kept) if kept.is_over(Instant::now()) => space.forget(&kept),
+                    Some(kept) if kept.is_over(Instant::now()) => {
+                        space.forget(&kept);
+                        let log = self.spaces.0.log.get();
+                        if log.is_some_and(|log| log.keeps(&self.place)) {
+                            state.over.push(TupleAt {
+                                place: self.place.clone(),
+                                number: kept.number,
+                            });
+                        }
+                    }
                     Some(kept) => space.offer(kept, &mut state.desk),
                 }
             }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Door;
+use crate::coordination::durable::DurableError;
 use crate::coordination::tuplespace::{TupleError, Wish};
 use crate::coordination::{Pattern, Tuple};
 use crate::limits;
@@ -27,41 +28,57 @@ impl Door {
         let (place, pattern, limit) = (&search.place, &search.pattern, search.limit);
         let found = match wish {
             Wish::Read => tuples.read_all(place, pattern, limit)?,
-            Wish::Take => self.take_tuples(search).await,
+            Wish::Take => self.take_tuples(search).await?,
         };
         let Some(timeout) = search.timeout.filter(|_| found.is_empty()) else {
             return Ok(found);
         };
-        let waiting = tuples.wait(place, pattern.clone(), wish)?;
-        tokio::select! {
+        let waiting = self.services.catch(place, pattern.clone(), wish)?;
+        let caught = tokio::select! {
             biased;
-            tuple = waiting => Ok(vec![tuple]),
+            caught = waiting => Ok(caught),
             () = self.shutdown.begun() => {
                 let text = "this node is stopping; ask again later";
                 Err(Refusal::new(Kind::Unavailable, text))
             }
-            () = tokio::time::sleep(timeout) => Ok(Vec::new()),
-        }
+            () = tokio::time::sleep(timeout) => return Ok(Vec::new()),
+        };
+        Ok(vec![caught?.settle().await?])
     }
 
     /// All that match, up to the limit and to what one answer holds. Others get the loop between two portions: a hundred
     /// thousand tuples would keep it for a tenth of a second.
-    async fn take_tuples(&self, search: &Search) -> Vec<Tuple> {
+    async fn take_tuples(&self, search: &Search) -> Result<Vec<Tuple>, DurableError> {
         const PORTION: usize = 1_000;
-        let tuples = &self.services.coordination.tuples;
         let mut taken = Vec::new();
         let mut bytes = 0;
         loop {
             let left = search.limit.unwrap_or(usize::MAX) - taken.len();
             let portion = left.min(PORTION);
-            let more = tuples.take_all(&search.place, &search.pattern, Some(portion));
+            let (place, pattern) = (&search.place, &search.pattern);
+            let more = self.services.take_all(place, pattern, Some(portion)).await;
+            let more = match more {
+                Ok(more) => more,
+                // What was taken before is taken: it is answered, and the next call says what is wrong.
+                Err(_) if !taken.is_empty() => return Ok(taken),
+                Err(error) => return Err(error),
+            };
             let some_left = more.len() == portion && portion < left;
             bytes += more.iter().map(Tuple::bytes).sum::<usize>();
             taken.extend(more);
             if !some_left || bytes > limits::TUPLES_READ_BYTES_MAX - limits::TUPLE_BYTES_MAX {
-                return taken;
+                return Ok(taken);
             }
             tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl From<DurableError> for Refusal {
+    fn from(error: DurableError) -> Self {
+        match error {
+            DurableError::Tuple(error) => error.into(),
+            DurableError::Storage(error) => error.into(),
         }
     }
 }

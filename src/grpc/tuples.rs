@@ -38,19 +38,16 @@ impl Tuples {
         Self { door }
     }
 
-    fn written(&self, place: &Place, request: WriteRequest) -> Result<Vec<String>, Refusal> {
+    async fn written(&self, place: &Place, request: WriteRequest) -> Result<Vec<String>, Refusal> {
         not_served("transaction_id", !request.transaction_id.is_empty())?;
         // All are read before any is written.
         let tuples = request.tuples.into_iter().map(|wire| {
             let ttl = ttl(&wire)?;
-            Ok((wire.id, tuple(wire.fields)?, ttl))
+            Ok((wire.id, (tuple(wire.fields)?, ttl)))
         });
-        let tuples: Vec<_> = tuples.collect::<Result<_, Refusal>>()?;
-        let mut ids = Vec::with_capacity(tuples.len());
-        for (id, tuple, ttl) in tuples {
-            self.door.services.write(place, tuple, ttl)?;
-            ids.push(id);
-        }
+        let tuples = tuples.collect::<Result<Vec<_>, Refusal>>()?;
+        let (ids, batch) = tuples.into_iter().unzip();
+        self.door.services.write_all(place, batch).await?;
         Ok(ids)
     }
 
@@ -74,18 +71,17 @@ impl Tuples {
         response
     }
 
-    async fn clear_all(&self, place: &Place) {
-        let tuples = &self.door.services.coordination.tuples;
+    async fn clear_all(&self, place: &Place) -> Result<(), Refusal> {
+        let services = &self.door.services;
         for arity in 0..=limits::TUPLE_FIELDS_MAX {
             let any = vec![FieldPattern::Any; arity];
             let pattern = Pattern::new(any);
-            while !tuples
-                .take_all(place, &pattern, Some(CLEARED_AT_ONCE))
-                .is_empty()
-            {
+            let cleared = || services.take_all(place, &pattern, Some(CLEARED_AT_ONCE));
+            while !cleared().await?.is_empty() {
                 tokio::task::yield_now().await;
             }
         }
+        Ok(())
     }
 }
 
@@ -96,7 +92,7 @@ impl TuplePlexSpaceService for Tuples {
         request: Request<WriteRequest>,
     ) -> Result<Response<WriteResponse>, Status> {
         let place = place(request.metadata())?;
-        let tuple_ids = self.written(&place, request.into_inner())?;
+        let tuple_ids = self.written(&place, request.into_inner()).await?;
         Ok(Response::new(WriteResponse { tuple_ids }))
     }
 
@@ -143,7 +139,7 @@ impl TuplePlexSpaceService for Tuples {
     }
 
     async fn clear(&self, request: Request<Empty>) -> Result<Response<Empty>, Status> {
-        self.clear_all(&place(request.metadata())?).await;
+        self.clear_all(&place(request.metadata())?).await?;
         Ok(Response::new(Empty {}))
     }
 

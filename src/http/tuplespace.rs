@@ -42,14 +42,17 @@ struct Asked {
 
 /// POST /api/v1/tuplespace/tuples
 pub async fn write(door: &Door, body: Incoming) -> Response<Body> {
-    let written = received(door, body).await.and_then(|body| {
-        let write: Write = serde_json::from_slice(&body).map_err(malformed)?;
-        let place = place(write.tenant, write.namespace)?;
-        let tuple = tuple_of(&write.tuple).map_err(|problem| invalid("tuple", &problem))?;
-        let ttl = write.ttl_ms.map(Duration::from_millis);
-        Ok(door.services.write(&place, tuple, ttl)?)
-    });
+    let written = written(door, body).await;
     answer(written.map(|()| api::Done { success: true }))
+}
+
+async fn written(door: &Door, body: Incoming) -> Result<(), Refusal> {
+    let body = received(door, body).await?;
+    let write: Write = serde_json::from_slice(&body).map_err(malformed)?;
+    let place = place(write.tenant, write.namespace)?;
+    let tuple = tuple_of(&write.tuple).map_err(|problem| invalid("tuple", &problem))?;
+    let ttl = write.ttl_ms.map(Duration::from_millis);
+    Ok(door.services.write(&place, tuple, ttl).await?)
 }
 
 /// POST /api/v1/tuplespace/read

@@ -76,6 +76,11 @@ impl Artifacts {
         self.uploads.join(format!("backup-{number}"))
     }
 
+    /// Where all of them lie.
+    pub fn dir(&self) -> &Path {
+        &self.modules
+    }
+
     /// Where the module of this digest lies once it is kept.
     pub fn path(&self, digest: Digest) -> PathBuf {
         self.modules.join(format!("{digest}.wasm"))

@@ -1,50 +1,111 @@
-//! The files of a backup, held still while the node runs on.
+//! One moment of the data directory, held still while the node runs on: rows, modules, blobs and tokens.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use redb::ReadTransaction;
 
-use super::{Files, Storage, StorageError, directory::private_dir};
+use super::rows::{self, Stored};
+use super::{Files, Storage, StorageError, blob_rows, directory::private_dir};
 use crate::id::Digest;
 use crate::limits;
 
-/// The modules and tokens of one moment, held still until this is dropped.
+/// What was there at one moment. Dropped, it is let go.
 pub struct Moment {
-    /// A folder with a second link to each module: undeploying one does not take it away from here.
+    /// A folder with a second link to each file: removing one does not take it away from here.
     dir: PathBuf,
-    /// The modules' sizes in bytes, in the order in which they are to be read.
+    /// Until all rows are read: as long as it is held, the store's file grows with what changes.
+    snapshot: Option<ReadTransaction>,
+    tables: Vec<Box<dyn Stored>>,
+    /// The last key that was read, and which of the table's pieces comes next.
+    after: Option<Vec<u8>>,
+    piece: u32,
+    /// The modules' sizes in bytes.
     pub modules: Vec<(Digest, u64)>,
+    /// The blobs' ids and sizes in bytes.
+    pub blobs: Vec<(String, u64)>,
     pub tokens: Option<Bytes>,
     files: Files,
 }
 
+/// Rows of one table.
+pub struct Piece {
+    pub table: String,
+    /// From 0 upwards within the table.
+    pub number: u32,
+    pub rows: Bytes,
+}
+
 impl Storage {
-    /// Holds these modules and the tokens.
-    pub async fn moment(&self, digests: BTreeSet<Digest>) -> Result<Moment, StorageError> {
+    /// Holds this moment. Whoever changes something meanwhile does not wait.
+    pub async fn moment(&self) -> Result<Moment, StorageError> {
         let dir = self.artifacts.scratch();
         let mut moment = Moment {
             dir: dir.clone(),
+            snapshot: None,
+            tables: rows::tables(),
+            after: None,
+            piece: 0,
             modules: Vec::new(),
+            blobs: Vec::new(),
             tokens: None,
             files: self.files.clone(),
         };
-        let (artifacts, tokens) = (self.artifacts.clone(), self.tokens.path());
-        let hold = move || {
-            private_dir(&dir)?;
-            let modules = digests.into_iter().map(|digest| {
-                let link = dir.join(digest.to_string());
-                fs::hard_link(artifacts.path(digest), &link)?;
-                Ok((digest, fs::metadata(link)?.len()))
-            });
-            Ok((modules.collect::<io::Result<_>>()?, there(&tokens)?))
+        moment.tables.reverse();
+        let (artifacts, blobs) = (self.artifacts.dir().to_owned(), self.blobs.dir().to_owned());
+        let (tokens, files) = (self.tokens.path(), self.files.clone());
+        // The files of what is removed after the snapshot are discarded by jobs that come after this one.
+        let hold = move |snapshot: ReadTransaction| {
+            files.begin(move || {
+                private_dir(&dir)?;
+                let modules = link_modules(&artifacts, &dir)?;
+                let blobs = link_blobs(&snapshot, &blobs, &dir)?;
+                Ok((snapshot, modules, blobs, there(&tokens)?))
+            })
         };
-        let held = self.files.run(hold).await;
-        (moment.modules, moment.tokens) = held.map_err(StorageError::io("holding the modules"))?;
+        let held = self.committer.snapshot(hold).await?.await;
+        let held = held.unwrap_or_else(|_| Err(io::Error::other("the file worker broke down")));
+        let (snapshot, modules, blobs, tokens) =
+            held.map_err(StorageError::io("holding the files of a backup"))?;
+        (moment.modules, moment.blobs, moment.tokens) = (modules, blobs, tokens);
+        moment.snapshot = Some(snapshot);
         Ok(moment)
     }
+}
+
+fn link_modules(from: &Path, to: &Path) -> io::Result<Vec<(Digest, u64)>> {
+    let mut modules = Vec::new();
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        if let Some(digest) = stem.and_then(Digest::parse) {
+            let link = to.join(digest.to_string());
+            fs::hard_link(path, &link)?;
+            modules.push((digest, fs::metadata(link)?.len()));
+        }
+    }
+    Ok(modules)
+}
+
+fn link_blobs(
+    snapshot: &ReadTransaction,
+    from: &Path,
+    to: &Path,
+) -> io::Result<Vec<(String, u64)>> {
+    if let Some(table) = rows::unknown(snapshot).map_err(io::Error::other)? {
+        let text = format!("the store has a table {table:?} that no backup holds");
+        return Err(io::Error::other(text));
+    }
+    let ids = blob_rows::recorded(snapshot).map_err(io::Error::other)?;
+    let link = |id: String| {
+        let link = to.join(&id);
+        fs::hard_link(from.join(&id), &link)
+            .map_err(|error| io::Error::new(error.kind(), format!("blob {id}: {error}")))?;
+        Ok((id, fs::metadata(link)?.len()))
+    };
+    ids.into_iter().map(link).collect()
 }
 
 fn there(path: &Path) -> io::Result<Option<Bytes>> {
@@ -55,19 +116,52 @@ fn there(path: &Path) -> io::Result<Option<Bytes>> {
 }
 
 impl Moment {
+    /// The next rows; at the end none, and the snapshot is let go.
+    pub async fn rows(&mut self) -> Result<Option<Piece>, StorageError> {
+        while let (Some(snapshot), Some(table)) = (self.snapshot.take(), self.tables.pop()) {
+            let mut after = self.after.take();
+            let read = move || {
+                let rows = table.read(&snapshot, &mut after, limits::BACKUP_PIECE_BYTES);
+                (rows, snapshot, table, after)
+            };
+            let (rows, snapshot, table, after) = self.files.run(read).await;
+            let rows = rows.map_err(|error| StorageError::io(READING)(io::Error::other(error)))?;
+            self.snapshot = Some(snapshot);
+            if rows.is_empty() {
+                self.piece = 0;
+                continue;
+            }
+            let piece = Piece {
+                table: table.name().to_owned(),
+                number: self.piece,
+                rows: rows.into(),
+            };
+            (self.after, self.piece) = (after, self.piece + 1);
+            self.tables.push(table);
+            return Ok(Some(piece));
+        }
+        Ok(None)
+    }
+
     /// A module's bytes, a piece at a time.
-    pub async fn open(&self, digest: Digest) -> Result<Pieces, StorageError> {
-        let path = self.dir.join(digest.to_string());
+    pub async fn module(&self, digest: Digest) -> Result<Pieces, StorageError> {
+        self.open(digest.to_string()).await
+    }
+
+    /// A blob's bytes, a piece at a time.
+    pub async fn blob(&self, id: &str) -> Result<Pieces, StorageError> {
+        self.open(id.to_owned()).await
+    }
+
+    async fn open(&self, name: String) -> Result<Pieces, StorageError> {
+        let path = self.dir.join(name);
         let file = self.files.run(move || File::open(path)).await;
-        let file = file.map_err(StorageError::io("reading a module"))?;
-        Ok(Pieces::of(
-            file,
-            u64::MAX,
-            "reading a module",
-            self.files.clone(),
-        ))
+        let file = file.map_err(StorageError::io(READING))?;
+        Ok(Pieces::of(file, u64::MAX, READING, self.files.clone()))
     }
 }
+
+const READING: &str = "reading what a backup holds";
 
 impl Drop for Moment {
     fn drop(&mut self) {
@@ -111,7 +205,7 @@ impl Pieces {
     }
 }
 
-/// Writes the tokens of a backup into a directory that has none.
+/// Writes the tokens of a backup into a directory that has none. Whether it had none.
 pub fn restore_tokens(path: &Path, tokens: &[u8]) -> io::Result<bool> {
     if path.exists() {
         return Ok(false);

@@ -10,17 +10,23 @@ use serde::{Deserialize, Serialize};
 
 use super::StorageError;
 use super::blobs::{Blob, BlobError, Listed, Wanted};
+use super::rows::{Stored, stored};
 use super::store::{Store, there};
 use super::usage::{Kept, Spent, Usage};
 use crate::id::{Digest, Scope};
 use crate::place::Place;
 
 /// Tenant, namespace, bucket and key to a row.
-const BLOBS: TableDefinition<(&str, &str, &str, &str), &[u8]> = TableDefinition::new("blobs");
+pub const BLOBS: TableDefinition<(&str, &str, &str, &str), &[u8]> = TableDefinition::new("blobs");
 /// An id to where its row is.
-const IDS: TableDefinition<&str, (&str, &str, &str, &str)> = TableDefinition::new("blob-ids");
+pub const IDS: TableDefinition<&str, (&str, &str, &str, &str)> = TableDefinition::new("blob-ids");
 /// What is known of a blob beside its texts, as it is passed on.
 const BOOKKEEPING_BYTES: usize = 256;
+
+/// What a backup has of them.
+pub fn tables() -> Vec<Box<dyn Stored>> {
+    vec![stored(BLOBS), stored(IDS)]
+}
 
 /// Where a row is.
 #[derive(Clone, Debug)]
@@ -64,7 +70,8 @@ impl Row {
         }
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, redb::Error> {
+    /// Reads what `encode` wrote.
+    pub fn parse(bytes: &[u8]) -> Result<Self, redb::Error> {
         let corrupted = |what| redb::Error::Corrupted(format!("the record of a blob: {what}"));
         let row: Self =
             serde_json::from_slice(bytes).map_err(|error| corrupted(error.to_string()))?;
@@ -217,7 +224,8 @@ pub fn settle(store: &mut Store, dir: &Path) -> Result<(), StorageError> {
     store.write(|transaction| recorded.iter().try_for_each(|id| forget(transaction, id)))
 }
 
-fn recorded(transaction: &ReadTransaction) -> Result<HashSet<String>, redb::Error> {
+/// The ids of all blobs.
+pub fn recorded(transaction: &ReadTransaction) -> Result<HashSet<String>, redb::Error> {
     let Some(ids) = there(transaction.open_table(IDS))? else {
         return Ok(HashSet::new());
     };

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
 use redb::{ReadTransaction, WriteTransaction};
@@ -15,7 +15,7 @@ use super::backup::Pieces;
 use super::blob_rows::{self, At, Row};
 use super::committer::Committer;
 use super::usage::Spent;
-use super::{Artifacts, Files, StorageError};
+use super::{Artifact, Artifacts, Files, StorageError};
 use crate::clock::Clock;
 use crate::id::{Digest, InvalidName, Scope};
 use crate::limits::{self, MIB};
@@ -296,6 +296,26 @@ impl Blobs {
         }
     }
 
+    /// Where their files lie.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Puts a blob's file back under its id; its record comes after `sync`.
+    pub(super) async fn place(&self, id: &str, artifact: Artifact) -> Result<(), StorageError> {
+        let to = self.path(id);
+        let place = move || fs::rename(artifact.path(), to);
+        let placed = self.files.run(place).await;
+        placed.map_err(StorageError::io("restoring a blob"))
+    }
+
+    /// Makes the names of all files durable.
+    pub(super) async fn sync(&self) -> Result<(), StorageError> {
+        let dir = self.dir.clone();
+        let synced = self.files.run(move || File::open(dir)?.sync_all()).await;
+        synced.map_err(StorageError::io("restoring blobs"))
+    }
+
     fn path(&self, id: &str) -> PathBuf {
         self.dir.join(id)
     }
@@ -320,6 +340,12 @@ fn checked(key: &str) -> Result<String, BlobError> {
     (fits && plain)
         .then(|| key.to_owned())
         .ok_or(BlobError::Key)
+}
+
+/// Whether this may be the name of a blob's file.
+pub fn is_id(text: &str) -> bool {
+    let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == ID_CHARS && text.bytes().all(digit)
 }
 
 fn fresh_id() -> String {

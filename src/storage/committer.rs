@@ -111,6 +111,18 @@ impl Committer {
         answered.await.unwrap_or(Err(StorageError::Closed))
     }
 
+    /// Hands over what is committed at one moment, on the committer's thread: what is committed after that is answered
+    /// after it. `then` must be short.
+    pub async fn snapshot<T: Send + 'static>(
+        &self,
+        then: impl FnOnce(ReadTransaction) -> T + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let (answer, answered) = oneshot::channel();
+        let look = move |store: &mut Store| drop(answer.send(store.snapshot().map(then)));
+        self.order(Order::Look(Box::new(look)))?;
+        answered.await.unwrap_or(Err(StorageError::Closed))
+    }
+
     /// Commits what waits, closes the file and ends the thread; what comes later is refused.
     pub async fn close(&self) {
         let (closed, wait) = oneshot::channel();

@@ -7,6 +7,7 @@ use super::StorageError;
 use super::committer::Committer;
 use super::entries;
 use super::journal::Journals;
+use super::rows::{Cells, Stored, stored};
 use super::store::there;
 
 /// Name to record. What a record says is its owner's business.
@@ -18,6 +19,44 @@ const AT_UPGRADE: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("u
 /// Name to the number of starts that the node did not outlive.
 const ATTEMPTS: TableDefinition<&str, u32> = TableDefinition::new("attempts");
 
+/// What a backup has of them.
+pub fn tables() -> Vec<Box<dyn Stored>> {
+    vec![
+        stored(RECORDS),
+        stored(SNAPSHOTS),
+        stored(AT_UPGRADE),
+        stored(ATTEMPTS),
+    ]
+}
+
+/// A record as a row of a backup, with its table.
+pub fn record_row(name: &str, record: &[u8]) -> (&'static str, Vec<u8>) {
+    let mut row = Vec::new();
+    <&str>::put(&name, &mut row);
+    <&[u8]>::put(&record, &mut row);
+    ("applications", row)
+}
+
+/// What an actor left, likewise.
+pub fn left_row(name: &str, actor: &str, left: &[u8]) -> (&'static str, Vec<u8>) {
+    let mut row = Vec::new();
+    <(&str, &str)>::put(&(name, actor), &mut row);
+    <&[u8]>::put(&left, &mut row);
+    ("snapshots", row)
+}
+
+/// Every record that a transaction sees, by name.
+pub fn records(
+    transaction: &redb::WriteTransaction,
+) -> Result<Vec<(String, Vec<u8>)>, redb::Error> {
+    let table = transaction.open_table(RECORDS)?;
+    let records = table.iter()?.map(|entry| {
+        let (name, record) = entry?;
+        Ok((name.value().to_owned(), record.value().to_owned()))
+    });
+    records.collect()
+}
+
 /// The records of all applications.
 #[derive(Clone)]
 pub struct Deployments {
@@ -27,8 +66,6 @@ pub struct Deployments {
 
 /// The state that an actor left, by its address.
 pub type Left = (String, Bytes);
-/// An application's name, its record, and what its actors left.
-pub type Whole = (String, Vec<u8>, Vec<Left>);
 
 impl Deployments {
     pub(super) fn new(committer: Committer, journals: Journals) -> Self {
@@ -51,16 +88,6 @@ impl Deployments {
             records.collect()
         };
         self.committer.read(look).await
-    }
-
-    /// Writes many applications at once, each as `put` does.
-    pub async fn put_all(&self, applications: Vec<Whole>) -> Result<(), StorageError> {
-        let put = move |transaction: &redb::WriteTransaction| {
-            applications
-                .iter()
-                .try_for_each(|(name, record, left)| insert(transaction, name, record, left))
-        };
-        self.committer.commit(put).await
     }
 
     /// Writes a record, and what its actors left where that is newer than what is there.

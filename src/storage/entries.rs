@@ -7,22 +7,37 @@ use redb::{
 };
 
 use super::journal::{Entry, Event, Span};
+use super::rows::{Stored, stored};
 use super::store::there;
 use super::usage::{Kept, Spent, Usage};
 
 /// Application and actor to how far the journal has come.
-const HEADS: TableDefinition<(&str, &str), (u64, u64, u64, u64)> = TableDefinition::new("journals");
+pub const HEADS: TableDefinition<(&str, &str), (u64, u64, u64, u64)> =
+    TableDefinition::new("journals");
 /// Application, actor and number to an entry.
-const ENTRIES: TableDefinition<(&str, &str, u64), &[u8]> = TableDefinition::new("journal-entries");
+pub const ENTRIES: TableDefinition<(&str, &str, u64), &[u8]> =
+    TableDefinition::new("journal-entries");
 /// Application, actor and key to a side effect's outcome.
-const EFFECTS: TableDefinition<(&str, &str, &str), &[u8]> = TableDefinition::new("journal-effects");
+pub const EFFECTS: TableDefinition<(&str, &str, &str), &[u8]> =
+    TableDefinition::new("journal-effects");
 /// Application and actor to the state at the last checkpoint.
-const CHECKPOINTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("checkpoints");
+pub const CHECKPOINTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("checkpoints");
 /// The number last given at the last upgrade, for as long as it may be taken back.
 const AT_UPGRADE: TableDefinition<(&str, &str), u64> = TableDefinition::new("journals-at-upgrade");
 
 /// What an entry or a side effect weighs beside its own bytes.
 const BOOKKEEPING_BYTES: usize = 48;
+
+/// What a backup has of them.
+pub fn tables() -> Vec<Box<dyn Stored>> {
+    vec![
+        stored(HEADS),
+        stored(ENTRIES),
+        stored(EFFECTS),
+        stored(CHECKPOINTS),
+        stored(AT_UPGRADE),
+    ]
+}
 
 /// How far a journal has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -397,7 +412,8 @@ fn after(text: &str) -> String {
     format!("{text}\0")
 }
 
-fn weight(bytes: usize) -> u64 {
+/// What an entry or a side effect of so many bytes takes of its application's share.
+pub fn weight(bytes: usize) -> u64 {
     (BOOKKEEPING_BYTES + bytes) as u64
 }
 
@@ -410,6 +426,14 @@ fn encoded(event: &Event, now_ms: u64) -> Vec<u8> {
     bytes.extend_from_slice(event.event_type.as_bytes());
     bytes.extend_from_slice(&event.payload);
     bytes
+}
+
+/// The bytes that an entry's type and payload have together, if it is one that `encoded` wrote.
+pub fn checked(bytes: &[u8]) -> Option<usize> {
+    let header = Header::parse(bytes);
+    let parts = bytes.get(12..)?;
+    let (event_type, _) = parts.split_at_checked(header.type_len)?;
+    std::str::from_utf8(event_type).ok().map(|_| parts.len())
 }
 
 struct Header {

@@ -7,16 +7,19 @@ use std::sync::{Arc, Mutex};
 use redb::StorageBackend;
 
 use super::committer::Committer;
+use super::due::Due;
 use super::journal::Journals;
+use super::steady::Steady;
 use super::store::{Store, tests::on};
+use super::tuples::TupleRows;
 use super::{Deployments, StorageError};
 
 /// A disk in memory that remembers what is only in its cache.
 #[derive(Clone, Debug, Default)]
-struct Disk(Arc<Mutex<Platter>>);
+pub struct Disk(Arc<Mutex<Platter>>);
 
 #[derive(Debug, Default)]
-struct Platter {
+pub struct Platter {
     synced: Vec<u8>,
     /// Writes since the last sync, in their order.
     cached: Vec<Write>,
@@ -29,7 +32,7 @@ struct Platter {
 }
 
 #[derive(Clone, Debug)]
-enum Write {
+pub enum Write {
     At(u64, Vec<u8>),
     Length(u64),
 }
@@ -112,29 +115,51 @@ impl StorageBackend for Disk {
 
 impl Disk {
     /// A disk that holds just this.
-    fn holding(bytes: Vec<u8>) -> Self {
+    pub fn holding(bytes: Vec<u8>) -> Self {
         let disk = Self::default();
         disk.0.lock().unwrap().synced = bytes;
         disk
     }
 
-    fn store(&self) -> Store {
+    pub fn store(&self) -> Store {
         let disk = self.clone();
         on(move || disk.clone()).unwrap()
     }
 
-    fn fail(&self, after: usize, kind: io::ErrorKind, once: bool) {
+    pub fn fail(&self, after: usize, kind: io::ErrorKind, once: bool) {
         let mut platter = self.0.lock().unwrap();
         platter.fails = Some((after, kind));
         platter.once = once;
     }
 
-    fn heal(&self) {
+    pub fn heal(&self) {
         self.0.lock().unwrap().fails = None;
     }
 
-    fn syncs(&self) -> usize {
+    pub fn syncs(&self) -> usize {
         self.0.lock().unwrap().history.len()
+    }
+
+    /// What would be there after a power cut: without anything of the cache.
+    pub fn synced(&self) -> Vec<u8> {
+        self.0.lock().unwrap().synced.clone()
+    }
+
+    /// What the disk may hold after a power cut at its n-th sync: all of the cache is lost, none of it, and parts in
+    /// which every second, third or fifth write arrived.
+    pub fn after_a_cut_at(&self, sync: usize) -> Vec<Vec<u8>> {
+        let platter = self.0.lock().unwrap();
+        let (synced, cached) = &platter.history[sync];
+        let kept = [0, 1, 2, 3, 5].into_iter().map(|keep| {
+            let mut bytes = synced.clone();
+            for (index, write) in cached.iter().enumerate() {
+                if keep != 0 && index % keep == 0 {
+                    apply(&mut bytes, write);
+                }
+            }
+            bytes
+        });
+        kept.collect()
     }
 }
 
@@ -184,22 +209,14 @@ async fn whatever_the_cache_loses_each_commit_is_whole_or_not_there() {
         states.push(expected(states.last().unwrap(), at));
         syncs.push(disk.syncs());
     }
-    let history = std::mem::take(&mut disk.0.lock().unwrap().history);
-    for (moment, (synced, cached)) in history.iter().enumerate().skip(syncs[0]) {
+    for moment in syncs[0]..disk.syncs() {
         let answered = syncs.iter().filter(|&&sync| sync <= moment).count() - 1;
         let may_be = [&states[answered], &states[(answered + 1).min(STEPS)]];
-        // All of the cache is lost, none of it, and parts in which every second, third or fifth write arrived.
-        for keep in [0, 1, 2, 3, 5] {
-            let mut bytes = synced.clone();
-            for (index, write) in cached.iter().enumerate() {
-                if keep != 0 && index % keep == 0 {
-                    apply(&mut bytes, write);
-                }
-            }
+        for bytes in disk.after_a_cut_at(moment) {
             let found = records(Disk::holding(bytes).store()).await;
             assert!(
                 may_be.contains(&&found),
-                "sync {moment}, every {keep}. write kept: {found:?} is neither of {may_be:?}"
+                "sync {moment}: {found:?} is neither of {may_be:?}"
             );
         }
     }
@@ -277,6 +294,12 @@ async fn those_who_wait_share_a_commit() {
     assert_eq!(deployments.all().await.unwrap().len(), 200);
     let syncs = disk.syncs() - before;
     assert!(syncs < 100, "{syncs} syncs for 200 commits");
+}
+
+/// Rows of tuples on a disk.
+pub fn tuple_rows(disk: &Disk) -> TupleRows {
+    let committer = Committer::start(disk.store()).unwrap();
+    TupleRows::new(committer, Due::new(Steady::begin(1_000_000, 0)))
 }
 
 fn deployments_in(store: Store) -> Deployments {

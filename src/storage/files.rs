@@ -44,6 +44,16 @@ impl Files {
         answer.await.expect("a job on the file worker panicked")
     }
 
+    /// The same from a thread that may wait until there is room for the job; it is done before those that come later.
+    pub fn begin<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let (done, answer) = oneshot::channel();
+        self.some_time(Box::new(move || drop(done.send(job()))));
+        answer
+    }
+
     /// Removes a file some time soon; for guards, which cannot wait.
     pub fn discard(&self, path: PathBuf) {
         self.some_time(Box::new(move || drop(std::fs::remove_file(path))));

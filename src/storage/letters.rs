@@ -17,31 +17,32 @@ use redb::{
 };
 
 use super::queues::{QueueError, QueueName, Settings};
+use super::rows::{Stored, stored};
 use super::store::there;
 use super::usage::{Kept, Spent, Usage};
 use super::values::place;
 use crate::limits;
 
 /// Tenant, namespace and name of a queue.
-type Name = (&'static str, &'static str, &'static str);
+pub type Name = (&'static str, &'static str, &'static str);
 /// Its id, its most messages, their time to live, and the application that made it.
-type Row = (u64, u32, u64, &'static str);
-const QUEUES: TableDefinition<Name, Row> = TableDefinition::new("queues");
-const NAMES: TableDefinition<u64, Name> = TableDefinition::new("queue-names");
+pub type Row = (u64, u32, u64, &'static str);
+pub const QUEUES: TableDefinition<Name, Row> = TableDefinition::new("queues");
+pub const NAMES: TableDefinition<u64, Name> = TableDefinition::new("queue-names");
 /// Queue to the next message's number, how many are ready, and how many there are in all.
-const COUNTS: TableDefinition<u64, (u64, u64, u64)> = TableDefinition::new("queue-counts");
+pub const COUNTS: TableDefinition<u64, (u64, u64, u64)> = TableDefinition::new("queue-counts");
 /// Queue and number to what was sent.
-const LETTERS: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("letters");
+pub const LETTERS: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("letters");
 /// Queue and number to how often it was delivered, for those that may be received and those that were.
-const READY: TableDefinition<(u64, u64), u32> = TableDefinition::new("letters-ready");
-const LEASED: TableDefinition<(u64, u64), u32> = TableDefinition::new("letters-leased");
+pub const READY: TableDefinition<(u64, u64), u32> = TableDefinition::new("letters-ready");
+pub const LEASED: TableDefinition<(u64, u64), u32> = TableDefinition::new("letters-leased");
 /// Moment, queue and number.
-const DELAYED: TableDefinition<(u64, u64, u64), ()> = TableDefinition::new("letters-delayed");
-const EXPIRIES: TableDefinition<(u64, u64, u64), ()> = TableDefinition::new("letter-expiries");
+pub const DELAYED: TableDefinition<(u64, u64, u64), ()> = TableDefinition::new("letters-delayed");
+pub const EXPIRIES: TableDefinition<(u64, u64, u64), ()> = TableDefinition::new("letter-expiries");
 /// Queues that were deleted and still have letters.
-const DOOMED: TableDefinition<u64, ()> = TableDefinition::new("queues-doomed");
+pub const DOOMED: TableDefinition<u64, ()> = TableDefinition::new("queues-doomed");
 /// The last id that a queue got.
-const LAST_ID: TableDefinition<(), u64> = TableDefinition::new("queue-last-id");
+pub const LAST_ID: TableDefinition<(), u64> = TableDefinition::new("queue-last-id");
 
 /// What a letter weighs beside its parts.
 const BOOKKEEPING_BYTES: usize = 128;
@@ -49,6 +50,22 @@ const BOOKKEEPING_BYTES: usize = 128;
 const DEAD: &str = ".dlq";
 /// Bytes of letters that one sweep reads.
 const SWEEP_BYTES_MAX: u64 = 4 * limits::MIB as u64;
+
+/// What a backup has of them.
+pub fn tables() -> Vec<Box<dyn Stored>> {
+    vec![
+        stored(QUEUES),
+        stored(NAMES),
+        stored(COUNTS),
+        stored(LETTERS),
+        stored(READY),
+        stored(LEASED),
+        stored(DELAYED),
+        stored(EXPIRIES),
+        stored(DOOMED),
+        stored(LAST_ID),
+    ]
+}
 
 /// Queue and number: where a letter belongs.
 pub type At = (u64, u64);

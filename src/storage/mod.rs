@@ -2,6 +2,7 @@
 //! tokens, and a store of records that one thread writes.
 
 mod artifacts;
+mod audit;
 mod backup;
 mod blob_rows;
 mod blobs;
@@ -11,7 +12,9 @@ mod directory;
 mod due;
 mod entries;
 #[cfg(test)]
-mod faults;
+mod fault_histories;
+#[cfg(test)]
+pub mod faults;
 mod files;
 #[cfg(test)]
 mod histories;
@@ -23,11 +26,14 @@ mod logs;
 mod modules;
 mod quarantine;
 mod queues;
+mod refill;
 mod room;
+mod rows;
 mod starts;
 mod steady;
 mod store;
 mod tokens;
+mod tuples;
 mod usage;
 mod values;
 mod watches;
@@ -44,12 +50,12 @@ use crate::machine;
 use crate::refusal::{Kind, Refusal};
 
 pub use artifacts::{Artifact, Artifacts, Upload};
-pub use backup::{Moment, Pieces, restore_tokens};
+pub use backup::{Moment, Piece, Pieces};
 pub use blobs::{
     Blob, BlobError, BlobName, Blobs, Content, Deposit, Deposited, Label, Listed, Wanted,
 };
 pub use committer::Committer;
-pub use deployments::{Deployments, Left, Whole};
+pub use deployments::{Deployments, Left};
 pub use files::Files;
 pub use journal::{Entry, Event, Head, JournalError, Journals, Span};
 pub use keyvalue::{KeyValue, KeyValueError};
@@ -58,8 +64,10 @@ pub use logs::{Line, Logs};
 pub use modules::Modules;
 pub use quarantine::Quarantine;
 pub use queues::{Delivery, Lease, Parcel, QueueError, QueueName, Queues, Settings};
+pub use refill::{Look, Records, Refill, RefillError};
 pub use starts::Starts;
 pub use tokens::{Tokens, TokensError};
+pub use tuples::{StoredField, StoredTuple, StoredValue, TupleAt, TupleRows};
 pub use watches::{Happened, Watch};
 
 use directory::{Found, private_dir};
@@ -82,6 +90,7 @@ pub struct Storage {
     pub queues: Queues,
     pub starts: Starts,
     pub tokens: Tokens,
+    pub tuples: TupleRows,
     /// Applications whose start the process before this one did not outlive.
     pub unfinished_starts: Vec<String>,
     /// Where compiled code lies; everything in it may be deleted at any time.
@@ -143,6 +152,7 @@ impl Storage {
             files,
             keyvalue: KeyValue::new(guests.clone(), due.clone()),
             quarantine,
+            tuples: TupleRows::new(guests.clone(), due.clone()),
             queues: Queues::new(guests, due.clone(), lent),
             starts,
             tokens: Tokens::in_dir(path),

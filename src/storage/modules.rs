@@ -4,10 +4,23 @@ use redb::{ReadableTable, TableDefinition};
 
 use super::StorageError;
 use super::committer::Committer;
+use super::rows::{Stored, stored};
 use super::store::there;
 
 /// Name and version to record. What a record says is its owner's business.
 const RECORDS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("modules");
+
+/// What a backup has of them.
+pub fn tables() -> Vec<Box<dyn Stored>> {
+    vec![stored(RECORDS)]
+}
+
+/// Every record that a transaction sees.
+pub fn records(transaction: &redb::WriteTransaction) -> Result<Vec<Vec<u8>>, redb::Error> {
+    let table = transaction.open_table(RECORDS)?;
+    let records = table.iter()?.map(|entry| Ok(entry?.1.value().to_owned()));
+    records.collect()
+}
 
 /// A module's name and version.
 type Key = (String, String);

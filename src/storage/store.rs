@@ -5,8 +5,8 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 
 use redb::{
-    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, TableDefinition,
-    TableError, WriteTransaction,
+    Builder, CompactionError, Database, DatabaseError, ReadTransaction, ReadableDatabase,
+    TableDefinition, TableError, WriteTransaction,
 };
 
 use super::StorageError;
@@ -113,6 +113,12 @@ impl Store {
         })
     }
 
+    /// What is committed now, whole for as long as it is held, whatever is committed meanwhile; what goes on in the
+    /// file cannot take the room of what is held. An error of the store ends it.
+    pub fn snapshot(&mut self) -> Result<ReadTransaction, StorageError> {
+        self.guarded("reading the store", |database| Ok(database.begin_read()?))
+    }
+
     /// Gives back what deleted and rewritten values took, if that is more than what is left.
     pub fn compact(&mut self) -> Result<(), StorageError> {
         const WORTH_IT_BYTES: u64 = 1024 * 1024;
@@ -121,7 +127,11 @@ impl Store {
             let stats = transaction.stats()?;
             transaction.abort()?;
             if stats.fragmented_bytes() > stats.stored_bytes().max(WORTH_IT_BYTES) {
-                database.compact()?;
+                match database.compact() {
+                    // A backup is being read; there is another time.
+                    Ok(_) | Err(CompactionError::TransactionInProgress) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
             Ok(())
         })

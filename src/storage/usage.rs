@@ -1,5 +1,7 @@
 //! What each application has laid down in the store, counted beside every change: nobody fills the disk alone.
 
+use std::collections::BTreeMap;
+
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use crate::limits;
@@ -65,6 +67,18 @@ impl Kept {
             (items_max, u64::MAX) => items_max.to_string(),
             (items_max, bytes_max) => format!("{items_max}, or {} MiB", bytes_max >> 20),
         }
+    }
+}
+
+/// What there is of each kind and of each application, counted row by row.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Tally(BTreeMap<(String, String), (u64, u64)>);
+
+impl Tally {
+    pub fn count(&mut self, kept: Kept, application: &str, bytes: u64) {
+        let key = (kept.name().to_owned(), application.to_owned());
+        let counted = self.0.entry(key).or_default();
+        *counted = (counted.0 + 1, counted.1.saturating_add(bytes));
     }
 }
 
@@ -140,6 +154,29 @@ impl<'t> Usage<'t> {
 
     pub fn remove(&mut self, kept: Kept, application: &str, bytes: u64) -> Result<(), redb::Error> {
         self.remove_all(kept, application, (1, bytes))
+    }
+
+    /// Everything that is counted.
+    #[cfg(test)]
+    pub fn all(&self) -> Result<Tally, redb::Error> {
+        let mut tally = Tally::default();
+        for entry in self.table.iter()? {
+            let (key, used) = entry?;
+            let (kept, application) = key.value();
+            tally
+                .0
+                .insert((kept.to_owned(), application.to_owned()), used.value());
+        }
+        Ok(tally)
+    }
+
+    /// Writes what was counted anew in the place of all that is there.
+    pub fn set(&mut self, tally: Tally) -> Result<(), redb::Error> {
+        self.table.retain(|_, _| false)?;
+        for ((kept, application), used) in tally.0 {
+            self.table.insert((&*kept, &*application), used)?;
+        }
+        Ok(())
     }
 
     fn of(&self, kept: Kept, application: &str) -> Result<(u64, u64), redb::Error> {

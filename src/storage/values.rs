@@ -4,6 +4,7 @@ use bytes::Bytes;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::keyvalue::KeyValueError;
+use super::rows::{Stored, stored};
 use super::steady;
 use super::store::there;
 use super::usage::{Kept, Usage};
@@ -15,12 +16,17 @@ use crate::place::Place;
 /// Tenant, namespace and key to a row.
 pub const VALUES: TableDefinition<(&str, &str, &str), &[u8]> = TableDefinition::new("values");
 /// What expires, in the order in which it does.
-const EXPIRIES: TableDefinition<(u64, &str, &str, &str), ()> =
+pub const EXPIRIES: TableDefinition<(u64, &str, &str, &str), ()> =
     TableDefinition::new("value-expiries");
 /// What a key weighs beside its own bytes and its value's.
 const BOOKKEEPING_BYTES: usize = 64;
 /// When values without a time to live expire.
 pub const NEVER: u64 = 0;
+
+/// What a backup has of them.
+pub fn tables() -> Vec<Box<dyn Stored>> {
+    vec![stored(VALUES), stored(EXPIRIES)]
+}
 
 /// A value as it lies in the store.
 pub struct Row<'a> {
@@ -184,7 +190,8 @@ pub fn place(tenant: &str, namespace: &str) -> Option<Place> {
     })
 }
 
-fn weight(key: &str, value: &[u8]) -> u64 {
+/// What a key takes of its application's share.
+pub fn weight(key: &str, value: &[u8]) -> u64 {
     (BOOKKEEPING_BYTES + key.len() + value.len()) as u64
 }
 
@@ -220,6 +227,15 @@ impl<'a> Row<'a> {
         bytes.extend_from_slice(owner);
         bytes.extend_from_slice(self.value);
         bytes
+    }
+
+    /// Reads what `encode` wrote, if nothing else lies there.
+    pub fn checked(bytes: &'a [u8]) -> Option<Self> {
+        let owner_len = usize::from(*bytes.get(8)?);
+        let owner = bytes.get(9..)?.get(..owner_len)?;
+        let owner = std::str::from_utf8(owner).ok()?;
+        ApplicationName::parse(owner).ok()?;
+        Some(Self::parse(bytes))
     }
 
     /// Reads what `encode` wrote. The store checks its pages, so nothing else lies there.

@@ -15,26 +15,26 @@ use crate::restore::keeper;
 use crate::tokens;
 use crate::uploads::echo_of;
 
-fn run(arguments: &[&str], file: &Path, flag: &str, value: &str) -> Output {
+pub fn run(arguments: &[&str], file: &Path, flag: &str, value: &str) -> Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_plexspaces"));
     let program = program.args(arguments).arg(file).args([flag, value]);
     program.env_remove("PLEXSPACES_TOKEN").output().unwrap()
 }
 
-fn backup(node: &Node, file: &Path) -> Output {
+pub fn backup(node: &Node, file: &Path) -> Output {
     run(&["backup"], file, "--node", &node.grpc.to_string())
 }
 
-fn restore(file: &Path, dir: &Path) -> Output {
+pub fn restore(file: &Path, dir: &Path) -> Output {
     run(&["restore"], file, "--data-dir", dir.to_str().unwrap())
 }
 
-fn succeeds(output: &Output) {
+pub fn succeeds(output: &Output) {
     assert!(output.status.success(), "{output:?}");
 }
 
 /// One line on stderr with these words, exit code 1.
-fn fails(output: &Output, words: &[&str]) {
+pub fn fails(output: &Output, words: &[&str]) {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert_eq!(text.lines().count(), 1, "{text}");
@@ -125,11 +125,11 @@ fn a_backup_that_is_not_whole_is_refused_and_leaves_nothing() {
     };
     refused(&whole[..whole.len() - 1], &["node.tar", "no whole backup"]);
     refused(b"not a backup", &["node.tar", "no whole backup"]);
-    refused(&[0; 4096], &["node.tar", "it has no applications.json"]);
+    refused(&[0; 4096], &["node.tar", "there is nothing in it"]);
     let mut bent = whole.clone();
-    // The last module's last bytes; what follows are two empty blocks.
-    let end = bent.iter().rposition(|&byte| byte != 0).unwrap();
-    bent[end] ^= 1;
+    // Within the last module's bytes; what follows are the seal, and two empty blocks.
+    let module = whole.windows(4).rposition(|four| four == b"\0asm").unwrap();
+    bent[module + 9] ^= 1;
     refused(&bent, &["node.tar", "damaged", "has other bytes"]);
 }
 
@@ -152,10 +152,45 @@ fn a_backup_that_cannot_be_taken_says_why_and_leaves_the_last_one() {
     let file = elsewhere.path().join("node.tar");
     fs::write(&file, "the last one").unwrap();
     let node = node();
-    let wrong = run(&["backup"], &file, "--node", &node.http.to_string());
+    fails(
+        &backup(&node, &file),
+        &["node.tar is there already", "--force"],
+    );
+    let wrong = run(
+        &["backup", "--force"],
+        &file,
+        "--node",
+        &node.http.to_string(),
+    );
     fails(&wrong, &["gRPC port", "--node"]);
     let missing = elsewhere.path().join("no/such/node.tar");
     fails(&backup(&node, &missing), &["cannot write", "no/such"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), "the last one");
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1, "drafts");
+    let grpc = node.grpc.to_string();
+    succeeds(&run(&["backup", "--force"], &file, "--node", &grpc));
+    assert!(fs::read(&file).unwrap().starts_with(b"plexspaces-backup"));
+}
+
+#[test]
+fn a_backup_of_an_earlier_version_comes_back() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/format-1.tar");
+    let dir = TempDir::new().unwrap();
+    succeeds(&restore(&file, dir.path()));
+    let tokens = tokens::token_json(dir.path(), &["list"]).to_string();
+    assert!(tokens.contains("fleet"), "{tokens}");
+    let node = Node::again(dir);
+    assert_eq!(node.ask("keeper", b"").body_payload(), "6");
+    assert_eq!(node.status_of("still"), "STOPPED");
+    let elsewhere = TempDir::new().unwrap();
+    let bent = elsewhere.path().join("bent.tar");
+    let mut bytes = fs::read(&file).unwrap();
+    let module = bytes.windows(4).rposition(|four| four == b"\0asm");
+    bytes[module.unwrap() + 9] ^= 1;
+    fs::write(&bent, bytes).unwrap();
+    let dir = TempDir::new().unwrap();
+    fails(&restore(&bent, dir.path()), &["damaged", "has other bytes"]);
+    assert!(!dir.path().join("tokens.json").exists());
+    let node = Node::again(dir);
+    assert_eq!(node.files(), Vec::<PathBuf>::new());
 }

@@ -18,7 +18,7 @@ use crate::grpc_client::{Rpc, actors, deploy_of, is_refused, modules};
 use crate::guests::{COUNTER, ECHO, RASCAL, WITNESS, guest};
 use crate::harness::{Node, node};
 
-fn keep(rpc: &Rpc, name: &str, version: &str, wasm: &[u8]) -> Result<String, Status> {
+pub fn keep(rpc: &Rpc, name: &str, version: &str, wasm: &[u8]) -> Result<String, Status> {
     let module = WasmModule {
         name: name.into(),
         version: version.into(),
@@ -33,7 +33,7 @@ fn keep(rpc: &Rpc, name: &str, version: &str, wasm: &[u8]) -> Result<String, Sta
     answer.map(|answer| answer.module_hash)
 }
 
-fn instantiate(rpc: &Rpc, module_ref: &str, actor_id: &str) -> Result<String, Status> {
+pub fn instantiate(rpc: &Rpc, module_ref: &str, actor_id: &str) -> Result<String, Status> {
     let request = InstantiateActorRequest {
         module_ref: module_ref.into(),
         actor_id: actor_id.into(),

@@ -24,7 +24,9 @@ macro_rules! tuples {
     };
 }
 
-fn tuple(values: impl IntoIterator<Item = Value>) -> Tuple {
+pub(crate) use tuples;
+
+pub fn tuple(values: impl IntoIterator<Item = Value>) -> Tuple {
     let fields = values
         .into_iter()
         .map(|value| TupleField { value: Some(value) });

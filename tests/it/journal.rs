@@ -111,7 +111,7 @@ const LEDGER: &str = r#"(module
             (return (call $text (i64.const 0)))))
         (unreachable)))"#;
 
-fn ledger() -> Vec<u8> {
+pub fn ledger() -> Vec<u8> {
     wat::parse_str(LEDGER.replace("SNAPSHOT", "")).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -130,7 +130,7 @@ fn mute_ledger() -> Vec<u8> {
     .unwrap()
 }
 
-fn tell(node: &Node, order: &str) -> Told {
+pub fn tell(node: &Node, order: &str) -> Told {
     told(&node.ask_by_id("ledger", order.as_bytes()))
 }
 

@@ -276,7 +276,7 @@ async fn what_is_too_much_to_read_is_taken_in_parts() {
 
 // ── over HTTP ───────────────────────────────────────────────────────────────
 
-fn post(node: &Node, verb: &str, body: &Value) -> Answer {
+pub fn post(node: &Node, verb: &str, body: &Value) -> Answer {
     let path = format!("/api/v1/tuplespace/{verb}");
     node.request("POST", &path, &[], body.to_string().as_bytes())
 }
@@ -294,16 +294,19 @@ fn waiting_become(node: &Node, count: u64) {
 
 #[test]
 fn fleet_tools_write_read_count_and_take() {
-    let node = node();
+    fleet_tools_work(&node());
+}
+
+pub fn fleet_tools_work(node: &Node) {
     let any = json!(["order", {"any": true}]);
     for number in 1..=3 {
-        let written = post(&node, "tuples", &json!({"tuple": ["order", number]}));
+        let written = post(node, "tuples", &json!({"tuple": ["order", number]}));
         assert_eq!(
             (written.status, written.json()),
             (200, json!({"success": true}))
         );
     }
-    let read = |body: Value| post(&node, "read", &body).json();
+    let read = |body: Value| post(node, "read", &body).json();
     assert_eq!(
         read(json!({"pattern": any})),
         json!({"success": true, "tuples": [["order", 1]]})
@@ -326,12 +329,12 @@ fn fleet_tools_write_read_count_and_take() {
         3
     );
     assert_eq!(
-        post(&node, "count", &json!({"pattern": any})).json()["count"],
+        post(node, "count", &json!({"pattern": any})).json()["count"],
         3
     );
     let elsewhere = json!({"pattern": any, "namespace": "other"});
-    assert_eq!(post(&node, "count", &elsewhere).json()["count"], 0);
-    let taken = |body: Value| post(&node, "take", &body).json()["tuples"].clone();
+    assert_eq!(post(node, "count", &elsewhere).json()["count"], 0);
+    let taken = |body: Value| post(node, "take", &body).json()["tuples"].clone();
     assert_eq!(taken(json!({"pattern": any})), json!([["order", 1]]));
     assert_eq!(
         taken(json!({"pattern": any, "limit": 5})),
@@ -348,11 +351,14 @@ fn fleet_tools_write_read_count_and_take() {
 
 #[test]
 fn a_take_over_http_waits_and_one_that_left_takes_nothing() {
-    let node = node();
+    takers_over_http_wait(&node());
+}
+
+pub fn takers_over_http_wait(node: &Node) {
     let wanted = json!({"pattern": ["job", {"type": "int"}], "timeout_ms": 60_000});
     thread::scope(|scope| {
-        let first = scope.spawn(|| post(&node, "take", &wanted).json());
-        waiting_become(&node, 1);
+        let first = scope.spawn(|| post(node, "take", &wanted).json());
+        waiting_become(node, 1);
         // Another comes and leaves.
         let address = node.http.to_string();
         let body = wanted.to_string();
@@ -362,14 +368,14 @@ fn a_take_over_http_waits_and_one_that_left_takes_nothing() {
             body.len()
         );
         std::io::Write::write_all(&mut leaving, (head + &body).as_bytes()).unwrap();
-        waiting_become(&node, 2);
+        waiting_become(node, 2);
         drop(leaving);
-        waiting_become(&node, 1);
-        post(&node, "tuples", &json!({"tuple": ["job", 1]}));
+        waiting_become(node, 1);
+        post(node, "tuples", &json!({"tuple": ["job", 1]}));
         assert_eq!(first.join().unwrap()["tuples"], json!([["job", 1]]));
-        post(&node, "tuples", &json!({"tuple": ["job", 2]}));
+        post(node, "tuples", &json!({"tuple": ["job", 2]}));
         assert_eq!(
-            post(&node, "take", &wanted).json()["tuples"],
+            post(node, "take", &wanted).json()["tuples"],
             json!([["job", 2]])
         );
     });
@@ -417,7 +423,7 @@ fn what_cannot_be_read_is_refused_with_what_to_write() {
 // ── core modules ────────────────────────────────────────────────────────────
 
 /// Does with its payload what its message's type says, one letter; a status other than 0 and 1 is the answer.
-fn core_guest() -> Vec<u8> {
+pub fn core_guest() -> Vec<u8> {
     wat::parse_str(
         r#"(module
         (import "plexspaces" "log" (func $log (param i32 i32)))
@@ -492,18 +498,21 @@ fn core_guest() -> Vec<u8> {
     .unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn asked(node: &Node, name: &str, verb: &str, payload: &str) -> String {
+pub fn asked(node: &Node, name: &str, verb: &str, payload: &str) -> String {
     let answer = node.ask_with(name, &[("x-message-type", verb)], payload.as_bytes());
     answer.body_payload()
 }
 
 #[test]
 fn a_core_module_uses_every_function() {
-    let node = node();
+    every_function_works(&node());
+}
+
+pub fn every_function_works(node: &Node) {
     node.deploy("core", &core_guest()).is_deployed();
     let check = |verb: &str, payload: &str, expected: &str| {
         assert_eq!(
-            asked(&node, "core", verb, payload),
+            asked(node, "core", verb, payload),
             expected,
             "{verb} {payload}"
         );
@@ -527,7 +536,7 @@ fn a_core_module_uses_every_function() {
     for verb in ["w", "W", "r", "R", "a", "t", "T", "c"] {
         check(verb, "no JSON", "-5");
     }
-    assert_eq!(asked(&node, "core", "s", "no JSON"), "1");
+    assert_eq!(asked(node, "core", "s", "no JSON"), "1");
     check("s", any, "0");
     check("w", r#"["a",3]"#, "0");
     node.log_says("core@test-node: tuple");
@@ -543,12 +552,15 @@ fn a_core_module_uses_every_function() {
     );
     // A life of 1 ms.
     check("W", r#"["short",1]"#, "0");
-    while asked(&node, "core", "c", r#"["short",1]"#) != "0" {}
+    while asked(node, "core", "c", r#"["short",1]"#) != "0" {}
 }
 
 #[test]
 fn a_waiting_guest_gets_what_another_writes_and_ends_its_wait_when_it_is_stopped() {
-    let node = node();
+    waiting_guests_work(&node());
+}
+
+pub fn waiting_guests_work(node: &Node) {
     node.deploy("taker", &core_guest()).is_deployed();
     node.deploy("writer", &core_guest()).is_deployed();
     let wait = || {
@@ -560,19 +572,19 @@ fn a_waiting_guest_gets_what_another_writes_and_ends_its_wait_when_it_is_stopped
     };
     thread::scope(|scope| {
         let waiting = scope.spawn(wait);
-        waiting_become(&node, 1);
-        assert_eq!(asked(&node, "writer", "w", r#"["x",1]"#), "0");
+        waiting_become(node, 1);
+        assert_eq!(asked(node, "writer", "w", r#"["x",1]"#), "0");
         assert_eq!(waiting.join().unwrap().body_payload(), r#"["x",1]"#);
         let waiting = scope.spawn(wait);
-        waiting_become(&node, 1);
+        waiting_become(node, 1);
         assert_eq!(node.undeploy("taker").status, 200);
         assert_eq!(waiting.join().unwrap().body_payload(), "-4", "timeout");
     });
     assert_eq!(node.log_count("did not stop within"), 0);
-    waiting_become(&node, 0);
+    waiting_become(node, 0);
     // What is written now is nobody's.
-    assert_eq!(asked(&node, "writer", "w", r#"["x",2]"#), "0");
-    assert_eq!(asked(&node, "writer", "c", r#"["x",2]"#), "1");
+    assert_eq!(asked(node, "writer", "w", r#"["x",2]"#), "0");
+    assert_eq!(asked(node, "writer", "c", r#"["x",2]"#), "1");
 }
 
 #[test]

@@ -34,19 +34,21 @@ pub const FUNCTIONS: &[&str] = &[
 ];
 
 pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    linker.func_wrap(
+    linker.func_wrap_async(
         MODULE,
         "tuple_write",
-        |caller: Caller<'_, Guest>, tuple: i32, len: i32| {
-            exchange::status(write(&caller, Slice(tuple, len), None))
+        |caller: Caller<'_, Guest>, (tuple, len): (i32, i32)| {
+            let written = write(&caller, Slice(tuple, len), None);
+            Box::new(async move { exchange::status(written.await) })
         },
     )?;
-    linker.func_wrap(
+    linker.func_wrap_async(
         MODULE,
         "tuple_write_with_ttl",
-        |caller: Caller<'_, Guest>, tuple: i32, len: i32, ttl_ms: i64| {
+        |caller: Caller<'_, Guest>, (tuple, len, ttl_ms): (i32, i32, i64)| {
             let ttl = Duration::from_millis(ttl_ms.cast_unsigned());
-            exchange::status(write(&caller, Slice(tuple, len), Some(ttl)))
+            let written = write(&caller, Slice(tuple, len), Some(ttl));
+            Box::new(async move { exchange::status(written.await) })
         },
     )?;
     linker.func_wrap_async(
@@ -91,8 +93,7 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         "tuple_take",
         |mut caller: Caller<'_, Guest>, (pattern, len, answer_at): (i32, i32, i32)| {
             Box::new(async move {
-                let found = look(&caller, Slice(pattern, len))
-                    .map(|(place, pattern)| tuples(&caller).take(&place, &pattern));
+                let found = take(&caller, Slice(pattern, len)).await;
                 answer(&mut caller, found, answer_at).await
             })
         },
@@ -134,11 +135,12 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             exchange::status(ended.map_err(Unmet::from))
         },
     )?;
-    linker.func_wrap(
+    linker.func_wrap_async(
         MODULE,
         "tuple_compare_and_swap",
-        |caller: Caller<'_, Guest>, a: i32, b: i32, c: i32, d: i32, e: i32, f: i32| {
-            exchange::truth(swap(&caller, [Slice(a, b), Slice(c, d), Slice(e, f)]))
+        |caller: Caller<'_, Guest>, (a, b, c, d, e, f): (i32, i32, i32, i32, i32, i32)| {
+            let swapped = swap(&caller, [Slice(a, b), Slice(c, d), Slice(e, f)]);
+            Box::new(async move { exchange::truth(swapped.await) })
         },
     )?;
     Ok(())
@@ -148,10 +150,23 @@ fn tuples<'a>(caller: &'a Caller<'_, Guest>) -> &'a crate::coordination::TupleSp
     &caller.data().services.coordination.tuples
 }
 
-fn write(caller: &Caller<'_, Guest>, tuple: Slice, ttl: Option<Duration>) -> Result<(), Unmet> {
-    let place = home(caller)?;
-    let tuple = tuple_at(caller, tuple)?;
-    Ok(caller.data().write_tuple(&place, tuple, ttl)?)
+fn write(
+    caller: &Caller<'_, Guest>,
+    tuple: Slice,
+    ttl: Option<Duration>,
+) -> impl Future<Output = Result<(), Unmet>> + Send + use<> {
+    let placed = home(caller).and_then(|place| Ok((place, tuple_at(caller, tuple)?)));
+    let written = placed.map(|(place, tuple)| caller.data().write_tuple(&place, tuple, ttl));
+    async move { Ok(written?.await?) }
+}
+
+fn take(
+    caller: &Caller<'_, Guest>,
+    pattern: Slice,
+) -> impl Future<Output = Result<Option<Tuple>, Unmet>> + Send + use<> {
+    let sought = look(caller, pattern);
+    let taken = sought.map(|(place, pattern)| caller.data().take_tuple(&place, pattern));
+    async move { Ok(taken?.await?) }
 }
 
 fn look(caller: &Caller<'_, Guest>, pattern: Slice) -> Result<(Place, Pattern), Unmet> {
@@ -187,14 +202,15 @@ fn subscribe(caller: &mut Caller<'_, Guest>, pattern: Slice) -> Result<u64, Unme
     Ok(caller.data_mut().subscribe_to_tuples(&place, pattern)?)
 }
 
-fn swap(caller: &Caller<'_, Guest>, [pattern, expected, new]: [Slice; 3]) -> Result<bool, Unmet> {
-    let (place, pattern) = look(caller, pattern)?;
-    let (expected, new) = (tuple_at(caller, expected)?, tuple_at(caller, new)?);
-    let swapped = caller
-        .data()
-        .services
-        .swap(&place, &pattern, &expected, new);
-    swapped.map_err(|error| Unmet::Refused(error.into()))
+fn swap(
+    caller: &Caller<'_, Guest>,
+    [pattern, expected, new]: [Slice; 3],
+) -> impl Future<Output = Result<bool, Unmet>> + Send + use<> {
+    let sought = look(caller, pattern).and_then(|(place, pattern)| {
+        let (expected, new) = (tuple_at(caller, expected)?, tuple_at(caller, new)?);
+        Ok(caller.data().swap_tuple(&place, pattern, expected, new))
+    });
+    async move { Ok(sought?.await?) }
 }
 
 fn home(caller: &Caller<'_, Guest>) -> Result<Place, Unmet> {

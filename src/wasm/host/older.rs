@@ -24,6 +24,8 @@ pub mod bindings {
         imports: {
             "plexspaces:actor/host.spawn-actor": async | trappable,
             "plexspaces:actor/host.sleep-millis": async | trappable,
+            "plexspaces:actor/host.tuplespace-write": async | trappable,
+            "plexspaces:actor/host.tuplespace-take": async | trappable,
             "plexspaces:actor/host.send-to-queue": async | trappable,
             "plexspaces:actor/host.receive-from-queue": async | trappable,
             default: trappable,
@@ -72,8 +74,8 @@ impl Host for Guest {
         Ok(spawned.map_err(text))
     }
 
-    fn tuplespace_write(&mut self, tuple: Vec<TupleField>) -> Answer<()> {
-        let written = Tuples::write(self, own_place(), newer(tuple))?;
+    async fn tuplespace_write(&mut self, tuple: Vec<TupleField>) -> Answer<()> {
+        let written = Tuples::write(self, own_place(), newer(tuple)).await?;
         Ok(written.map_err(text))
     }
 
@@ -82,8 +84,11 @@ impl Host for Guest {
         Ok(read.map(|found| found.map(older)).map_err(text))
     }
 
-    fn tuplespace_take(&mut self, pattern: Vec<PatternField>) -> Answer<Option<Vec<TupleField>>> {
-        let taken = Tuples::take(self, own_place(), newer(pattern))?;
+    async fn tuplespace_take(
+        &mut self,
+        pattern: Vec<PatternField>,
+    ) -> Answer<Option<Vec<TupleField>>> {
+        let taken = Tuples::take(self, own_place(), newer(pattern)).await?;
         Ok(taken.map(|found| found.map(older)).map_err(text))
     }
 

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::bindings::tuplespace::Host;
 use super::bindings::types::{self, ActorError, Context, ErrorCode, PatternField, TupleField};
+use super::keyvalue::storage_code;
 use super::messaging::Answer;
 use super::{Guest, actor_error, permitted};
+use crate::coordination::durable::DurableError;
 use crate::coordination::tuplespace::{TupleError, Wish};
 use crate::coordination::{
     Field, FieldPattern, FieldType, InvalidPattern, Pattern, Predicate, Tuple,
@@ -28,15 +30,24 @@ pub const FUNCTIONS: &[&str] = &[
 ];
 
 impl Host for Guest {
-    fn write(&mut self, ctx: Context, tuple: Vec<TupleField>) -> Answer<()> {
-        let place = self.tuple_place(&ctx);
-        Ok(place.and_then(|place| self.write_tuple(&place, tuple_of(tuple), None)))
+    async fn write(&mut self, ctx: Context, tuple: Vec<TupleField>) -> Answer<()> {
+        Ok(match self.tuple_place(&ctx) {
+            Ok(place) => self.write_tuple(&place, tuple_of(tuple), None).await,
+            Err(error) => Err(error),
+        })
     }
 
-    fn write_with_ttl(&mut self, ctx: Context, tuple: Vec<TupleField>, ttl_ms: u64) -> Answer<()> {
-        let place = self.tuple_place(&ctx);
+    async fn write_with_ttl(
+        &mut self,
+        ctx: Context,
+        tuple: Vec<TupleField>,
+        ttl_ms: u64,
+    ) -> Answer<()> {
         let ttl = Some(Duration::from_millis(ttl_ms));
-        Ok(place.and_then(|place| self.write_tuple(&place, tuple_of(tuple), ttl)))
+        Ok(match self.tuple_place(&ctx) {
+            Ok(place) => self.write_tuple(&place, tuple_of(tuple), ttl).await,
+            Err(error) => Err(error),
+        })
     }
 
     fn read(
@@ -72,14 +83,15 @@ impl Host for Guest {
         Ok(read.map(|found| found.iter().map(fields_of).collect()))
     }
 
-    fn take(
+    async fn take(
         &mut self,
         ctx: Context,
         pattern: Vec<PatternField>,
     ) -> Answer<Option<Vec<TupleField>>> {
-        let taken = self.look(&ctx, pattern, |guest, place, pattern| {
-            Ok(guest.services.coordination.tuples.take(place, pattern))
-        });
+        let taken = match self.sought(&ctx, pattern) {
+            Ok((place, pattern)) => self.take_tuple(&place, pattern).await,
+            Err(error) => Err(error),
+        };
         Ok(taken.map(|found| found.as_ref().map(fields_of)))
     }
 
@@ -113,17 +125,18 @@ impl Host for Guest {
         }))
     }
 
-    fn compare_and_swap(
+    async fn compare_and_swap(
         &mut self,
         ctx: Context,
         pattern: Vec<PatternField>,
         expected: Vec<TupleField>,
         new: Vec<TupleField>,
     ) -> Answer<bool> {
-        Ok(self.look(&ctx, pattern, |guest, place, pattern| {
-            let (expected, new) = (tuple_of(expected), tuple_of(new));
-            Ok(guest.services.swap(place, pattern, &expected, new)?)
-        }))
+        let (expected, new) = (tuple_of(expected), tuple_of(new));
+        Ok(match self.sought(&ctx, pattern) {
+            Ok((place, pattern)) => self.swap_tuple(&place, pattern, expected, new).await,
+            Err(error) => Err(error),
+        })
     }
 }
 
@@ -134,13 +147,72 @@ impl Guest {
         self.place(context)
     }
 
+    /// Adds a tuple: at once where it is in memory. What is to be waited for holds nothing of the guest.
     pub fn write_tuple(
         &self,
         place: &Place,
         tuple: Tuple,
         ttl: Option<Duration>,
-    ) -> Result<(), ActorError> {
-        Ok(self.services.write(place, tuple, ttl)?)
+    ) -> impl Future<Output = Result<(), ActorError>> + Send + use<> {
+        let later = self.services.keeps_tuples(place).then(|| {
+            let (services, place, tuple) = (self.services.clone(), place.clone(), tuple.clone());
+            async move { services.write(&place, tuple, ttl).await }
+        });
+        let now = match later {
+            Some(_) => Ok(()),
+            None => self.services.write_now(place, tuple, ttl),
+        };
+        async move {
+            now?;
+            match later {
+                Some(later) => Ok(later.await?),
+                None => Ok(()),
+            }
+        }
+    }
+
+    /// Removes the oldest tuple that matches, likewise.
+    pub fn take_tuple(
+        &self,
+        place: &Place,
+        pattern: Pattern,
+    ) -> impl Future<Output = Result<Option<Tuple>, ActorError>> + Send + use<> {
+        let durable = self.services.keeps_tuples(place);
+        let later = durable.then(|| (self.services.clone(), place.clone()));
+        let now = match durable {
+            true => None,
+            false => self.services.coordination.tuples.take(place, &pattern),
+        };
+        async move {
+            match later {
+                Some((services, place)) => Ok(services.take(&place, &pattern).await?),
+                None => Ok(now),
+            }
+        }
+    }
+
+    /// Replaces a tuple that matches and equals `expected`, likewise.
+    pub fn swap_tuple(
+        &self,
+        place: &Place,
+        pattern: Pattern,
+        expected: Tuple,
+        new: Tuple,
+    ) -> impl Future<Output = Result<bool, ActorError>> + Send + use<> {
+        let durable = self.services.keeps_tuples(place);
+        let later = durable.then(|| (self.services.clone(), place.clone(), new.clone()));
+        let now = match durable {
+            true => Ok(false),
+            false => self.services.swap_now(place, &pattern, &expected, new),
+        };
+        async move {
+            match later {
+                Some((services, place, new)) => {
+                    Ok(services.swap(&place, &pattern, &expected, new).await?)
+                }
+                None => Ok(now?),
+            }
+        }
     }
 
     pub fn subscribe_to_tuples(
@@ -159,10 +231,23 @@ impl Guest {
         timeout_ms: u64,
         wish: Wish,
     ) -> impl Future<Output = Result<Option<Tuple>, ActorError>> + Send + use<> {
-        let waiting = self.services.coordination.tuples.wait(place, pattern, wish);
+        let waiting = self.services.catch(place, pattern, wish);
         let timeout = Duration::from_millis(timeout_ms);
         let waiting = waiting.map(|waiting| self.patiently(timeout, waiting));
-        async move { waiting?.await }
+        async move {
+            match waiting?.await? {
+                Some(caught) => Ok(Some(caught.settle().await?)),
+                None => Ok(None),
+            }
+        }
+    }
+
+    fn sought(
+        &self,
+        context: &Context,
+        pattern: Vec<PatternField>,
+    ) -> Result<(Place, Pattern), ActorError> {
+        Ok((self.tuple_place(context)?, pattern_of(pattern)?))
     }
 
     fn look<T>(
@@ -262,6 +347,15 @@ impl From<types::FieldType> for FieldType {
 impl From<InvalidPattern> for ActorError {
     fn from(error: InvalidPattern) -> Self {
         actor_error(ErrorCode::InvalidMessage, error.to_string())
+    }
+}
+
+impl From<DurableError> for ActorError {
+    fn from(error: DurableError) -> Self {
+        match error {
+            DurableError::Tuple(error) => error.into(),
+            DurableError::Storage(error) => actor_error(storage_code(&error), error.to_string()),
+        }
     }
 }
 

@@ -1,0 +1,88 @@
+//! A backup taken while the node runs: one moment of it, sent piece by piece.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
+
+use super::archive::Archive;
+use super::{FORMAT, HEAD, TOKENS};
+use crate::application::Applications;
+use crate::clock::rfc3339;
+use crate::limits;
+use crate::refusal::{Kind, Refusal};
+use crate::storage::{Moment, StorageError};
+
+/// A backup that waits to be sent.
+pub struct Backup {
+    moment: Moment,
+    time: String,
+    _alone: OwnedSemaphorePermit,
+}
+
+impl Applications {
+    /// Holds this moment of the node for a backup. One at a time.
+    pub async fn backup(&self) -> Result<Backup, Refusal> {
+        let permit = Arc::clone(&self.backups).try_acquire_owned().map_err(|_| {
+            let text = "a backup is under way already; try again when it has ended";
+            Refusal::new(Kind::Unavailable, text)
+        })?;
+        Ok(Backup {
+            moment: self.storage.moment().await?,
+            time: rfc3339(self.actors.clock().wall()),
+            _alone: permit,
+        })
+    }
+}
+
+impl Backup {
+    /// Sends the archive piece by piece. It ends with its seal and its end mark if, and only if, all of it was sent.
+    pub async fn send(mut self, to: mpsc::Sender<Bytes>) -> Result<(), StorageError> {
+        let mut archive = Archive::new(to);
+        let head = format!("{FORMAT}\n{}\n", self.time);
+        archive.entry(HEAD, head.into()).await;
+        // As long as rows are read, the store cannot use the room of what changes; no reader may hold that up for ever.
+        let rows = self.send_rows(&mut archive);
+        let sent = timeout(limits::BACKUP_READ_TIME_MAX, rows).await;
+        match sent {
+            Ok(sent) => sent?,
+            Err(_) => {
+                log::error!("a backup broke off: {}", too_slow());
+                return Ok(());
+            }
+        }
+        if let Some(tokens) = &self.moment.tokens {
+            archive.entry(TOKENS, tokens.clone()).await;
+        }
+        for &(digest, bytes) in &self.moment.modules {
+            let pieces = self.moment.module(digest).await?;
+            let name = format!("artifacts/{digest}.wasm");
+            archive.file(&name, bytes, pieces).await?;
+        }
+        for (id, bytes) in &self.moment.blobs {
+            let pieces = self.moment.blob(id).await?;
+            archive.file(&format!("blobs/{id}"), *bytes, pieces).await?;
+        }
+        archive.end().await;
+        Ok(())
+    }
+
+    async fn send_rows(&mut self, archive: &mut Archive) -> Result<(), StorageError> {
+        while let Some(piece) = self.moment.rows().await? {
+            if archive.is_left() {
+                break;
+            }
+            let name = format!("rows/{}/{}", piece.table, piece.number);
+            archive.entry(&name, piece.rows).await;
+        }
+        Ok(())
+    }
+}
+
+fn too_slow() -> String {
+    format!(
+        "whoever read it took more than {} s for the rows of the store",
+        limits::BACKUP_READ_TIME_MAX.as_secs()
+    )
+}
