@@ -33,7 +33,7 @@ pub enum End<E> {
         left: Option<Bytes>,
     },
     /// It made way, and leaves what stays with the actor.
-    Succeeded(E),
+    Succeeded(Box<E>),
 }
 
 /// Handles what arrives for as long as that is wanted.
@@ -69,7 +69,7 @@ pub async fn live<B: Behavior>(
                 Ok(()) => continue,
                 Err(ended) => return exit(ended),
             },
-            Wish::Succeed => return End::Succeeded(behavior.bequeath()),
+            Wish::Succeed => return End::Succeeded(Box::new(behavior.bequeath())),
             Wish::Stop { by, exit, farewell } => {
                 return stop(behavior, by, exit, farewell, &mut wishes).await;
             }

@@ -55,6 +55,8 @@ pub(super) struct Driver<S: Start> {
     pub left: Vec<Left>,
     /// Who waits for one child's end, and what it left.
     pub leaving: HashMap<Key, Vec<oneshot::Sender<Option<Bytes>>>>,
+    /// Who waits until the stopped are there again.
+    pub arriving: Vec<oneshot::Sender<()>>,
     /// The last start that failed, and the last exit that was one too many.
     pub last_fault: Option<Fault>,
     pub reason: String,
@@ -102,6 +104,7 @@ impl<S: Start> Driver<S> {
             farewell: Farewell::Plain,
             left: Vec::new(),
             leaving: HashMap::new(),
+            arriving: Vec::new(),
             last_fault: None,
             reason: String::new(),
             events: 0,
@@ -154,6 +157,16 @@ impl<S: Start> Driver<S> {
                 Some(done) = self.work.join_next_with_id() => self.note(done),
                 Some(order) = ordered.recv() => self.obey(order, &mut ordered).await,
             }
+            self.tell_of_arrivals();
+        }
+    }
+
+    /// The stopped are there again, or were given up, once no supervisor has anything to do any more.
+    fn tell_of_arrivals(&mut self) {
+        if !self.arriving.is_empty() && self.grove.lock().unwrap().supervision.is_idle() {
+            for answer in self.arriving.drain(..) {
+                let _ = answer.send(());
+            }
         }
     }
 
@@ -187,7 +200,8 @@ impl<S: Start> Driver<S> {
                 by,
                 answer,
             } => self.stop_one(&address, by, answer),
-            Order::StartMissing => {
+            Order::StartMissing(answer) => {
+                self.arriving.push(answer);
                 let actions = self.decide(Supervision::start_missing);
                 self.carry_out(actions);
             }

@@ -93,7 +93,7 @@ impl<S: Start> Driver<S> {
             };
             self.jobs.remove(&task);
             if let Ok((_, Done::Ended(End::Succeeded(estate)))) = done {
-                estates.insert(id, estate);
+                estates.insert(id, *estate);
             }
         }
         estates

@@ -80,7 +80,7 @@ pub enum Order<S: Start> {
         by: Instant,
         answer: oneshot::Sender<Option<Bytes>>,
     },
-    StartMissing,
+    StartMissing(oneshot::Sender<()>),
     Spawn(Box<Spawn<S>>, oneshot::Sender<Result<ActorId, SpawnError>>),
     Prepare(Prepare<S>),
     Replace(Replace<S>),
@@ -183,10 +183,14 @@ impl<S: Start> Tree<S> {
         }
     }
 
-    /// Starts those of the spec that are down.
+    /// Starts those of the spec that are down. Resolves once they are there, or were given up.
     pub fn start_missing(&self) -> impl Future<Output = ()> + Send + use<S> {
-        let orders = self.orders.clone();
-        async move { drop(orders.send(Order::StartMissing).await) }
+        let (orders, (answer, arrived)) = (self.orders.clone(), oneshot::channel());
+        async move {
+            if orders.send(Order::StartMissing(answer)).await.is_ok() {
+                let _ = arrived.await;
+            }
+        }
     }
 
     /// Whether an actor at this address is there.
