@@ -111,6 +111,11 @@ fn every_function_of_the_registry_keeps_its_word() {
 }
 
 #[test]
+fn every_function_of_messaging_and_of_the_conversation_keeps_its_word() {
+    reports("messaging", 40);
+}
+
+#[test]
 fn spans_are_timed_and_counted_and_stand_in_the_log() {
     let Some(wasm) = conformance() else { return };
     let node = node();

@@ -61,6 +61,7 @@ mod pool;
 mod preview1;
 mod process;
 mod process_groups;
+mod published;
 mod puppets;
 mod refusals;
 mod restore;
