@@ -16,6 +16,20 @@ type Functions = BTreeMap<String, BTreeSet<String>>;
 /// Interfaces that are linked and answer `not-implemented`. What is provided leaves this list, and gets a line in `TESTS`.
 const NOT_PROVIDED: &[&str] = &["workflow"];
 
+/// The interfaces that the guest in Python calls too, each in a file of its name.
+const IN_PYTHON: &[&str] = &[
+    "channels",
+    "keyvalue",
+    "locks",
+    "messaging",
+    "process-groups",
+    "tuplespace",
+];
+
+/// Reads what that guest reports.
+const PYTHON_TEST: &str =
+    "conformance::every_function_that_most_actors_use_keeps_its_word_in_python";
+
 /// The test that reads what a guest reports of an interface.
 struct Tested {
     interface: &'static str,
@@ -203,6 +217,24 @@ fn each_interface_has_a_test_that_reads_the_report() {
     }
 }
 
+#[test]
+fn the_guest_in_python_calls_every_function_of_its_interfaces() {
+    let read_by = text_of(PYTHON_TEST);
+    for &interface in IN_PYTHON {
+        let file = interface.replace('-', "_");
+        let source = read(&format!("tests/guests/conformance_python/checks/{file}.py"));
+        for function in &published()[interface] {
+            let name = function.replace('-', "_");
+            let called = source
+                .split(&format!(".{name}"))
+                .skip(1)
+                .any(|rest| rest.starts_with(['(', ',', ')']));
+            assert!(called, "{interface}.{function} is not called in Python");
+        }
+        assert!(read_by.contains(&format!("{interface:?}")), "{interface}");
+    }
+}
+
 /// A row for each function.
 fn table() -> String {
     let mut table = "\n| function | called by | and read by |\n| --- | --- | --- |\n".to_owned();
@@ -213,8 +245,12 @@ fn table() -> String {
             "" => "not provided yet".to_owned(),
             text => format!("`{text}`"),
         };
+        let python = IN_PYTHON.contains(&&*interface);
         for function in functions {
-            let (guest, test) = (marked(guest), marked(test));
+            let (mut guest, test) = (marked(guest), marked(test));
+            if python {
+                guest += " `conformance_python`";
+            }
             writeln!(table, "| `{interface}.{function}` | {guest} | {test} |").unwrap();
         }
     }
