@@ -68,6 +68,7 @@ mod readmes;
 mod refusals;
 mod restore;
 mod routing;
+mod sensor_pipeline;
 mod service;
 mod slots;
 mod small_devices;

@@ -1,7 +1,7 @@
 //! The commands of the examples' READMEs, run as they are printed, with the answers that stand below them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::harness::Node;
@@ -61,24 +61,24 @@ fn fits(answer: &str, shown: &str) -> bool {
     rest.is_empty() || shown.ends_with('…')
 }
 
-/// Runs what a section of a README says, in the folder of the README, against this node. How many commands that were.
-pub fn follow(node: &Node, readme: &Path, heading: &str) -> usize {
-    let page = fs::read_to_string(readme).unwrap();
-    let steps = steps(&section(&page, heading));
-    let program = Path::new(env!("CARGO_BIN_EXE_plexspaces"));
-    let path = std::env::join_paths(
-        std::iter::once(PathBuf::from(program.parent().unwrap())).chain(std::env::split_paths(
-            &std::env::var_os("PATH").unwrap_or_default(),
-        )),
-    );
-    let path = path.unwrap();
-    for step in &steps {
+impl Step {
+    /// Whether it only asks, so that it may be asked until the answer is there.
+    fn looks(&self) -> bool {
+        self.command.starts_with("curl ")
+            && ![" -X ", " -d ", " -F "]
+                .iter()
+                .any(|flag| self.command.contains(flag))
+    }
+
+    /// Runs it in this folder, and gives what it printed.
+    fn run(&self, node: &Node, folder: &Path) -> String {
         let here = format!("http://{}", node.http);
-        let command = step.command.replace("http://localhost:8001", &here);
+        let command = self.command.replace("http://localhost:8001", &here);
+        let programs = Path::new(env!("CARGO_BIN_EXE_plexspaces")).parent();
         let output = Command::new("bash")
-            .args(["-c", &command])
-            .current_dir(readme.parent().unwrap())
-            .env("PATH", &path)
+            .args(["-c", &format!("PATH=$PROGRAMS:$PATH\n{command}")])
+            .current_dir(folder)
+            .env("PROGRAMS", programs.unwrap())
             .env("PLEXSPACES_NODE", node.grpc.to_string())
             .env_remove("PLEXSPACES_TOKEN")
             .env_remove("PLEXSPACES_TOKEN_FILE")
@@ -87,9 +87,24 @@ pub fn follow(node: &Node, readme: &Path, heading: &str) -> usize {
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{command}: {said}");
         assert!(!said.contains(r#""success":false"#), "{command}: {said}");
-        if let Some(shown) = &step.answer {
-            assert!(fits(said.trim_end(), shown), "{command}: {said}");
+        said.trim_end().to_owned()
+    }
+}
+
+/// Runs what a section of a README says, in the folder of the README, against this node. How many commands that were.
+pub fn follow(node: &Node, readme: &Path, heading: &str) -> usize {
+    let page = fs::read_to_string(readme).unwrap();
+    let steps = steps(&section(&page, heading));
+    for step in &steps {
+        let folder = readme.parent().unwrap();
+        let fit = |said: &str| step.answer.as_ref().is_none_or(|shown| fits(said, shown));
+        let said = step.run(node, folder);
+        if fit(&said) {
+            continue;
         }
+        assert!(step.looks(), "{}: {said}", step.command);
+        let what = format!("{} to answer as shown, not {said}", step.command);
+        node.waits_for(&what, || fit(&step.run(node, folder)));
     }
     steps.len()
 }

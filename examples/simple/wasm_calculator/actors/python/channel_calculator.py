@@ -7,7 +7,7 @@ import wit_world
 from calculator_actor import answer
 from componentize_py_types import Err
 from wit_world.imports import channels, messaging
-from wit_world.imports.types import Context
+from wit_world.imports.types import Context, ErrorCode
 
 HERE = Context(tenant_id="", namespace="")
 REQUESTS = "calculations"
@@ -56,8 +56,10 @@ def work() -> None:
     """Answers one request. It is acknowledged last: until then a restart would bring it again."""
     try:
         request = channels.receive_from_queue(HERE, REQUESTS, PATIENCE)
-    except Err:
-        return  # told to stop while it waited
+    except Err as error:
+        if error.value.code == ErrorCode.TIMEOUT:
+            return  # told to stop while it waited
+        raise  # ends this worker; its supervisor starts another
     if request:
         headers = [("request", request.id)]
         channels.send_to_queue_with_options(HERE, RESULTS, "result", answer(request.payload), 0, 0, headers)

@@ -9,6 +9,7 @@ from componentize_py_types import Err
 from wit_world.imports import messaging, tuplespace
 from wit_world.imports.types import (
     Context,
+    ErrorCode,
     FieldType,
     PatternField_Any as Any,
     PatternField_Exact as Exact,
@@ -50,8 +51,10 @@ def work_soon() -> None:
 def work() -> None:
     try:
         request = tuplespace.take_blocking(HERE, REQUEST, PATIENCE)
-    except Err:
-        return  # told to stop while it waited
+    except Err as error:
+        if error.value.code == ErrorCode.TIMEOUT:
+            return  # told to stop while it waited
+        raise  # ends this worker; its supervisor starts another
     if request:
         _, id, operation, *operands = request
         result = [Text("result"), id, *outcome(operation.value, operands)]
