@@ -73,6 +73,23 @@ fn every_function_that_most_actors_use_keeps_its_word_in_python() {
     ] {
         reports_to(&node, interface, checks_min);
     }
+    examples_run(&node);
+}
+
+/// The examples of docs/polyglot.md, in the language of this guest.
+fn examples_run(node: &Node) {
+    let outcomes = "doubled: true, led: true, told: 1, visits: 2, results: 1, dead letters: 1, bytes: 3, receipt: first";
+    assert_eq!(asked(node, "guest", "examples", ""), outcomes);
+}
+
+#[test]
+fn the_examples_of_the_page_run_in_rust() {
+    let Some(wasm) = conformance() else { return };
+    let node = node();
+    node.deploy("guest", &wasm).is_deployed();
+    examples_run(&node);
+    let event = asked(&node, "guest", "events", "");
+    assert!(event.contains("order.made"), "{event}");
 }
 
 #[test]

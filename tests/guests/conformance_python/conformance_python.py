@@ -3,6 +3,7 @@
 The message's type is an interface: the answer is `{"checks":12,"failures":["..."]}`.
 """
 
+import examples
 import wit_world
 from componentize_py_types import Err
 
@@ -35,6 +36,8 @@ class WitWorld(wit_world.WitWorld):
             return report.as_json()
         if msg_type == "state":
             return WitWorld.state
+        if msg_type == "examples":
+            return examples.run()
         if msg_type in messaging.ORDERS:
             return messaging.ORDERS[msg_type](payload)
         raise Err(f"no such interface: {msg_type}")

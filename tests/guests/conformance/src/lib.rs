@@ -75,6 +75,7 @@ impl Guest for Conformance {
             "registry" => registry::check(&mut report),
             "channels" => channels::check(&mut report),
             "durability" => durability::check(&mut report),
+            "examples" => return examples::run(),
             "journal" => return durability::journal(&payload),
             "take" => return tuplespace::take(&payload),
             "subscribe" => return tuplespace::subscribe(&payload),
