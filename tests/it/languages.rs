@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::harness::{Answer, Node, node};
+use crate::readmes::follow;
 
 /// A module of the polyglot example, as `application` is deployed of it.
 struct Greeter {
@@ -62,13 +63,18 @@ impl Greeter {
 
     /// Deploys it; false where it is not built, which `scripts/test.sh` sees to.
     fn runs_on(&self, node: &Node) -> bool {
+        self.runs_as(self.application, node)
+    }
+
+    /// The same under another name.
+    fn runs_as(&self, application: &str, node: &Node) -> bool {
         let Ok(wasm) = fs::read(self.path()) else {
             let module = self.module;
             assert!(std::env::var_os("CI").is_none(), "{module} is not built");
             eprintln!("skipped: {module} is not built; see scripts/build_examples.sh");
             return false;
         };
-        node.deploy(self.application, &wasm).is_deployed();
+        node.deploy(application, &wasm).is_deployed();
         true
     }
 
@@ -316,6 +322,33 @@ fn state_passes_from_one_language_to_another() {
         .send()
         .is_deployed();
     greet("Hello, Ada, from C! You are number 2.");
+}
+
+#[test]
+fn each_language_is_deployed_and_asked_as_the_page_says_with_curl_and_from_the_command_line() {
+    let node = node();
+    let readme = RUST.path().with_file_name("../README.md");
+    let all = [&RUST, &PYTHON, &JAVASCRIPT_COMMAND, &GO, &C_CORE];
+    // Each module is compiled once, since an application of it stays.
+    let stays =
+        |greeter: &&Greeter| greeter.runs_as(&format!("kept-{}", greeter.application), &node);
+    if !all.iter().all(stays) {
+        return;
+    }
+    for heading in ["Deploy", "Deploy from the command line"] {
+        assert_eq!(follow(&node, &readme, heading), all.len());
+        assert!(follow(&node, &readme, "Ask") > all.len());
+        assert_eq!(node.total_applications(), 2 * all.len() as u64);
+        for name in [
+            "rust-actor",
+            "python-actor",
+            "greeter",
+            "go-actor",
+            "c-actor",
+        ] {
+            assert_eq!(node.undeploy(name).status, 200, "{name}");
+        }
+    }
 }
 
 /// A component that imports this instance, and answers nothing.
