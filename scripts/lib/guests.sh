@@ -55,6 +55,20 @@ npm_tools() {
     echo "$*" >"$installed"
 }
 
+# The sources of QuickJS, which a crate has with it; `quickjs` is their folder then.
+quickjs() {
+    local package=$tools/quickjs
+    quickjs=$package/vendor/rquickjs-sys/quickjs
+    [[ ! -e $quickjs ]] || return 0
+    command -v cargo >/dev/null || give_up 3 "skipped: cargo not found: install Rust"
+    note "fetching QuickJS"
+    mkdir -p "$package/src"
+    : >"$package/src/lib.rs"
+    printf '%s\n' '[package]' 'name = "quickjs"' '[dependencies]' 'rquickjs-sys = "=0.11.0"' '[workspace]' >"$package/Cargo.toml"
+    cargo vendor --quiet --manifest-path "$package/Cargo.toml" "$package/vendor" >/dev/null ||
+        give_up 1 "cargo cannot fetch QuickJS: see its message above"
+}
+
 # wasm-tools, whichever there is.
 wasm_tools() {
     command -v wasm-tools || {

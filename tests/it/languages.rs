@@ -50,6 +50,14 @@ const JAVASCRIPT_COMMAND: Greeter = greeter(
     "command",
 );
 
+/// The same program as a core module, on QuickJS.
+const JAVASCRIPT_CORE_COMMAND: Greeter = greeter(
+    "javascript-core",
+    "greeter_core.wasm",
+    "TypeScript",
+    "command",
+);
+
 /// Those whose worlds have all of the node's interfaces.
 const COMPONENTS: [&Greeter; 4] = [&RUST, &PYTHON, &TYPESCRIPT, &GO];
 
@@ -202,7 +210,7 @@ fn a_c_core_module_greets_and_remembers() {
 #[test]
 fn commands_in_go_and_javascript_answer() {
     let node = node();
-    for greeter in [&GO_COMMAND, &JAVASCRIPT_COMMAND] {
+    for greeter in [&GO_COMMAND, &JAVASCRIPT_COMMAND, &JAVASCRIPT_CORE_COMMAND] {
         if !greeter.runs_on(&node) {
             continue;
         }
@@ -299,11 +307,12 @@ fn core_modules_tell_other_languages() {
 #[test]
 fn a_javascript_command_that_throws_says_where() {
     let node = node();
-    if !JAVASCRIPT_COMMAND.runs_on(&node) {
-        return;
+    for greeter in [&JAVASCRIPT_COMMAND, &JAVASCRIPT_CORE_COMMAND] {
+        if greeter.runs_on(&node) {
+            let answer = greeter.ask(&node, "call", "[1, 2]");
+            answer.is_refused(502, "ABORTED", &["TypeError: a name is a text", " at "]);
+        }
     }
-    let answer = JAVASCRIPT_COMMAND.ask(&node, "call", "[1, 2]");
-    answer.is_refused(502, "ABORTED", &["TypeError: a name is a text", " at "]);
 }
 
 #[test]
