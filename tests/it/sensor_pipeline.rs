@@ -1,5 +1,6 @@
 //! The sensor pipeline: its page as printed, a reading that breaks workers, and a node that is killed.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -107,4 +108,33 @@ fn no_reading_that_was_taken_in_is_missing_after_a_kill() {
         comes_to(&node, &format!("?sensor={sensor}"), &expected);
     }
     assert_eq!(summary(&node, "")["rejected"], 0);
+}
+
+#[test]
+fn upgrades_leave_no_work_behind() {
+    let Some(node) = pipeline() else { return };
+    let file = |name: &str| fs::read(readme().with_file_name(name)).unwrap();
+    let wasm = file("wasm-modules/sensor_pipeline.wasm");
+    let spec = String::from_utf8(file("sensor_pipeline.toml")).unwrap();
+    for version in ["2.0.0", "3.0.0", "4.0.0"] {
+        let form = node.form("sensors", &wasm).field("version", version);
+        let form = form.field("application_id", "sensors").config(&spec);
+        form.send().is_deployed();
+        sends(&node, r#"{"sensor":"attic","celsius":31.5}"#);
+    }
+    let highest = json!({"sensor": "attic", "latest": 31.5, "highest": 31.5});
+    comes_to(&node, "?sensor=attic", &highest);
+    let waiting = || {
+        let shown = node.get("/api/v1/applications/sensors").json();
+        let actors = shown["actors"].as_array().unwrap().clone();
+        actors
+            .iter()
+            .map(|it| it["mailbox_depth"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    // One wakes the workers, so that each looks into its mailbox.
+    node.waits_for("the mailboxes to be empty", || {
+        sends(&node, r#"{"sensor":"attic","celsius":31.5}"#);
+        waiting() == 0
+    });
 }

@@ -63,6 +63,8 @@ struct Question {
 
 thread_local! {
     static ROLE: Cell<Role> = const { Cell::new(Role::Intake) };
+    /// When this life of the actor began: an upgrade may leave the `work` of the one before in the mailbox.
+    static BEGAN: Cell<u64> = const { Cell::new(0) };
 }
 
 struct Pipeline;
@@ -73,6 +75,7 @@ impl Guest for Pipeline {
     fn init(args: Arguments) -> Result<(), String> {
         let args: Args = serde_json::from_slice(&args).map_err(|error| error.to_string())?;
         ROLE.set(args.role);
+        BEGAN.set(messaging::now());
         match args.role {
             Role::Worker => work_soon().map_err(|error| error.message),
             Role::Intake | Role::Summary => Ok(()),
@@ -82,7 +85,7 @@ impl Guest for Pipeline {
     fn handle_request(_: ActorId, _type: String, payload: Payload) -> Result<Payload, String> {
         let answer = match ROLE.get() {
             Role::Intake => take_in(&payload),
-            Role::Worker => Ok(work_on()),
+            Role::Worker => Ok(work_on(&payload)),
             Role::Summary => summary(&payload),
         };
         answer
@@ -98,12 +101,14 @@ fn take_in(reading: &[u8]) -> Result<String, ActorError> {
 
 /// One reading for each message, so that a stop or an upgrade never waits for more than that.
 fn work_soon() -> Result<(), ActorError> {
-    messaging::send_after(0, "work", b"").map(drop)
+    messaging::send_after(0, "work", &BEGAN.get().to_le_bytes()).map(drop)
 }
 
 /// Whatever fails ends this worker; its supervisor starts another, which gets the same reading again.
-fn work_on() -> String {
-    work().and_then(|()| work_soon()).expect("work goes on");
+fn work_on(began: &[u8]) -> String {
+    if began == BEGAN.get().to_le_bytes() {
+        work().and_then(|()| work_soon()).expect("work goes on");
+    }
     String::new()
 }
 

@@ -20,7 +20,11 @@ PATIENCE_OF_DESKS = 4_000
 
 
 class WitWorld(wit_world.WitWorld):
+    # When this life of the actor began: an upgrade may leave the `work` of the one before in the mailbox.
+    began = b""
+
     def init(self, initial_state: bytes) -> None:
+        WitWorld.began = str(messaging.now()).encode()
         if "/worker" in messaging.self_id():
             work_soon()
 
@@ -30,8 +34,9 @@ class WitWorld(wit_world.WitWorld):
     def handle_request(self, from_actor: str, msg_type: str, payload: bytes) -> bytes:
         match msg_type:
             case "work":
-                work()
-                work_soon()
+                if payload == WitWorld.began:
+                    work()
+                    work_soon()
                 return b""
             case "result":
                 return result()
@@ -49,7 +54,7 @@ def submit(request: bytes) -> bytes:
 
 def work_soon() -> None:
     """One request for each message, so that a stop or an upgrade never waits for more than that."""
-    messaging.send_after(0, "work", b"")
+    messaging.send_after(0, "work", WitWorld.began)
 
 
 def work() -> None:
@@ -59,7 +64,7 @@ def work() -> None:
     except Err as error:
         if error.value.code == ErrorCode.TIMEOUT:
             return  # told to stop while it waited
-        raise  # ends this worker; its supervisor starts another
+        raise RuntimeError(error.value.message)  # ends this worker; its supervisor starts another
     if request:
         headers = [("request", request.id)]
         channels.send_to_queue_with_options(HERE, RESULTS, "result", answer(request.payload), 0, 0, headers)
