@@ -14,8 +14,10 @@ export GUEST_TARGET_DIR=${GUEST_TARGET_DIR:-$root/examples/target}
 main() {
     guest "$calculator/build_python_actors.sh"
     guest "$calculator/build_rust_actors.sh" --output calculator_rust_from_source.wasm
-    guest "$root/tests/guests/build.sh"
+    guest "$root/tests/guests/build.sh" rust
+    guest "$root/tests/guests/build.sh" python
     guest "$root/examples/simple/core_modules/scripts/build_core_modules.sh"
+    guest "$root/examples/intermediate/sensor_pipeline/scripts/build.sh"
     local language
     for language in rust python typescript go c; do
         guest "$polyglot/build_$language.sh"

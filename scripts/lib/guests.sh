@@ -55,6 +55,20 @@ npm_tools() {
     echo "$*" >"$installed"
 }
 
+# The sources of QuickJS, which a crate has with it; `quickjs` is their folder then.
+quickjs() {
+    local package=$tools/quickjs
+    quickjs=$package/vendor/rquickjs-sys/quickjs
+    [[ ! -e $quickjs ]] || return 0
+    command -v cargo >/dev/null || give_up 3 "skipped: cargo not found: install Rust"
+    note "fetching QuickJS"
+    mkdir -p "$package/src"
+    : >"$package/src/lib.rs"
+    printf '%s\n' '[package]' 'name = "quickjs"' '[dependencies]' 'rquickjs-sys = "=0.11.0"' '[workspace]' >"$package/Cargo.toml"
+    cargo vendor --quiet --manifest-path "$package/Cargo.toml" "$package/vendor" >/dev/null ||
+        give_up 1 "cargo cannot fetch QuickJS: see its message above"
+}
+
 # wasm-tools, whichever there is.
 wasm_tools() {
     command -v wasm-tools || {
@@ -76,3 +90,19 @@ rust_guest() (
     build_with_debian "$2" "${5-}" ||
         give_up 3 "skipped: needs rustup's target $2, or Debian's ${debian_packages[*]} with wasm-component-ld"
 )
+
+# Builds a Python module and what it imports from its folder into a component of a world, unless that is newer:
+# python_guest FOLDER NAME WORLD MODULE.
+python_guest() {
+    local folder=$1 name=$2 module=$4 build=$tools/build wasm_tools
+    if up_to_date "$module" "$folder" "$wit" "$root/scripts/lib/guests.sh"; then return; fi
+    pip_tools componentize-py==0.25.1
+    wasm_tools=$(wasm_tools)
+    mkdir -p "$build"
+    note "building ${module##*/}, which takes some ten seconds"
+    # VIRTUAL_ENV keeps it from looking for packages anywhere else.
+    VIRTUAL_ENV=$tools/venv "$tools/venv/bin/componentize-py" --quiet --wit-path "$wit" --world "$3" \
+        componentize --python-path "$folder" --output "$build/$name.wasm" "$name"
+    "$wasm_tools" strip --all "$build/$name.wasm" --output "$build/stripped.wasm"
+    put "$build/stripped.wasm" "$module"
+}

@@ -1,4 +1,4 @@
-//! A component in Rust that calls every function of the interfaces with good arguments and bad ones, and reports.
+//! Components in Rust and Python that call the functions of the interfaces with good arguments and bad ones, and report.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 
 use crate::harness::{Node, node};
 
-/// The guest, where a toolchain for it was found.
+/// The guest in Rust, where a toolchain for it was found.
 fn conformance() -> Option<Vec<u8>> {
-    let path =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/guests/built/conformance.wasm");
-    match fs::read(path) {
+    built("conformance.wasm")
+}
+
+fn built(module: &str) -> Option<Vec<u8>> {
+    let built = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/guests/built");
+    match fs::read(built.join(module)) {
         Ok(wasm) => Some(wasm),
         Err(_) => {
             // `scripts/test.sh` builds it where it can, and says so where it cannot.
@@ -37,11 +40,56 @@ fn reports(interface: &str, checks_min: u64) {
     let Some(wasm) = conformance() else { return };
     let node = node();
     node.deploy("guest", &wasm).is_deployed();
-    let headers = [("x-message-type", interface)];
+    reports_to(&node, interface, checks_min);
+}
+
+fn reports_to(node: &Node, interface: &str, checks_min: u64) {
+    let headers = [("x-message-type", interface), ("x-timeout-ms", "60000")];
     let report = node.ask_with("guest", &headers, b"").payload();
-    assert_eq!(report["failures"], json!([]), "{report:#}");
+    assert_eq!(report["failures"], json!([]), "{interface}: {report:#}");
     let checks = report["checks"].as_u64().unwrap();
-    assert!(checks >= checks_min, "only {checks} checks");
+    assert!(checks >= checks_min, "{interface}: only {checks} checks");
+}
+
+#[test]
+fn every_function_that_most_actors_use_keeps_its_word_in_python() {
+    let Some(wasm) = built("conformance_python.wasm") else {
+        return;
+    };
+    // One node for all: the module takes longer to compile than its checks.
+    let node = node();
+    let limits = "[limits]\nmax_execution_time = '30s'";
+    node.form("guest", &wasm)
+        .config(limits)
+        .send()
+        .is_deployed();
+    for (interface, checks_min) in [
+        ("tuplespace", 60),
+        ("keyvalue", 45),
+        ("channels", 50),
+        ("locks", 30),
+        ("messaging", 35),
+        ("process-groups", 25),
+    ] {
+        reports_to(&node, interface, checks_min);
+    }
+    examples_run(&node);
+}
+
+/// The examples of docs/polyglot.md, in the language of this guest.
+fn examples_run(node: &Node) {
+    let outcomes = "doubled: true, led: true, told: 1, visits: 2, results: 1, dead letters: 1, bytes: 3, receipt: first";
+    assert_eq!(asked(node, "guest", "examples", ""), outcomes);
+}
+
+#[test]
+fn the_examples_of_the_page_run_in_rust() {
+    let Some(wasm) = conformance() else { return };
+    let node = node();
+    node.deploy("guest", &wasm).is_deployed();
+    examples_run(&node);
+    let event = asked(&node, "guest", "events", "");
+    assert!(event.contains("order.made"), "{event}");
 }
 
 #[test]
@@ -108,6 +156,11 @@ fn every_function_of_the_blobs_keeps_its_word() {
 #[test]
 fn every_function_of_the_registry_keeps_its_word() {
     reports("registry", 35);
+}
+
+#[test]
+fn every_function_of_messaging_and_of_the_conversation_keeps_its_word() {
+    reports("messaging", 40);
 }
 
 #[test]

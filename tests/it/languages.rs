@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::harness::{Answer, Node, node};
+use crate::readmes::follow;
 
 /// A module of the polyglot example, as `application` is deployed of it.
 struct Greeter {
@@ -49,6 +50,14 @@ const JAVASCRIPT_COMMAND: Greeter = greeter(
     "command",
 );
 
+/// The same program as a core module, on QuickJS.
+const JAVASCRIPT_CORE_COMMAND: Greeter = greeter(
+    "javascript-core",
+    "greeter_core.wasm",
+    "TypeScript",
+    "command",
+);
+
 /// Those whose worlds have all of the node's interfaces.
 const COMPONENTS: [&Greeter; 4] = [&RUST, &PYTHON, &TYPESCRIPT, &GO];
 
@@ -62,13 +71,18 @@ impl Greeter {
 
     /// Deploys it; false where it is not built, which `scripts/test.sh` sees to.
     fn runs_on(&self, node: &Node) -> bool {
+        self.runs_as(self.application, node)
+    }
+
+    /// The same under another name.
+    fn runs_as(&self, application: &str, node: &Node) -> bool {
         let Ok(wasm) = fs::read(self.path()) else {
             let module = self.module;
             assert!(std::env::var_os("CI").is_none(), "{module} is not built");
             eprintln!("skipped: {module} is not built; see scripts/build_examples.sh");
             return false;
         };
-        node.deploy(self.application, &wasm).is_deployed();
+        node.deploy(application, &wasm).is_deployed();
         true
     }
 
@@ -196,7 +210,7 @@ fn a_c_core_module_greets_and_remembers() {
 #[test]
 fn commands_in_go_and_javascript_answer() {
     let node = node();
-    for greeter in [&GO_COMMAND, &JAVASCRIPT_COMMAND] {
+    for greeter in [&GO_COMMAND, &JAVASCRIPT_COMMAND, &JAVASCRIPT_CORE_COMMAND] {
         if !greeter.runs_on(&node) {
             continue;
         }
@@ -293,11 +307,12 @@ fn core_modules_tell_other_languages() {
 #[test]
 fn a_javascript_command_that_throws_says_where() {
     let node = node();
-    if !JAVASCRIPT_COMMAND.runs_on(&node) {
-        return;
+    for greeter in [&JAVASCRIPT_COMMAND, &JAVASCRIPT_CORE_COMMAND] {
+        if greeter.runs_on(&node) {
+            let answer = greeter.ask(&node, "call", "[1, 2]");
+            answer.is_refused(502, "ABORTED", &["TypeError: a name is a text", " at "]);
+        }
     }
-    let answer = JAVASCRIPT_COMMAND.ask(&node, "call", "[1, 2]");
-    answer.is_refused(502, "ABORTED", &["TypeError: a name is a text", " at "]);
 }
 
 #[test]
@@ -316,6 +331,33 @@ fn state_passes_from_one_language_to_another() {
         .send()
         .is_deployed();
     greet("Hello, Ada, from C! You are number 2.");
+}
+
+#[test]
+fn each_language_is_deployed_and_asked_as_the_page_says_with_curl_and_from_the_command_line() {
+    let node = node();
+    let readme = RUST.path().with_file_name("../README.md");
+    let all = [&RUST, &PYTHON, &JAVASCRIPT_COMMAND, &GO, &C_CORE];
+    // Each module is compiled once, since an application of it stays.
+    let stays =
+        |greeter: &&Greeter| greeter.runs_as(&format!("kept-{}", greeter.application), &node);
+    if !all.iter().all(stays) {
+        return;
+    }
+    for heading in ["Deploy", "Deploy from the command line"] {
+        assert_eq!(follow(&node, &readme, heading), all.len());
+        assert!(follow(&node, &readme, "Ask") > all.len());
+        assert_eq!(node.total_applications(), 2 * all.len() as u64);
+        for name in [
+            "rust-actor",
+            "python-actor",
+            "greeter",
+            "go-actor",
+            "c-actor",
+        ] {
+            assert_eq!(node.undeploy(name).status, 200, "{name}");
+        }
+    }
 }
 
 /// A component that imports this instance, and answers nothing.

@@ -1,4 +1,4 @@
-//! The examples of docs/polyglot.md: the Rust ones are those that the conformance guest compiles, the modules run.
+//! The examples of docs/polyglot.md: those in Rust and Python are of the guests that call them, the modules run.
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,13 +20,42 @@ fn blocks(page: &str, language: &str) -> Vec<String> {
         .collect()
 }
 
-#[test]
-fn every_rust_example_is_one_that_is_compiled() {
-    let compiled = read("tests/guests/conformance/src/examples.rs");
-    let examples = blocks(&read("docs/polyglot.md"), "rust");
-    assert!(examples.len() >= 4, "{} examples", examples.len());
+/// Each of the page's examples in this language is in the guest's file.
+fn all_stand_in(file: &str, language: &str, at_least: usize) {
+    let source = read(file);
+    let examples = blocks(&read("docs/polyglot.md"), language);
+    assert!(examples.len() >= at_least, "{} examples", examples.len());
     for example in examples {
-        assert!(compiled.contains(&example), "not compiled:\n{example}");
+        assert!(source.contains(&example), "not in {file}:\n{example}");
+    }
+}
+
+#[test]
+fn every_example_in_rust_and_python_is_one_that_a_guest_calls() {
+    all_stand_in("tests/guests/conformance/src/examples.rs", "rust", 9);
+    all_stand_in("tests/guests/conformance_python/examples.py", "python", 9);
+}
+
+#[test]
+fn every_service_has_an_example_in_two_languages() {
+    let page = read("docs/polyglot.md");
+    for heading in [
+        "Tuple space",
+        "Locks",
+        "Process groups",
+        "Keys and values",
+        "Queues",
+        "Topics",
+        "Blobs",
+        "The journal",
+    ] {
+        let (_, rest) = page
+            .split_once(&format!("\n## {heading}\n"))
+            .unwrap_or_else(|| panic!("no section {heading}"));
+        let section = rest.split("\n## ").next().unwrap();
+        for language in ["rust", "python"] {
+            assert!(!blocks(section, language).is_empty(), "{heading}");
+        }
     }
 }
 

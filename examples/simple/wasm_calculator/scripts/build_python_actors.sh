@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the Python actor into wasm-modules/calculator_actor.wasm, unless that is newer than its sources.
+# Builds the Python actors into wasm-modules/, each unless it is newer than the sources: calculator_actor.wasm,
+# tuplespace_calculator.wasm, channel_calculator.wasm.
 #
 # usage: build_python_actors.sh [--force]
 set -euo pipefail
@@ -9,22 +10,31 @@ componentize_py=0.25.1
 example=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 wit=$example/../../../wit/plexspaces-actor
 actors=$example/actors/python
-module=$example/wasm-modules/calculator_actor.wasm
 build=$example/.build
 venv=$build/venv
 
 main() {
     case "${1-}" in
-        '') if up_to_date; then say "calculator_actor.wasm is up to date; --force builds it anyway"; exit; fi ;;
-        --force) ;;
+        '' | --force) ;;
         *) die 2 "usage: build_python_actors.sh [--force]" ;;
     esac
+    build calculator_actor request-actor "${1-}"
+    build tuplespace_calculator full-request-actor "${1-}"
+    build channel_calculator full-request-actor "${1-}"
+}
+
+build() {
+    local name=$1 world=$2 module=$example/wasm-modules/$1.wasm
+    if [[ $3 != --force ]] && up_to_date; then
+        say "$name.wasm is up to date; --force builds it anyway"
+        return
+    fi
     install_componentize_py
     build_actor
     strip_actor
     mkdir -p "$(dirname "$module")"
-    mv "$build/calculator_actor.wasm" "$module"
-    say "built wasm-modules/calculator_actor.wasm, $(($(wc -c <"$module") / 1024)) KiB"
+    mv "$build/$name.wasm" "$module"
+    say "built wasm-modules/$name.wasm, $(($(wc -c <"$module") / 1024)) KiB"
 }
 
 up_to_date() {
@@ -44,10 +54,10 @@ install_componentize_py() {
 }
 
 build_actor() {
-    say "building calculator_actor.wasm, which takes some ten seconds"
+    say "building $name.wasm, which takes some ten seconds"
     # VIRTUAL_ENV keeps it from looking for packages anywhere else.
-    VIRTUAL_ENV=$venv "$venv/bin/componentize-py" --quiet --wit-path "$wit" --world request-actor \
-        componentize --python-path "$actors" --output "$build/calculator_actor.wasm" calculator_actor
+    VIRTUAL_ENV=$venv "$venv/bin/componentize-py" --quiet --wit-path "$wit" --world "$world" \
+        componentize --python-path "$actors" --output "$build/$name.wasm" "$name"
 }
 
 # wasm-opt would save more, but cannot read components.
@@ -57,8 +67,8 @@ strip_actor() {
         return
     fi
     say "stripping names and debug information"
-    wasm-tools strip --all "$build/calculator_actor.wasm" --output "$build/stripped.wasm"
-    mv "$build/stripped.wasm" "$build/calculator_actor.wasm"
+    wasm-tools strip --all "$build/$name.wasm" --output "$build/stripped.wasm"
+    mv "$build/stripped.wasm" "$build/$name.wasm"
 }
 
 say() {

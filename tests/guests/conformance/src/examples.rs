@@ -1,8 +1,9 @@
-//! The examples of docs/polyglot.md, compiled here and never called.
-#![allow(dead_code)]
+//! The examples of docs/polyglot.md, each of which `run` calls.
 
 use crate::plexspaces::actor::types::{ActorError, Context, FieldType, PatternField, TupleField};
-use crate::plexspaces::actor::{locks, process_groups, tuplespace};
+use crate::plexspaces::actor::{
+    blob, channels, durability, keyvalue, locks, process_groups, tuplespace,
+};
 
 fn own() -> Context {
     Context {
@@ -43,4 +44,78 @@ fn announce() -> Result<usize, ActorError> {
     let reached =
         process_groups::publish_to_group(&own(), "sensors", Some("alarm"), b"{\"level\":3}")?;
     Ok(reached.len())
+}
+
+/// Keys: remembers for a day who came last, and counts everybody.
+fn visit(name: &str) -> Result<i64, ActorError> {
+    keyvalue::put_with_ttl(&own(), "visitor/last", name.as_bytes(), 86_400_000)?;
+    keyvalue::increment(&own(), "visitor/count", 1)
+}
+
+/// Queues: works off all jobs there are, and acknowledges each when its result is on disk.
+fn work_off() -> Result<(), ActorError> {
+    while let Some(job) = channels::receive_from_queue(&own(), "jobs", 0)? {
+        match std::str::from_utf8(&job.payload) {
+            Ok(text) => {
+                channels::send_to_queue(&own(), "results", "text", text.to_uppercase().as_bytes())?;
+                channels::ack(&own(), "jobs", &job.id)?;
+            }
+            // What cannot be read goes to the dead letters, the queue `jobs.dlq`.
+            Err(_) => channels::nack(&own(), "jobs", &job.id, false)?,
+        }
+    }
+    Ok(())
+}
+
+/// Topics: `handle-event` gets all about orders from now on, then that one was made.
+fn hear_of_orders() -> Result<(), ActorError> {
+    channels::subscribe_to_topic(&own(), "shop", Some("order.*"))?;
+    channels::publish_to_topic(&own(), "shop", "order.made", b"{\"order\":7}")?;
+    Ok(())
+}
+
+/// Blobs: keeps a map that is too large for a key, and reads it again.
+fn keep_map(map: &[u8]) -> Result<Vec<u8>, ActorError> {
+    let stored = blob::upload(&own(), "maps", "north.bin", map, Some("image/png"))?;
+    blob::download(&own(), &stored.blob_id, "", "")
+}
+
+/// The journal: an order is on disk before it counts, and has one receipt, however often it is sent.
+fn take_order(id: &str, receipt: &[u8]) -> Result<Vec<u8>, ActorError> {
+    let first = durability::cache_side_effect(&own(), &format!("receipt/{id}"), receipt)?;
+    let number = durability::persist(&own(), "ordered", id.as_bytes())?;
+    // Every hundred orders the state is kept, and the journal begins anew.
+    if number % 100 == 0 {
+        durability::checkpoint(&own())?;
+        durability::compact(&own(), number)?;
+    }
+    Ok(first)
+}
+
+/// Calls each once, and says what came of it.
+pub fn run() -> Result<Vec<u8>, String> {
+    outcomes().map(String::into_bytes).map_err(|error| error.message)
+}
+
+fn outcomes() -> Result<String, ActorError> {
+    let job = |word: &str, number| [TupleField::StringVal(word.into()), TupleField::IntVal(number)];
+    tuplespace::write(&own(), &job("job", 21))?;
+    work()?;
+    let done = job("done", 42).map(PatternField::Exact);
+    let doubled = tuplespace::take(&own(), &done)?.is_some();
+    channels::send_to_queue(&own(), "jobs", "text", b"hello")?;
+    channels::send_to_queue(&own(), "jobs", "text", b"\xff")?;
+    work_off()?;
+    let results = channels::queue_depth(&own(), "results")?;
+    let dead = channels::queue_depth(&own(), "jobs.dlq")?;
+    hear_of_orders()?;
+    let visits = (visit("Ada")?, visit("Bob")?).1;
+    let map = keep_map(b"map")?.len();
+    take_order("7", b"first")?;
+    let receipt = String::from_utf8_lossy(&take_order("7", b"second")?).into_owned();
+    let (led, told) = (lead()?, announce()?);
+    Ok(format!(
+        "doubled: {doubled}, led: {led}, told: {told}, visits: {visits}, results: {results}, dead letters: {dead}, \
+         bytes: {map}, receipt: {receipt}"
+    ))
 }

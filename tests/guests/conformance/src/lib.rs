@@ -10,6 +10,7 @@ mod durability;
 mod keyvalue;
 mod locks;
 mod logging;
+mod messaging;
 mod process_groups;
 mod registry;
 mod report;
@@ -60,7 +61,8 @@ impl Guest for Conformance {
         interface: String,
         payload: Vec<u8>,
     ) -> Result<Vec<u8>, String> {
-        let payload = String::from_utf8_lossy(&payload);
+        let bytes = payload;
+        let payload = String::from_utf8_lossy(&bytes);
         let mut report = Report::default();
         match &*interface {
             "tuplespace" => tuplespace::check(&mut report),
@@ -69,9 +71,11 @@ impl Guest for Conformance {
             "keyvalue" => keyvalue::check(&mut report),
             "blob" => blob::check(&mut report),
             "logging" => logging::check(&mut report),
+            "messaging" => messaging::check(&mut report),
             "registry" => registry::check(&mut report),
             "channels" => channels::check(&mut report),
             "durability" => durability::check(&mut report),
+            "examples" => return examples::run(),
             "journal" => return durability::journal(&payload),
             "take" => return tuplespace::take(&payload),
             "subscribe" => return tuplespace::subscribe(&payload),
@@ -79,6 +83,10 @@ impl Guest for Conformance {
             "join" => return process_groups::join(&payload),
             "reach" => return Ok(reach(&payload).into_bytes()),
             "events" => return Ok(EVENTS.with_borrow(|events| events.join("\n")).into_bytes()),
+            "parent" => return messaging::parent(),
+            "reply" => return messaging::answer_early(&bytes),
+            "defer" => return messaging::answer_later(&bytes),
+            "forward" => return messaging::forward(),
             "trap" => panic!("as asked"),
             other => return Err(format!("no such interface: {other}")),
         }

@@ -20,16 +20,21 @@ BRACKETS_MAX = 127
 
 class WitWorld(wit_world.WitWorld):
     def handle_request(self, from_actor: str, msg_type: str, payload: bytes) -> bytes:
-        try:
-            operation, operands = parse(payload)
-            answer = {"result": calculate(operation, operands), "operation": operation}
-        except Refusal as refusal:
-            answer = {"error": str(refusal)}
-        return json.dumps(answer, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
+        return answer(payload)
 
 
 class Refusal(Exception):
     """Says what is wrong with a request."""
+
+
+def answer(payload: bytes) -> bytes:
+    """What a request is answered, whatever it is."""
+    try:
+        operation, operands = parse(payload)
+        said = {"result": calculate(operation, operands), "operation": operation}
+    except Refusal as refusal:
+        said = {"error": str(refusal)}
+    return json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
 
 
 def parse(payload: bytes) -> tuple[str, list[float]]:

@@ -1,8 +1,9 @@
-// Javy's two functions and TextEncoder's, on the streams of WASI 0.2: runs a program written for Javy where Javy is not installed.
+// Javy's two functions on the streams of WASI 0.2: runs a program written for Javy where Javy is not installed.
 import { getStderr } from "wasi:cli/stderr@0.2.0";
 import { getStdin } from "wasi:cli/stdin@0.2.0";
 import { getStdout } from "wasi:cli/stdout@0.2.0";
-import { decode, encode } from "../utf8";
+import { encode } from "../utf8";
+import "./text.js";
 
 /** Runs a program; what it throws ends it, message and stack on standard error. */
 globalThis.main = function (program) {
@@ -15,19 +16,6 @@ globalThis.main = function (program) {
 };
 
 globalThis.Javy = { IO: { readSync, writeSync } };
-
-globalThis.TextEncoder = class {
-  encode = encode;
-};
-
-globalThis.TextDecoder = class {
-  held = [];
-  /** Holds everything back until the last call, so that no character is cut. */
-  decode(bytes, { stream } = {}) {
-    this.held.push(...(bytes ?? []));
-    return stream ? "" : decode(this.held.splice(0));
-  }
-};
 
 function readSync(_fd, buffer) {
   try {

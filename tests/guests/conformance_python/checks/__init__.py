@@ -1,0 +1,1 @@
+"""One file for each interface, and the report they write into."""
