@@ -380,6 +380,36 @@ async fn timers_fire_in_the_order_of_their_times() {
     assert_eq!(script.handled(), ["0", "1", "2a", "2b"]);
 }
 
+/// `PLEXSPACES_TEST_TIMERS` says how many; a million takes a minute without optimisation.
+#[tokio::test(start_paused = true)]
+async fn of_many_timers_each_fires_once_and_in_order() {
+    let count: usize = std::env::var("PLEXSPACES_TEST_TIMERS")
+        .map_or(50_000, |number| number.parse().expect("a number"));
+    let script = Script::default();
+    let wide = Bounds {
+        messages_max: count,
+        bytes_max: usize::MAX,
+        ..Bounds::default()
+    };
+    let (actors, _actor) = spawn(&script, wide).await;
+    let mut owners = Vec::new();
+    for number in 0..count {
+        if number % limits::TIMERS_MAX == 0 {
+            owners.push(timers(&actors));
+        }
+        // A step through all of them that leaves none out, so that they are not set in their order.
+        let due = (number * 7_919 % count) as u32 % 1_000;
+        let owner = owners.last_mut().unwrap();
+        let payload = format!("{due:03}").into();
+        owner.start(due * SECOND, "tick", payload).unwrap();
+    }
+    tokio::time::sleep(1_000 * SECOND).await;
+    let fired = script.handled();
+    assert_eq!(fired.len(), count);
+    assert!(fired.is_sorted());
+    assert_eq!(actors.budget().taken(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_timer_that_is_cancelled_or_whose_owner_is_gone_never_fires() {
     let script = Script::default();
