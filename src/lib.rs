@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod payload;
 pub mod place;
 pub mod refusal;
+pub mod retry;
 pub mod service;
 pub mod shutdown;
 

@@ -342,6 +342,40 @@ pub const JOURNAL_BYTES_MAX: u64 = 64 * MIB as u64;
 /// What of a journal is in memory at once while it is replayed.
 pub const REPLAY_ENTRIES_MAX: usize = 256;
 pub const REPLAY_BYTES_MAX: usize = 4 * MIB;
+/// Longest id, type or signal name of a workflow, and longest retry policy.
+pub const WORKFLOW_NAME_BYTES_MAX: usize = 255;
+pub const RETRY_POLICY_BYTES_MAX: usize = KIB;
+/// Runs of one application that have not ended, and what they weigh with their inputs, steps and signals.
+pub const RUNS_MAX: u64 = 1_000;
+pub const RUNS_BYTES_MAX: u64 = 64 * MIB as u64;
+/// Runs of one application that have ended and are kept to be asked for their results; the oldest go first.
+pub const RUNS_ENDED_MAX: u64 = 1_000;
+pub const RUNS_ENDED_BYTES_MAX: u64 = 16 * MIB as u64;
+pub const RUNS_ENDED_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Steps of one run, and what they weigh: all of them are replayed whenever it comes back.
+pub const RUN_STEPS_MAX: u64 = 10_000;
+pub const RUN_STEPS_BYTES_MAX: u64 = 16 * MIB as u64;
+/// Signals of one run, what they weigh, and how many of them it has yet to take.
+pub const RUN_SIGNALS_MAX: u64 = 10_000;
+pub const RUN_SIGNALS_BYTES_MAX: u64 = 4 * MIB as u64;
+pub const RUN_SIGNALS_WAITING_MAX: u64 = 1_000;
+/// Callers that wait for one run to end.
+pub const RUN_WAITERS_MAX: usize = 64;
+/// Why a run failed, and how many activities it names that may have been done twice.
+pub const RUN_REASON_CHARS_MAX: usize = 1_000;
+pub const RUN_DOUBTS_MAX: usize = 64;
+/// How long the actor of a run that sleeps, or waits for signals, is kept before it makes room.
+pub const RUN_IDLE_MAX: Duration = Duration::from_secs(10);
+/// How long a run gets to finish its step when its application is stopped or upgraded.
+pub const RUN_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How long a run's actor may take over one message, and an activity that has no limit of its own.
+pub const RUN_STEP_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// How long a run waits for room, or for a disk that fails, before it tries again, at first and at most.
+pub const RUN_RETRY_FIRST: Duration = Duration::from_millis(200);
+pub const RUN_RETRY_MAX: Duration = Duration::from_secs(60);
+/// Attempts of an activity or a run, and the longest wait between two of them.
+pub const ATTEMPTS_MAX: u32 = 10_000;
+pub const RETRY_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Largest blob; larger ones hold up the uploads of others for too long.
 pub const BLOB_BYTES_MAX: u64 = 256 * MIB as u64;
 /// Blobs of one application, and of what fleet tools put into one namespace, and what they weigh.

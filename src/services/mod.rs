@@ -7,6 +7,7 @@ mod groups;
 mod holdings;
 mod registry;
 mod tuples;
+pub mod workflows;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -21,6 +22,7 @@ use crate::storage::Storage;
 
 pub use events::{Event, Kind};
 pub use holdings::{Holdings, Numbered};
+use workflows::Workflows;
 
 /// All services of this node, as guests and doors reach them; cloning is cheap.
 #[derive(Clone)]
@@ -28,6 +30,7 @@ pub struct Services {
     pub actors: Actors,
     pub storage: Storage,
     pub coordination: Coordination,
+    pub workflows: Workflows,
     /// How many events an actor has missed; none of those that missed none.
     missed: Arc<Mutex<HashMap<Arc<str>, u64>>>,
     /// What the registry lists of the node itself.
@@ -38,6 +41,7 @@ impl Services {
     pub fn new(actors: Actors, storage: Storage) -> Self {
         Self {
             coordination: Coordination::new(actors.clock(), actors.budget()),
+            workflows: Workflows::new(actors.clone(), storage.clone()),
             actors,
             storage,
             missed: Arc::default(),

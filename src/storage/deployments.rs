@@ -8,6 +8,7 @@ use super::committer::Committer;
 use super::entries;
 use super::journal::Journals;
 use super::rows::{Cells, Stored, stored};
+use super::runs;
 use super::store::there;
 
 /// Name to record. What a record says is its owner's business.
@@ -180,7 +181,7 @@ impl Deployments {
         self.committer.commit(keep).await
     }
 
-    /// Forgets an application, all that its actors left, and their journals.
+    /// Forgets an application, all that its actors left, their journals, and its workflows.
     pub async fn remove(&self, name: String) -> Result<(), StorageError> {
         let remove = move |transaction: &redb::WriteTransaction| {
             transaction.open_table(RECORDS)?.remove(&*name)?;
@@ -191,6 +192,7 @@ impl Deployments {
                     .retain(|(application, _), _| application != name)?;
             }
             entries::forget(transaction, &name)?;
+            runs::forget(transaction, &name)?;
             Ok(name)
         };
         let journals = self.journals.clone();

@@ -29,6 +29,7 @@ mod queues;
 mod refill;
 mod room;
 mod rows;
+mod runs;
 mod starts;
 mod steady;
 mod store;
@@ -37,6 +38,7 @@ mod tuples;
 mod usage;
 mod values;
 mod watches;
+mod workflows;
 
 use std::convert::Infallible;
 use std::fs::{self, File};
@@ -65,10 +67,15 @@ pub use modules::Modules;
 pub use quarantine::Quarantine;
 pub use queues::{Delivery, Lease, Parcel, QueueError, QueueName, Queues, Settings};
 pub use refill::{Look, Records, Refill, RefillError};
+pub use runs::{
+    Head as RunHead, Outcome, Record as RunRecord, Refused, Status as RunStatus, Step, StepKind,
+    Taken, Wanted as RunsWanted,
+};
 pub use starts::Starts;
 pub use tokens::{Tokens, TokensError};
 pub use tuples::{StoredField, StoredTuple, StoredValue, TupleAt, TupleRows};
 pub use watches::{Happened, Watch};
+pub use workflows::{Ending, WorkflowError, Workflows};
 
 use directory::{Found, private_dir};
 use due::Due;
@@ -91,6 +98,9 @@ pub struct Storage {
     pub starts: Starts,
     pub tokens: Tokens,
     pub tuples: TupleRows,
+    pub workflows: Workflows,
+    /// Those of them that had not ended when the node started: application, id and head.
+    pub runs_begun: Arc<Vec<(String, String, RunHead)>>,
     /// Applications whose start the process before this one did not outlive.
     pub unfinished_starts: Vec<String>,
     /// Where compiled code lies; everything in it may be deleted at any time.
@@ -134,6 +144,7 @@ impl Storage {
         blob_rows::settle(&mut store, &blobs)?;
         let (noted_ms, lent) = store.read(unsettled)?;
         let heads = store.read(entries::heads)?;
+        let runs_begun = Arc::new(store.read(runs::running)?);
         let due = Due::new(Steady::begin(Clock::system().wall_ms(), noted_ms));
         // Whatever became due while the node was off is done at once.
         due.at(0);
@@ -153,7 +164,9 @@ impl Storage {
             keyvalue: KeyValue::new(guests.clone(), due.clone()),
             quarantine,
             tuples: TupleRows::new(guests.clone(), due.clone()),
-            queues: Queues::new(guests, due.clone(), lent),
+            queues: Queues::new(guests.clone(), due.clone(), lent),
+            workflows: Workflows::new(committer.clone(), guests, due.steady),
+            runs_begun,
             starts,
             tokens: Tokens::in_dir(path),
             unfinished_starts,

@@ -19,6 +19,9 @@ pub enum Kept {
     /// Entries of journals, and side effects recorded beside them.
     Entries,
     Blobs,
+    /// Runs of workflows that have not ended.
+    Runs,
+    EndedRuns,
 }
 
 /// The application has laid down as much as it may.
@@ -40,6 +43,8 @@ impl Kept {
             Self::Journals => "journals",
             Self::Entries => "journal entries",
             Self::Blobs => "blobs",
+            Self::Runs => "workflow runs",
+            Self::EndedRuns => "ended workflow runs",
         }
     }
 
@@ -47,6 +52,7 @@ impl Kept {
         match self {
             Self::Journals => "persist in fewer actors",
             Self::Entries => "checkpoint, then compact",
+            Self::Runs => "wait until some have ended, or cancel some",
             _ => "remove some",
         }
     }
@@ -59,6 +65,8 @@ impl Kept {
             Self::Journals => (limits::JOURNALS_MAX, u64::MAX),
             Self::Entries => (limits::JOURNAL_ENTRIES_MAX, limits::JOURNAL_BYTES_MAX),
             Self::Blobs => (limits::BLOBS_MAX, limits::BLOBS_BYTES_MAX),
+            Self::Runs => (limits::RUNS_MAX, limits::RUNS_BYTES_MAX),
+            Self::EndedRuns => (limits::RUNS_ENDED_MAX, limits::RUNS_ENDED_BYTES_MAX),
         }
     }
 

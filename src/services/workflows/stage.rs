@@ -1,0 +1,52 @@
+//! Where the runs of an application are carried out: what starts their actors, and for as long as it stands.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::Workflows;
+use super::run::Run;
+use crate::id::{ActorId, ApplicationName};
+
+/// An actor that is being started.
+pub type Starting = Pin<Box<dyn Future<Output = Result<ActorId, Unstarted>> + Send>>;
+/// An actor that is being stopped, until it is gone.
+pub type Stopping = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What starts actors in an application. What they are made of stands on the floors below, so it is handed up.
+#[derive(Clone)]
+pub struct Stage {
+    /// The actor that carries out a run.
+    pub run: Arc<dyn Fn(Arc<Run>) -> Starting + Send + Sync>,
+    /// One of this type, for an activity that none is there for.
+    pub activity: Arc<dyn Fn(&str) -> Starting + Send + Sync>,
+    /// Ends one at once.
+    pub stop: Arc<dyn Fn(ActorId) -> Stopping + Send + Sync>,
+}
+
+/// Why there is no actor.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unstarted {
+    /// The application has no such type, or it is none that can run.
+    #[error("{0}")]
+    Unknown(String),
+    /// It does not start.
+    #[error("{0}")]
+    Broken(String),
+    /// There is no room now.
+    #[error("{0}")]
+    NoRoom(String),
+}
+
+/// The runs of an application go on for as long as this is kept.
+pub struct Performance {
+    pub(super) workflows: Workflows,
+    pub(super) application: ApplicationName,
+    /// Which stage of the application's this is.
+    pub(super) number: u64,
+}
+
+impl Drop for Performance {
+    fn drop(&mut self) {
+        self.workflows.abandon(&self.application, self.number);
+    }
+}

@@ -1,0 +1,239 @@
+//! Workflows as they survive: what is answered of a run, a step or a signal is on disk.
+//!
+//! A run belongs to an application, and goes with it.
+
+use bytes::Bytes;
+use redb::{ReadTransaction, WriteTransaction};
+
+use super::StorageError;
+use super::committer::Committer;
+use super::runs::{self, Changed, Found, Head, Listed, Record, Refused, Rows, Status, Taken, Wanted};
+use super::steady::{self, Steady};
+use crate::limits;
+
+/// All runs of all applications.
+#[derive(Clone)]
+pub struct Workflows {
+    /// What runs begin and end with: a flood of guests holds up neither.
+    committer: Committer,
+    guests: Committer,
+    steady: Steady,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum WorkflowError {
+    #[error("{what} has 1 to {max} bytes, this one has {bytes}", max = limits::WORKFLOW_NAME_BYTES_MAX)]
+    Name { what: &'static str, bytes: usize },
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// What becomes of a run that ends.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    pub status: Status,
+    pub reason: Option<String>,
+    pub result: Bytes,
+}
+
+impl Workflows {
+    pub(super) fn new(committer: Committer, guests: Committer, steady: Steady) -> Self {
+        Self {
+            committer,
+            guests,
+            steady,
+        }
+    }
+
+    /// The store's time, in milliseconds since 1970: it goes on over restarts, and never goes back.
+    pub fn now_ms(&self) -> u64 {
+        self.steady.now_ms()
+    }
+
+    /// Sleeps until it is so late by the store's time.
+    pub async fn sleep_until(&self, at_ms: u64) {
+        while self.now_ms() < at_ms {
+            tokio::time::sleep_until(self.steady.instant(at_ms)).await;
+        }
+    }
+
+    /// Writes down a run that begins, together with the step of another by which it does. `then` is called as soon as it
+    /// is on disk, whoever has left.
+    pub async fn start(
+        &self,
+        application: &str,
+        id: &str,
+        head: Head,
+        input: Bytes,
+        step: Option<Record>,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Result<(), WorkflowError> {
+        named("a workflow's id", id)?;
+        named("a workflow's type", &head.workflow_type)?;
+        let key = id.to_owned();
+        let start = move |rows: &mut Rows<'_>| rows.start(&key, head, &input);
+        self.beside(application, step, start, move |()| then()).await
+    }
+
+    /// Writes down a signal, likewise. Answers with how many the run has got then.
+    pub async fn signal(
+        &self,
+        application: &str,
+        id: &str,
+        (name, payload): (&str, Bytes),
+        step: Option<Record>,
+        then: impl FnOnce(u64) + Send + 'static,
+    ) -> Result<(), WorkflowError> {
+        named("a workflow's id", id)?;
+        named("a signal's name", name)?;
+        let (key, name) = (id.to_owned(), name.to_owned());
+        let signal = move |rows: &mut Rows<'_>| rows.signal(&key, &name, &payload);
+        self.beside(application, step, signal, then).await
+    }
+
+    /// Writes down a step. `None` where the run has ended or begun anew: then nobody may take it.
+    pub async fn record(
+        &self,
+        application: &str,
+        record: Record,
+    ) -> Result<Option<()>, WorkflowError> {
+        let now_ms = self.now_ms();
+        let application = application.to_owned();
+        let write = move |transaction: &WriteTransaction| {
+            steady::note(transaction, now_ms)?;
+            Rows::open(transaction, &application)?.record(&record)
+        };
+        Ok(self.guests.commit(write).await??)
+    }
+
+    /// Begins a run anew that failed.
+    pub async fn again(
+        &self,
+        application: &str,
+        id: &str,
+        (run_id, next): (&str, &str),
+        not_before_ms: u64,
+    ) -> Result<(), WorkflowError> {
+        let [application, id, run_id, next] =
+            [application, id, run_id, next].map(str::to_owned);
+        let again = move |transaction: &WriteTransaction| {
+            Rows::open(transaction, &application)?.again(&id, &run_id, &next, not_before_ms)
+        };
+        Ok(self.committer.commit(again).await??)
+    }
+
+    /// Ends a run, unless it has ended before; `then` is told whether.
+    pub async fn end(
+        &self,
+        application: &str,
+        id: &str,
+        ending: Ending,
+        then: impl FnOnce(bool) + Send + 'static,
+    ) -> Result<(), StorageError> {
+        let now_ms = self.now_ms();
+        let (application, id) = (application.to_owned(), id.to_owned());
+        let end = move |transaction: &WriteTransaction| {
+            let how = (ending.status, ending.reason);
+            Rows::open(transaction, &application)?.end(&id, how, &ending.result, now_ms)
+        };
+        self.committer.commit_then(end, then).await
+    }
+
+    /// A run with its input, once all that its earlier lives wrote is on disk.
+    pub async fn begin(&self, application: &str, id: &str) -> Result<Option<Found>, StorageError> {
+        // What is asked for now is done after that.
+        self.committer.commit(|_| Ok(())).await?;
+        self.find(application, id).await
+    }
+
+    /// A run with its input; one that has ended with its result.
+    pub async fn find(&self, application: &str, id: &str) -> Result<Option<Found>, StorageError> {
+        let (application, id) = (application.to_owned(), id.to_owned());
+        let look = move |transaction: &ReadTransaction| runs::find(transaction, &application, &id);
+        self.committer.read(look).await
+    }
+
+    /// The steps of a run from a number on, as many as are in memory at once.
+    pub async fn steps(
+        &self,
+        application: &str,
+        id: &str,
+        from: u64,
+    ) -> Result<Vec<Taken>, StorageError> {
+        const PAGE: (usize, usize) = (limits::REPLAY_ENTRIES_MAX, limits::REPLAY_BYTES_MAX);
+        let (application, id) = (application.to_owned(), id.to_owned());
+        let look = move |transaction: &ReadTransaction| {
+            runs::steps(transaction, &application, &id, from, PAGE)
+        };
+        self.committer.read(look).await
+    }
+
+    /// The signal of this number, from 0 on.
+    pub async fn signal_at(
+        &self,
+        application: &str,
+        id: &str,
+        number: u64,
+    ) -> Result<Option<(String, Bytes)>, StorageError> {
+        let (application, id) = (application.to_owned(), id.to_owned());
+        let look = move |transaction: &ReadTransaction| {
+            runs::signal(transaction, &application, &id, number)
+        };
+        self.committer.read(look).await
+    }
+
+    /// The wanted runs by application and id, and how many there are in all.
+    pub async fn list(&self, wanted: Wanted) -> Result<(Vec<Listed>, usize), StorageError> {
+        let look = move |transaction: &ReadTransaction| runs::list(transaction, &wanted);
+        self.committer.read(look).await
+    }
+
+    /// How many runs there are of each status.
+    pub async fn count(&self) -> Result<[u64; Status::ALL.len()], StorageError> {
+        self.committer.read(runs::count).await
+    }
+
+    /// Forgets the runs of an application.
+    pub async fn forget(&self, application: &str) -> Result<(), StorageError> {
+        let application = application.to_owned();
+        let forget = move |transaction: &WriteTransaction| runs::forget(transaction, &application);
+        self.committer.commit(forget).await
+    }
+
+    /// Makes a change together with the step of the run that makes it, or neither. The change is not made again where
+    /// that step can be taken no more.
+    async fn beside<T: Send + 'static>(
+        &self,
+        application: &str,
+        step: Option<Record>,
+        change: impl FnOnce(&mut Rows<'_>) -> Changed<T> + Send + 'static,
+        then: impl FnOnce(T) + Send + 'static,
+    ) -> Result<(), WorkflowError> {
+        let application = application.to_owned();
+        let write = move |transaction: &WriteTransaction| {
+            let mut rows = Rows::open(transaction, &application)?;
+            let changed = match change(&mut rows)? {
+                Ok(changed) => changed,
+                Err(refused) => return Ok(Err(refused)),
+            };
+            if let Some(step) = step
+                && let Err(refused) = rows.record(&step)?
+            {
+                log::warn!("workflow {}: {refused}", step.id);
+            }
+            Ok(Ok(changed))
+        };
+        let done = self.guests.commit_then(write, |done| done.map(then));
+        Ok(done.await??)
+    }
+}
+
+/// Checks what becomes part of a row.
+pub fn named(what: &'static str, text: &str) -> Result<(), WorkflowError> {
+    match text.len() {
+        1..=limits::WORKFLOW_NAME_BYTES_MAX => Ok(()),
+        bytes => Err(WorkflowError::Name { what, bytes }),
+    }
+}
