@@ -117,7 +117,8 @@ impl<S: Start> Driver<S> {
             ));
         }
         let actions = self.decide(|it, now| it.ended(key, exit.clone(), now));
-        if exit.is_abnormal() && actions.contains(&Action::Leave(key)) {
+        let is_wanted = self.leaving.contains_key(&key);
+        if exit.is_abnormal() && !is_wanted && actions.contains(&Action::Leave(key)) {
             let text = format!("ended, and is not restarted: {}", reason(&exit));
             log::warn!("actor {address} {text}");
             self.says(Level::Warn, &address, &text);

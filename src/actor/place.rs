@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::Bounds;
 use super::behavior::{Fault, Start};
@@ -67,6 +68,19 @@ impl<S: Start> Kin<S> {
         let order = Order::Spawn(Box::new(spawn), answer);
         self.orders.try_send(order).map_err(|_| SpawnError::Busy)?;
         answered.await.unwrap_or(Err(SpawnError::Busy))
+    }
+
+    /// Ends an actor of the tree by this time, and answers once it is gone.
+    pub async fn stop(&self, address: Arc<str>, by: Instant) {
+        let (answer, answered) = oneshot::channel();
+        let order = Order::StopOne {
+            address,
+            by,
+            answer,
+        };
+        if self.orders.send(order).await.is_ok() {
+            let _ = answered.await;
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::actor::{
 use crate::id::{ActorId, ApplicationName, ChildId, Digest};
 use crate::limits;
 use crate::refusal::{Kind, Refusal};
+use crate::services::workflows::Stage;
 use crate::storage::{Artifact, Left};
 use crate::wasm::{self, Birth, Program, ProgramError, Setting, Snapshot, Starter};
 
@@ -51,6 +52,8 @@ pub struct Prepared {
 pub struct Active {
     pub tree: Option<Tree<Starter>>,
     pub program: Arc<Program>,
+    /// What its workflows are carried out by.
+    pub stage: Option<Stage>,
 }
 
 impl Applications {
@@ -105,7 +108,12 @@ impl Applications {
                 Some(planted.map_err(|error| prepared.refusal(error))?)
             }
         };
-        Ok(Active { tree, program })
+        let stage = tree.as_ref().map(|tree| prepared.stage(tree));
+        Ok(Active {
+            tree,
+            program,
+            stage,
+        })
     }
 
     /// Starts what is deployed, from what its actors left when they last stopped in order.
@@ -245,8 +253,14 @@ impl Prepared {
             program,
             birth: snapshot.map_or_else(|| old.birth.clone(), Birth::Resumed),
             afresh: old.afresh.clone(),
+            run: None,
             setting: self.setting.clone(),
         }
+    }
+
+    /// What this version's workflows are carried out by, in a tree of it.
+    pub fn stage(&self, tree: &Tree<Starter>) -> Stage {
+        wasm::stage(tree.kin(), self.starter(Bytes::new()))
     }
 
     fn starter(&self, birth: Bytes) -> Starter {
@@ -254,6 +268,7 @@ impl Prepared {
             program: self.program.clone(),
             birth: Birth::New(birth),
             afresh: Arc::default(),
+            run: None,
             setting: self.setting.clone(),
         }
     }

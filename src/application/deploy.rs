@@ -77,6 +77,8 @@ impl Applications {
     ) -> Result<(), Refusal> {
         // Nobody's that was called so before.
         self.storage.journals.forget(&spec.name).await?;
+        let workflows = &self.wasm.services().workflows;
+        workflows.forget(&spec.name).await?;
         let activating = self.activate(spec, &module);
         let activated = reservation.ticket.unless_revoked(activating).await;
         let (version, active) = activated.unwrap_or_else(|| Err(called_off(&spec.name)))?;
@@ -96,6 +98,12 @@ impl Applications {
             }
             Err(refusal) => {
                 self.take_down(active).await;
+                if let Err(error) = workflows.forget(&spec.name).await {
+                    log::warn!(
+                        "what {} has begun stays until it is deployed: {error}",
+                        spec.name
+                    );
+                }
                 Err(refusal)
             }
         }
@@ -194,6 +202,9 @@ impl Applications {
         {
             let by = self.actors.clock().now() + grace;
             tree.stop(by, Farewell::Plain).await;
+        }
+        if let Err(error) = self.wasm.services().workflows.forget(&name).await {
+            log::warn!("workflows of application {name} stay until it is deployed again: {error}");
         }
         // What its actors persisted while they were being stopped.
         if let Err(error) = self.storage.journals.forget(&name).await {

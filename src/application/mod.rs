@@ -201,6 +201,9 @@ pub struct Log {
 
 /// Stops an application; what its actors left comes with their addresses.
 async fn stopped(running: Running, by: tokio::time::Instant) -> Vec<Left> {
+    if let Some(performance) = &running.performance {
+        performance.pause(by).await;
+    }
     match running.active.tree {
         Some(tree) => tree.stop(by, Farewell::Snapshot).await,
         None => Vec::new(),

@@ -98,6 +98,8 @@ impl Applications {
         let tree = record.own_tree.clone();
         let prepared = self.prepare(&record.spec, &module, tree).await?;
         let seeds = prepared.seeds(&left, &self.actors);
+        let workflows = &self.wasm.services().workflows;
+        workflows.pause(name, limits::RUN_PAUSE_MAX).await;
         let replacing = self.table.change(name, |deployed| match &deployed.state {
             State::Running(running) => {
                 let tree = running.active.tree.as_ref()?;
@@ -115,7 +117,10 @@ impl Applications {
                     deployed.record = record;
                     if let State::Running(running) = &mut deployed.state {
                         running.active.program = prepared.program.clone();
+                        let tree = running.active.tree.as_ref();
+                        running.active.stage = tree.map(|tree| prepared.stage(tree));
                         running.watch = self.watch(name, &running.active);
+                        running.performance = self.perform(name, &running.active);
                     }
                 });
                 Ok(())

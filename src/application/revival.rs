@@ -11,6 +11,7 @@ use super::{Applications, called_off};
 use crate::actor::View;
 use crate::id::ApplicationName;
 use crate::refusal::Refusal;
+use crate::services::workflows::Performance;
 use crate::storage::Left;
 
 impl Applications {
@@ -25,11 +26,27 @@ impl Applications {
             self.probation_of(name)
         });
         Running {
+            performance: self.perform(name, &active),
             active,
             since: self.actors.clock().now(),
             watch,
             probation,
         }
+    }
+
+    /// From now on its workflows go on.
+    pub(super) fn perform(&self, name: &ApplicationName, active: &Active) -> Option<Performance> {
+        let stage = active.stage.clone()?;
+        Some(self.wasm.services().workflows.begin(name, stage))
+    }
+
+    /// Whichever version runs now, the workflows that were paused for the change go on with it.
+    pub(super) fn perform_again(&self, name: &ApplicationName) {
+        self.table.change(name, |deployed| {
+            if let State::Running(running) = &mut deployed.state {
+                running.performance = self.perform(name, &running.active);
+            }
+        });
     }
 
     /// Notices when a tree has failed.

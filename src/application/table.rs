@@ -30,6 +30,7 @@ use crate::actor::{Standing, View};
 use crate::id::{ApplicationId, ApplicationName, Digest};
 use crate::limits;
 use crate::refusal::{Kind, Refusal};
+use crate::services::workflows::Performance;
 
 /// All slots, by name.
 #[derive(Clone, Default)]
@@ -91,6 +92,8 @@ pub struct Running {
     pub watch: Option<Task>,
     /// Ends the probation of a new version.
     pub probation: Option<Task>,
+    /// Its workflows go on for as long as this is here.
+    pub performance: Option<Performance>,
 }
 
 pub struct Failed {

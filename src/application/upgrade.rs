@@ -12,6 +12,7 @@ use super::spec::{ApplicationType, Spec};
 use super::table::{Change, Slot, State, Ticket};
 use crate::actor::{Ready, Renew, TreeSpec, UpgradeError};
 use crate::id::ChildId;
+use crate::limits;
 use crate::refusal::{Kind, Refusal};
 use crate::storage::Left;
 use crate::wasm::Starter;
@@ -49,15 +50,26 @@ impl Applications {
         let prepared = self.prepare(&spec, &module, known_tree).await?;
         let prepared = Arc::new(prepared);
         let version = prepared.version(&module, self.actors.clock().wall());
+        let workflows = &self.wasm.services().workflows;
+        workflows.pause(&change.name, limits::RUN_PAUSE_MAX).await;
         match self.beside(&change, &prepared) {
             Some(starting) => {
-                let ready = starting.await.map_err(|error| refusal(&prepared, error))?;
-                self.swap(&change, &prepared, old, version, module, ready)
-                    .await
+                let swapping = async {
+                    let ready = starting.await.map_err(|error| refusal(&prepared, error))?;
+                    self.swap(&change, &prepared, old, version, module, ready)
+                        .await
+                };
+                let swapped = swapping.await;
+                self.perform_again(&change.name);
+                swapped
             }
             None => {
-                self.take_over(&change, &prepared, old, version, module)
-                    .await
+                let taken_over = self.take_over(&change, &prepared, old, version, module);
+                let taken_over = taken_over.await;
+                if taken_over.is_err() {
+                    self.perform_again(&change.name);
+                }
+                taken_over
             }
         }
     }
@@ -106,6 +118,8 @@ impl Applications {
             deployed.record = record;
             if let State::Running(running) = &mut deployed.state {
                 running.active.program = prepared.program.clone();
+                let tree = running.active.tree.as_ref();
+                running.active.stage = tree.map(|tree| prepared.stage(tree));
                 running.probation = Some(self.probation_of(&change.name));
             }
         });

@@ -475,8 +475,7 @@ impl<'t> Rows<'t> {
     }
 
     fn put(&mut self, id: &str, head: &Head) -> Result<(), redb::Error> {
-        self.heads
-            .insert((self.application, id), &*head.encode())?;
+        self.heads.insert((self.application, id), &*head.encode())?;
         Ok(())
     }
 }
@@ -626,9 +625,7 @@ pub fn forget(transaction: &WriteTransaction, application: &str) -> Result<(), r
     rows.usage.clear(Kept::EndedRuns, application)
 }
 
-fn key_of(
-    key: &redb::AccessGuard<'_, (&'static str, u64, &'static str)>,
-) -> (String, u64, String) {
+fn key_of(key: &redb::AccessGuard<'_, (&'static str, u64, &'static str)>) -> (String, u64, String) {
     let (application, at_ms, id) = key.value();
     (application.to_owned(), at_ms, id.to_owned())
 }

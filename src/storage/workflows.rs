@@ -7,7 +7,9 @@ use redb::{ReadTransaction, WriteTransaction};
 
 use super::StorageError;
 use super::committer::Committer;
-use super::runs::{self, Changed, Found, Head, Listed, Record, Refused, Rows, Status, Taken, Wanted};
+use super::runs::{
+    self, Changed, Found, Head, Listed, Record, Refused, Rows, Status, Taken, Wanted,
+};
 use super::steady::{self, Steady};
 use crate::limits;
 
@@ -74,7 +76,8 @@ impl Workflows {
         named("a workflow's type", &head.workflow_type)?;
         let key = id.to_owned();
         let start = move |rows: &mut Rows<'_>| rows.start(&key, head, &input);
-        self.beside(application, step, start, move |()| then()).await
+        self.beside(application, step, start, move |()| then())
+            .await
     }
 
     /// Writes down a signal, likewise. Answers with how many the run has got then.
@@ -116,8 +119,7 @@ impl Workflows {
         (run_id, next): (&str, &str),
         not_before_ms: u64,
     ) -> Result<(), WorkflowError> {
-        let [application, id, run_id, next] =
-            [application, id, run_id, next].map(str::to_owned);
+        let [application, id, run_id, next] = [application, id, run_id, next].map(str::to_owned);
         let again = move |transaction: &WriteTransaction| {
             Rows::open(transaction, &application)?.again(&id, &run_id, &next, not_before_ms)
         };

@@ -108,6 +108,9 @@ impl Instance {
         let guest = self.store.data_mut();
         guest.forget_last_words();
         guest.journal.phase = Phase::Handling;
+        if let Some(seat) = &mut guest.seat {
+            seat.begins(envelope.message.id);
+        }
         let message = guest.conversation.begin(envelope);
         let arguments = Arguments::of(message, self.state.clone());
         let pace = self.pace.clone();
@@ -175,6 +178,11 @@ impl Instance {
                 guest.log.keep(Level::Warn, &text);
             }
             (None, _) => {}
+        }
+        if fault.is_none()
+            && let Some(seat) = &mut self.store.data_mut().seat
+        {
+            seat.ends();
         }
         fault.map_or(Ok(handled), Err)
     }

@@ -23,6 +23,7 @@ mod sight;
 mod slices;
 mod snapshot;
 mod spelling;
+mod stage;
 mod starter;
 mod ticker;
 mod wasi;
@@ -52,6 +53,7 @@ use ticker::Ticker;
 pub use capabilities::Capabilities;
 pub use program::Program;
 pub use snapshot::Snapshot;
+pub use stage::stage;
 pub use starter::{Birth, Life, Setting, Starter};
 
 /// What a module is to the node.
@@ -204,6 +206,11 @@ impl Wasm {
         for (&class, engine) in &self.0.engines {
             self.0.cache.discard(&code_name(digest, class, engine));
         }
+    }
+
+    /// What its guests may ask of the node.
+    pub fn services(&self) -> &Services {
+        &self.0.services
     }
 
     /// Where guests lie: the pool of each size class.

@@ -21,6 +21,7 @@ use crate::actor::{Behavior, Bounds, Fault, Handled, Place, Start, Timers, Unsna
 use crate::id::{ActorId, ApplicationName, ChildId};
 use crate::limits;
 use crate::message::Envelope;
+use crate::services::workflows::Run;
 
 /// All that is needed to start an actor of a program, again and again. Cloning is cheap.
 #[derive(Clone)]
@@ -29,7 +30,18 @@ pub struct Starter {
     pub birth: Birth,
     /// Its first life is to begin without the journal of whoever had its name before.
     pub afresh: Arc<AtomicBool>,
+    /// The run of a workflow that it carries out, where it does.
+    pub run: Option<Arc<Run>>,
     pub setting: Arc<Setting>,
+}
+
+/// What an actor of a type is made of.
+pub(super) struct Breed {
+    pub program: Arc<Program>,
+    /// What `init` gets where the caller gives nothing.
+    pub birth: Bytes,
+    pub actor_type: Option<ChildId>,
+    pub stem: ChildId,
 }
 
 /// What all actors of one version of an application have in common.
@@ -46,6 +58,36 @@ pub struct Setting {
     pub libraries: BTreeMap<ApplicationName, Arc<Program>>,
     /// What `init` gets in each worker of its tree, by the worker's id.
     pub births: BTreeMap<ChildId, Bytes>,
+}
+
+impl Setting {
+    /// What is started by this name: the application's own module, a worker of its tree, or a library.
+    pub(super) fn breed(&self, name: &str) -> Option<Breed> {
+        if name == &*self.application {
+            return Some(Breed {
+                program: self.module.clone(),
+                birth: self.births.get(name).cloned().unwrap_or_default(),
+                actor_type: None,
+                stem: ChildId::of_application(&self.application),
+            });
+        }
+        if let Some((id, birth)) = self.births.get_key_value(name) {
+            return Some(Breed {
+                program: self.module.clone(),
+                birth: birth.clone(),
+                actor_type: Some(id.clone()),
+                stem: id.clone(),
+            });
+        }
+        let (name, program) = self.libraries.get_key_value(name)?;
+        let stem = ChildId::of_application(name);
+        Some(Breed {
+            program: program.clone(),
+            birth: Bytes::new(),
+            actor_type: Some(stem.clone()),
+            stem,
+        })
+    }
 }
 
 /// What `init` gets, after a fault again.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::{Node, node};
 
 /// The guest in Rust, where a toolchain for it was found.
-fn conformance() -> Option<Vec<u8>> {
+pub fn conformance() -> Option<Vec<u8>> {
     built("conformance.wasm")
 }
 

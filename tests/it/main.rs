@@ -82,3 +82,4 @@ mod tuplespace;
 mod upgrades;
 mod uploads;
 mod waiting;
+mod workflows;

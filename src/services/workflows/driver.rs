@@ -340,12 +340,7 @@ impl Driver {
     async fn deadline(&self, head: &RunHead) {
         match head.deadline_ms {
             Some(at_ms) => {
-                self.workflows
-                    .0
-                    .storage
-                    .workflows
-                    .sleep_until(at_ms)
-                    .await;
+                self.workflows.0.storage.workflows.sleep_until(at_ms).await;
             }
             None => std::future::pending().await,
         }

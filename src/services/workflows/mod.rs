@@ -24,7 +24,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::actor::{Actors, SendError};
+use crate::actor::{Actors, Exit, SendError};
 use crate::id::ApplicationName;
 use crate::limits;
 use crate::refusal::{Kind, Refusal};
@@ -152,8 +152,9 @@ impl Workflows {
         }
     }
 
-    /// Lets the runs of an application come to rest, each at the end of its step: they go on when it begins again.
-    pub async fn pause(&self, application: &ApplicationName) {
+    /// Lets the runs of an application come to rest, each at the end of its step if that ends in time: they go on when
+    /// it begins again.
+    pub async fn pause(&self, application: &ApplicationName, time: Duration) {
         let (stage, drivers) = {
             let mut state = self.0.state.lock().unwrap();
             let Some((_, stage)) = state.stages.remove(application) else {
@@ -168,7 +169,7 @@ impl Workflows {
             }
             (stage, drivers)
         };
-        let by = Instant::now() + limits::RUN_PAUSE_MAX;
+        let by = Instant::now() + time;
         for (run, mut driver) in drivers {
             if tokio::time::timeout_at(by, &mut driver).await.is_ok() {
                 continue;
@@ -189,25 +190,28 @@ impl Workflows {
         }
         state.stages.remove(application);
         for ((of, _), live) in &mut state.runs {
-            if of != application {
-                continue;
+            if of == application {
+                self.cut_off(live);
             }
-            if let Some(driver) = live.driver.take() {
-                driver.abort();
-            }
-            if let Some(actor) = live.run.end_life() {
-                let at_once = Some(Duration::ZERO);
-                let exit = crate::actor::Exit::Shutdown;
-                self.0.actors.stop(actor.address(), at_once, exit);
-            }
+        }
+    }
+
+    /// Ends the driver of a run and its actor at once.
+    fn cut_off(&self, live: &mut Live) {
+        if let Some(driver) = live.driver.take() {
+            driver.abort();
+        }
+        if let Some(actor) = live.run.end_life() {
+            let at_once = Some(Duration::ZERO);
+            self.0.actors.stop(actor.address(), at_once, Exit::Shutdown);
         }
     }
 
     /// Forgets the runs of an application that is no more; who waits for one is told that it was cancelled.
     pub async fn forget(&self, application: &ApplicationName) -> Result<(), StorageError> {
-        self.pause(application).await;
         let gone: Vec<Live> = {
             let mut state = self.0.state.lock().unwrap();
+            state.stages.remove(application);
             let is_of = |(of, _): &(ApplicationName, Arc<str>), _: &mut Live| of == application;
             state
                 .runs
@@ -215,7 +219,8 @@ impl Workflows {
                 .map(|(_, live)| live)
                 .collect()
         };
-        for live in gone {
+        for mut live in gone {
+            self.cut_off(&mut live);
             live.run.has_ended(RunStatus::Cancelled);
         }
         self.0.storage.workflows.forget(application).await
@@ -269,7 +274,9 @@ impl Workflows {
             }
         };
         let workflows = &self.0.storage.workflows;
-        Ok(workflows.signal(application, id, signal, step, then).await?)
+        Ok(workflows
+            .signal(application, id, signal, step, then)
+            .await?)
     }
 
     /// Asks the actor of a run, which must not change anything.
@@ -404,9 +411,7 @@ impl Workflows {
         let (own, ended, status) = (self.clone(), run.clone(), ending.status);
         let then = move |_: bool| own.dismiss(&ended, status);
         let workflows = &self.0.storage.workflows;
-        workflows
-            .end(&run.application, &run.id, ending, then)
-            .await
+        workflows.end(&run.application, &run.id, ending, then).await
     }
 
     /// A run is on disk: it is carried out as soon as its application stands.
@@ -424,7 +429,11 @@ impl Workflows {
     fn dismiss(&self, run: &Run, status: RunStatus) {
         let mut state = self.0.state.lock().unwrap();
         let key = (run.application.clone(), run.id.clone());
-        if state.runs.get(&key).is_some_and(|live| std::ptr::eq(&*live.run, run)) {
+        if state
+            .runs
+            .get(&key)
+            .is_some_and(|live| std::ptr::eq(&*live.run, run))
+        {
             state.runs.remove(&key);
         }
         run.has_ended(status);

@@ -115,10 +115,7 @@ impl Run {
 
     /// The life that may take steps now, and how many there were when it began.
     pub(super) fn present_life(&self) -> (u64, u64) {
-        (
-            self.life.load(Relaxed),
-            self.present.lock().unwrap().steps,
-        )
+        (self.life.load(Relaxed), self.present.lock().unwrap().steps)
     }
 
     pub fn run_id(&self) -> Arc<str> {
@@ -144,7 +141,7 @@ impl Run {
         self.present.lock().unwrap().given == Some(message)
     }
 
-    pub(super) fn feels(&self, mood: Mood) {
+    pub fn feels(&self, mood: Mood) {
         self.mood.send_replace(mood);
     }
 

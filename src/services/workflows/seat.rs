@@ -1,14 +1,16 @@
 //! What the actor of a run sits on: the steps it has taken, and the next one.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::Workflows;
 use super::run::{Mood, Run, Verdict};
 use super::stage::Stage;
 use crate::message::MessageId;
 use crate::storage::{
-    Refused, RunRecord, Step, StepKind, StorageError, Taken, WorkflowError, Workflows as Stored,
+    Outcome, RunRecord, Step, StepKind, StorageError, Taken, WorkflowError, Workflows as Stored,
 };
 
 /// One life of a run's actor.
@@ -20,6 +22,8 @@ pub struct Seat {
     next: u64,
     known: u64,
     page: VecDeque<Taken>,
+    /// Side effects that the run has had.
+    effects: HashMap<String, Bytes>,
     /// A message of the run's own is being handled.
     in_hand: bool,
 }
@@ -39,6 +43,7 @@ impl Seat {
             next: 0,
             known,
             page: VecDeque::new(),
+            effects: HashMap::new(),
             in_hand: false,
         }
     }
@@ -89,7 +94,10 @@ impl Seat {
             return Err(self.fails(format!("step {number} of its course is lost")));
         };
         if (taken.step.kind, &*taken.step.name) != (kind, name) {
-            let (was, is) = (spelled(taken.step.kind, &taken.step.name), spelled(kind, name));
+            let (was, is) = (
+                spelled(taken.step.kind, &taken.step.name),
+                spelled(kind, name),
+            );
             return Err(self.fails(format!(
                 "step {number} was {was}, and is {is} now: the code of a run that goes on takes the same steps"
             )));
@@ -120,6 +128,20 @@ impl Seat {
             run_id: self.run.run_id().to_string(),
             taken: taken.clone(),
         }
+    }
+
+    /// What the run had under a key, which is this value if it is the first.
+    pub async fn once(&mut self, key: &str, value: Bytes) -> Result<Bytes, Abort> {
+        if let Some(known) = self.effects.get(key) {
+            return Ok(known.clone());
+        }
+        let mut taken = self.step(StepKind::SideEffect, key).await?;
+        if taken.step.outcome.is_none() {
+            (taken.step.outcome, taken.value) = (Some(Outcome::Done), value);
+            self.put(&taken).await?;
+        }
+        self.effects.insert(key.to_owned(), taken.value.clone());
+        Ok(taken.value)
     }
 
     /// Sleeps so long, by the store's time; of a sleep that an earlier life began, only the rest.
@@ -196,11 +218,5 @@ fn spelled(kind: StepKind, name: &str) -> String {
     match name {
         "" => kind.to_owned(),
         name => format!("{kind} {:?}", name.chars().take(64).collect::<String>()),
-    }
-}
-
-impl From<Refused> for Abort {
-    fn from(refused: Refused) -> Self {
-        Self(refused.to_string())
     }
 }

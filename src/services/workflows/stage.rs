@@ -3,9 +3,12 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::Workflows;
 use super::run::Run;
 use crate::id::{ActorId, ApplicationName};
+use crate::limits;
 
 /// An actor that is being started.
 pub type Starting = Pin<Box<dyn Future<Output = Result<ActorId, Unstarted>> + Send>>;
@@ -43,6 +46,15 @@ pub struct Performance {
     pub(super) application: ApplicationName,
     /// Which stage of the application's this is.
     pub(super) number: u64,
+}
+
+impl Performance {
+    /// Lets the runs come to rest, each at the end of its step, by this time at the latest.
+    pub async fn pause(&self, by: Instant) {
+        let time = by.saturating_duration_since(Instant::now());
+        let time = time.min(limits::RUN_PAUSE_MAX);
+        self.workflows.pause(&self.application, time).await;
+    }
 }
 
 impl Drop for Performance {

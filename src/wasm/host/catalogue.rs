@@ -8,8 +8,8 @@ use wasmtime::component::{HasSelf, Linker};
 use super::{Guest, bindings};
 use super::{
     blob, channels, conversation, core_channels, core_durability, core_keyvalue, core_messaging,
-    core_tuplespace, durability, keyvalue, locks, logging, messaging, older, planned,
-    process_groups, registry, tuplespace,
+    core_tuplespace, durability, keyvalue, locks, logging, messaging, older, process_groups,
+    registry, tuplespace, workflow,
 };
 
 /// One interface, for both kinds of guests.
@@ -24,7 +24,7 @@ struct Interface {
     link_core: fn(&mut CoreLinker<Guest>) -> wasmtime::Result<()>,
 }
 
-/// What is provided. The rest of the published package is in `planned`.
+/// What is provided: the whole published package.
 const INTERFACES: &[Interface] = &[
     Interface {
         name: "logging",
@@ -108,6 +108,13 @@ const INTERFACES: &[Interface] = &[
         link_core: |_| Ok(()),
     },
     Interface {
+        name: "workflow",
+        functions: workflow::FUNCTIONS,
+        link: |linker| bindings::workflow::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
+        core_functions: &[],
+        link_core: |_| Ok(()),
+    },
+    Interface {
         name: "host",
         functions: older::FUNCTIONS,
         link: |linker| older::bindings::host::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest),
@@ -116,12 +123,12 @@ const INTERFACES: &[Interface] = &[
     },
 ];
 
-/// Links the whole published package: what is provided, and what only answers `not-implemented` so far.
+/// Links the whole published package.
 pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     for interface in INTERFACES {
         (interface.link)(linker)?;
     }
-    planned::add_to_linker(linker)
+    Ok(())
 }
 
 /// Links every function that a core module may import from the node.
@@ -153,10 +160,8 @@ pub fn provides(interface: &str, function: &str) -> bool {
     else {
         return false;
     };
-    let provided = INTERFACES.iter().map(|it| (it.name, it.functions));
-    provided
-        .chain(planned::INTERFACES.iter().copied())
-        .any(|(known, functions)| known == name && functions.contains(&function))
+    let mut interfaces = INTERFACES.iter();
+    interfaces.any(|it| it.name == name && it.functions.contains(&function))
 }
 
 /// Whether a core module may import this function.

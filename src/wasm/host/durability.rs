@@ -6,6 +6,8 @@ use super::bindings::durability::{Host, JournalEntry};
 use super::bindings::types::{ActorError, Context, ErrorCode};
 use super::keyvalue::storage_code;
 use super::{Guest, actor_error};
+use crate::limits;
+use crate::services::workflows::Seat as RunSeat;
 use crate::storage::{Event, JournalError, Span};
 use crate::wasm::exchange;
 use crate::wasm::snapshot::Mark;
@@ -83,7 +85,10 @@ impl Host for Guest {
     }
 
     fn is_replaying(&mut self, context: Context) -> Answer<bool> {
-        let replays = self.journal.phase == Phase::Replaying;
+        let replays = match &self.seat {
+            Some(seat) => seat.is_replaying(),
+            None => self.journal.phase == Phase::Replaying,
+        };
         Ok(self.place(&context).map(|_| replays))
     }
 
@@ -93,6 +98,9 @@ impl Host for Guest {
         key: String,
         result_value: Vec<u8>,
     ) -> Answer<Vec<u8>> {
+        if self.seat.as_ref().is_some_and(RunSeat::is_in_hand) {
+            return self.done_once(&context, key, result_value).await;
+        }
         Ok(self.recorded(&context, key, result_value).await)
     }
 
@@ -196,6 +204,27 @@ impl Guest {
         Ok(recorded.into())
     }
 
+    /// The same as a step of the run that the guest carries out.
+    async fn done_once(
+        &mut self,
+        context: &Context,
+        key: String,
+        value: Vec<u8>,
+    ) -> Answer<Vec<u8>> {
+        let checked = self.place(context).and_then(|_| self.laid_down(value));
+        let (value, _share) = match checked {
+            Ok(checked) => checked,
+            Err(error) => return Ok(Err(error)),
+        };
+        if !(1..=limits::KEY_BYTES_MAX).contains(&key.len()) {
+            return Ok(Err(JournalError::Key(key.len()).into()));
+        }
+        match &mut self.seat {
+            Some(seat) => Ok(Ok(seat.once(&key, value).await?.into())),
+            None => Ok(Ok(value.into())),
+        }
+    }
+
     async fn entries(
         &mut self,
         context: &Context,
@@ -230,6 +259,11 @@ impl Guest {
 
     /// A life that begins or is being shown what happened adds nothing to it.
     fn may_write(&self, from: Phase) -> Result<(), ActorError> {
+        if self.seat.is_some() {
+            let text = "the steps of a workflow are its journal: of durability it has cache-side-effect, while it is at \
+                        work, and is-replaying";
+            return Err(actor_error(ErrorCode::NotPermitted, text));
+        }
         let phase = self.journal.phase;
         if phase == Phase::Handling || phase == from {
             return Ok(());

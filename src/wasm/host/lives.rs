@@ -12,20 +12,10 @@ use super::{Guest, actor_error};
 use crate::actor::{Exit, Restart, Spawn, SpawnError, TieError};
 use crate::id::ChildId;
 use crate::limits;
-use crate::wasm::program::Program;
-use crate::wasm::starter::{Birth, Starter};
+use crate::wasm::starter::{Birth, Breed, Starter};
 
 /// The label that says how a spawned actor is restarted; without it, it is not.
 const RESTART_LABEL: &str = "restart";
-
-/// What a `module-ref` stands for.
-struct Breed {
-    program: Arc<Program>,
-    /// What `init` gets where the caller gives nothing.
-    birth: Bytes,
-    actor_type: Option<ChildId>,
-    stem: ChildId,
-}
 
 impl Guest {
     /// A child of this actor, by what the caller says of it.
@@ -53,6 +43,7 @@ impl Guest {
                 birth: Birth::New(birth),
                 // Whoever had a made-up name before was somebody else.
                 afresh: Arc::new(AtomicBool::new(options.actor_id.is_none())),
+                run: None,
                 setting: self.starter.setting.clone(),
             },
             id: options.actor_id.map(|id| self.child_id(&id)).transpose()?,
@@ -85,22 +76,8 @@ impl Guest {
                 stem: own,
             });
         }
-        if let Some((id, birth)) = setting.births.get_key_value(module_ref) {
-            return Ok(Breed {
-                program: setting.module.clone(),
-                birth: birth.clone(),
-                actor_type: Some(id.clone()),
-                stem: id.clone(),
-            });
-        }
-        if let Some((name, program)) = setting.libraries.get_key_value(module_ref) {
-            let stem = ChildId::of_application(name);
-            return Ok(Breed {
-                program: program.clone(),
-                birth: Bytes::new(),
-                actor_type: Some(stem.clone()),
-                stem,
-            });
+        if let Some(breed) = setting.breed(module_ref) {
+            return Ok(breed);
         }
         let shown: String = module_ref.chars().take(64).collect();
         let text = format!(

@@ -1,5 +1,6 @@
 //! What one guest may ask of the node: the state behind its host functions. `catalogue` lists them.
 
+mod activity;
 pub mod blob;
 mod catalogue;
 pub mod channels;
@@ -18,10 +19,10 @@ pub mod logging;
 mod memory;
 pub mod messaging;
 mod older;
-mod planned;
 pub mod process_groups;
 pub mod registry;
 pub mod tuplespace;
+pub mod workflow;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -37,6 +38,7 @@ use super::{Capabilities, GuestLimits};
 use crate::actor::{self, Actors, Timers};
 use crate::id::ActorId;
 use crate::place::{Elsewhere, Place};
+use crate::services::workflows::Seat;
 use crate::services::{Holdings, Services};
 use conversation::Conversation;
 use logging::GuestLog;
@@ -44,7 +46,7 @@ use memory::MemoryLimiter;
 
 pub use catalogue::{add_to_core_linker, add_to_linker, core_linker_for, provides, provides_core};
 
-/// The Rust side of the interfaces that this node provides in full.
+/// The Rust side of the interfaces that this node provides.
 pub mod bindings {
     wasmtime::component::bindgen!({
         path: "wit/plexspaces-actor",
@@ -62,6 +64,7 @@ pub mod bindings {
                 import plexspaces:actor/process-groups@0.1.0;
                 import plexspaces:actor/durability@0.1.0;
                 import plexspaces:actor/registry@0.1.0;
+                import plexspaces:actor/workflow@0.1.0;
             }
         ",
         imports: {
@@ -103,12 +106,18 @@ pub mod bindings {
             "plexspaces:actor/durability.cache-side-effect": async | trappable,
             "plexspaces:actor/durability.read-journal": async | trappable,
             "plexspaces:actor/durability.compact": async | trappable,
+            "plexspaces:actor/workflow.start-workflow": async | trappable,
+            "plexspaces:actor/workflow.signal-workflow": async | trappable,
+            "plexspaces:actor/workflow.query-workflow": async | trappable,
+            "plexspaces:actor/workflow.await-workflow": async | trappable,
+            "plexspaces:actor/workflow.schedule-activity": async | trappable,
+            "plexspaces:actor/workflow.sleep": async | trappable,
             default: trappable,
         },
     });
     pub use plexspaces::actor::{
         blob, channels, conversation, durability, keyvalue, locks, logging, messaging,
-        process_groups, registry, tuplespace, types,
+        process_groups, registry, tuplespace, types, workflow,
     };
 }
 
@@ -133,6 +142,8 @@ pub struct Guest {
     pub holdings: Holdings,
     /// What it is about to do with its journal.
     pub journal: durability::Seat,
+    /// The run of a workflow that it carries out.
+    pub seat: Option<Seat>,
     /// The message that a core module received last, but for its payload.
     pub received: core_channels::Received,
     /// What the guest said by `fail` during the current call.
@@ -174,10 +185,13 @@ impl Guest {
     ) -> Self {
         let (limits, capabilities) = (starter.setting.limits, starter.setting.capabilities);
         let memory = MemoryLimiter::new(&limits);
+        let services = starter.program.services.clone();
+        let run = starter.run.clone();
+        let seat = run.map(|run| Seat::new(run, services.workflows.clone()));
         Self {
             actor: place.actor.clone(),
-            actors: starter.program.services.actors.clone(),
-            services: starter.program.services.clone(),
+            actors: services.actors.clone(),
+            services,
             place,
             starter,
             log,
@@ -188,6 +202,7 @@ impl Guest {
             timers: commitments.timers,
             holdings: commitments.holdings,
             journal: Default::default(),
+            seat,
             received: Default::default(),
             failure: None,
             memory,

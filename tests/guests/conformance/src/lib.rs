@@ -15,6 +15,7 @@ mod process_groups;
 mod registry;
 mod report;
 mod tuplespace;
+mod workflow;
 
 use std::cell::RefCell;
 
@@ -63,6 +64,9 @@ impl Guest for Conformance {
     ) -> Result<Vec<u8>, String> {
         let bytes = payload;
         let payload = String::from_utf8_lossy(&bytes);
+        if let Some(answer) = workflow::asked(&interface, &payload) {
+            return answer;
+        }
         let mut report = Report::default();
         match &*interface {
             "tuplespace" => tuplespace::check(&mut report),
@@ -76,7 +80,10 @@ impl Guest for Conformance {
             "channels" => channels::check(&mut report),
             "durability" => durability::check(&mut report),
             "examples" => return examples::run(),
+            "workflow" => workflow::check(&mut report),
             "journal" => return durability::journal(&payload),
+            "begin" => return workflow::begin(&payload),
+            "result" => return workflow::result(&payload),
             "take" => return tuplespace::take(&payload),
             "subscribe" => return tuplespace::subscribe(&payload),
             "lock" => return locks::lock(&payload),
@@ -96,6 +103,7 @@ impl Guest for Conformance {
     fn handle_event(event_type: String, event: Vec<u8>) -> Result<(), String> {
         let event = String::from_utf8_lossy(&event);
         EVENTS.with_borrow_mut(|events| events.push(format!("{event_type} {event}{}", durability::replayed())));
+        workflow::signalled(&event_type, &event);
         Ok(())
     }
 }
@@ -116,6 +124,7 @@ fn reach(place: &str) -> String {
         registry::reach(&ctx),
         channels::reach(&ctx),
         durability::reach(&ctx),
+        workflow::reach(&ctx),
     ];
     answers.concat().join(" ")
 }
