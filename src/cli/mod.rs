@@ -36,6 +36,7 @@ mod tree;
 mod tuplespace;
 mod upload;
 mod wanted;
+mod workflow;
 
 use std::fmt;
 
@@ -67,6 +68,7 @@ enum Command {
     Application(application::Application),
     Actor(actor::Actor),
     TupleSpace(tuplespace::TupleSpace),
+    Workflow(workflow::Workflow),
     Token(token::TokenCommand),
     Backup(backup::Backup),
     Restore(backup::Restore),
@@ -101,6 +103,7 @@ impl Command {
             Self::Application(application) => application.run(),
             Self::Actor(actor) => actor.run(),
             Self::TupleSpace(tuplespace) => tuplespace.run(),
+            Self::Workflow(workflow) => workflow.run(),
             Self::Token(token) => token.run(),
             Self::Backup(backup) => backup.run(),
             Self::Restore(restore) => restore.run(),

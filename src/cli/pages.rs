@@ -10,7 +10,8 @@ pub async fn all(client: &Client, path: &str, key: &str) -> anyhow::Result<Value
     let mut items = Vec::new();
     loop {
         let (offset, limit) = (items.len(), limits::PAGE_ITEMS_MAX);
-        let path = format!("{path}?offset={offset}&limit={limit}");
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let path = format!("{path}{joint}offset={offset}&limit={limit}");
         let mut answer: Map<String, Value> = client.get_as(&path).await?;
         let some = match answer.remove(key) {
             Some(Value::Array(some)) => some,

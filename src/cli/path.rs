@@ -13,6 +13,21 @@ pub fn application(name: &str) -> String {
     format!("/api/v1/applications/{}", segment(name))
 }
 
+pub fn workflow(application: &str, id: &str) -> String {
+    let (application, id) = (segment(application), segment(id));
+    format!("/api/v1/workflows/{application}/{id}")
+}
+
+/// A path with these keys and values behind it.
+pub fn queried<'a>(path: &str, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let pairs = pairs.map(|(key, value)| format!("{key}={}", segment(value)));
+    let pairs: Vec<String> = pairs.collect();
+    match pairs.is_empty() {
+        true => path.to_owned(),
+        false => format!("{path}?{}", pairs.join("&")),
+    }
+}
+
 pub fn actor(id: &str) -> String {
     format!("/api/v1/actors/by-id/{}", segment(id))
 }

@@ -11,6 +11,7 @@ use super::reply::{self, Body};
 use crate::application::Status;
 use crate::machine;
 use crate::metrics::{Format, Labels, Moment};
+use crate::storage::RunStatus;
 
 /// GET /metrics
 pub async fn scrape(door: &Door, headers: &HeaderMap) -> Response<Body> {
@@ -22,6 +23,18 @@ pub async fn scrape(door: &Door, headers: &HeaderMap) -> Response<Body> {
     if let Some(free) = door.applications.disk_free().await {
         let help = "Bytes that the data directory may still take";
         moment.gauge("plexspaces_data_dir_free_bytes", help, free);
+    }
+    if let Ok(counted) = door.services.storage.workflows.count().await {
+        let status = |status: RunStatus| {
+            let name = status.in_words().replace(' ', "_");
+            vec![("status", Cow::from(name))]
+        };
+        let counted = RunStatus::ALL.into_iter().zip(counted);
+        moment.gauges(
+            "plexspaces_workflows",
+            "Workflows on this node, by status; those that ended as long as they are kept",
+            counted.map(|(each, count)| (status(each), count)),
+        );
     }
     node(door, &mut moment);
     actors(door, &mut moment);

@@ -24,6 +24,7 @@ mod router;
 mod spec;
 mod tree;
 mod tuplespace;
+mod workflows;
 
 use crate::gate::Door;
 

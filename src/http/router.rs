@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use super::reply::{self, Body};
 use super::{
     Door, applications, backup, blobs, dashboard, deploy, figures, health, invoke, logs, metrics,
-    tuplespace,
+    tuplespace, workflows,
 };
 use crate::auth::Scope;
 use crate::gate::invocation::Target;
@@ -49,6 +49,10 @@ enum Endpoint {
     PutBlob,
     FetchBlob,
     DeleteBlob,
+    ListWorkflows,
+    Workflow,
+    SignalWorkflow,
+    CancelWorkflow,
     Summary,
     Nodes,
     DashboardApplications,
@@ -62,7 +66,7 @@ enum Endpoint {
 
 /// Method, path, endpoint. `{…}` takes one segment, `{…...}` all that are left; literal paths stand before those with a place to fill.
 #[rustfmt::skip]
-const ROUTES: [(Method, &str, Endpoint); 47] = [
+const ROUTES: [(Method, &str, Endpoint); 51] = [
     (Method::GET,    "/health",                                   Endpoint::Health),
     (Method::GET,    "/health/live",                              Endpoint::Live),
     (Method::GET,    "/health/ready",                             Endpoint::Ready),
@@ -99,6 +103,10 @@ const ROUTES: [(Method, &str, Endpoint); 47] = [
     (Method::PUT,    "/api/v1/blobs/{bucket}/{key...}",           Endpoint::PutBlob),
     (Method::GET,    "/api/v1/blobs/{bucket}/{key...}",           Endpoint::FetchBlob),
     (Method::DELETE, "/api/v1/blobs/{bucket}/{key...}",           Endpoint::DeleteBlob),
+    (Method::GET,    "/api/v1/workflows",                         Endpoint::ListWorkflows),
+    (Method::GET,    "/api/v1/workflows/{application}/{id}",      Endpoint::Workflow),
+    (Method::POST,   "/api/v1/workflows/{application}/{id}/signal", Endpoint::SignalWorkflow),
+    (Method::POST,   "/api/v1/workflows/{application}/{id}/cancel", Endpoint::CancelWorkflow),
     (Method::GET,    "/api/v1/dashboard/summary",                 Endpoint::Summary),
     (Method::GET,    "/api/v1/dashboard/nodes",                   Endpoint::Nodes),
     (Method::GET,    "/api/v1/dashboard/applications",            Endpoint::DashboardApplications),
@@ -226,6 +234,16 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         (Endpoint::DeleteBlob, [bucket, key]) => {
             blobs::delete(&door, entry(), &parts, (bucket, key)).await
         }
+        (Endpoint::ListWorkflows, _) => workflows::list(&door, query).await,
+        (Endpoint::Workflow, [application, id]) => {
+            workflows::one(&door, query, (application, id)).await
+        }
+        (Endpoint::SignalWorkflow, [application, id]) => {
+            workflows::signal(&door, query, body, (application, id)).await
+        }
+        (Endpoint::CancelWorkflow, [application, id]) => {
+            workflows::cancel(&door, entry(), query, (application, id)).await
+        }
         (Endpoint::Backup, _) => backup::backup(&door, entry()).await,
         (Endpoint::Metrics, _) => metrics::scrape(&door, &parts.headers).await,
         (Endpoint::Summary, _) => figures::summary(&door),
@@ -251,7 +269,10 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
             | Endpoint::ListBlobs
             | Endpoint::PutBlob
             | Endpoint::FetchBlob
-            | Endpoint::DeleteBlob,
+            | Endpoint::DeleteBlob
+            | Endpoint::Workflow
+            | Endpoint::SignalWorkflow
+            | Endpoint::CancelWorkflow,
             _,
         ) => {
             unreachable!("a route fills each of its places")
@@ -296,6 +317,9 @@ impl Endpoint {
             Self::CountTuplesQueried | Self::TupleStats => Access::Needs(Scope::Read),
             Self::ListBlobs | Self::FetchBlob => Access::Needs(Scope::Read),
             Self::PutBlob | Self::DeleteBlob => Access::Needs(Scope::Deploy),
+            Self::ListWorkflows | Self::Workflow => Access::Needs(Scope::Read),
+            Self::SignalWorkflow => Access::Needs(Scope::Invoke),
+            Self::CancelWorkflow => Access::Needs(Scope::Deploy),
             Self::Backup | Self::Deploy | Self::Undeploy | Self::Start | Self::Stop | Self::Rollback | Self::StopActor => Access::Needs(Scope::Deploy),
         }
     }

@@ -1,0 +1,262 @@
+//! `plexspaces workflow`: list the workflows of a node, look at one, signal and cancel it.
+
+use bytes::Bytes;
+use hyper::Method;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::client::{self, Call, Client};
+use super::flags::node_command;
+use super::output::{self, Output};
+use super::{pages, path, payload, table};
+
+/// List workflows, look at one, signal and cancel it.
+#[derive(argh::FromArgs, argh::ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "workflow",
+    example = "plexspaces workflow list
+plexspaces workflow status fleet rollout-7
+plexspaces workflow signal fleet rollout-7 approve",
+    note = "Actors start workflows; docs/services.md tells how."
+)]
+pub struct Workflow {
+    #[argh(subcommand)]
+    command: Command,
+}
+
+#[derive(argh::FromArgs, argh::ArgsInfo)]
+#[argh(subcommand)]
+enum Command {
+    List(List),
+    Status(Status),
+    Signal(Signal),
+    Cancel(Cancel),
+}
+
+node_command! {
+/// List the workflows of a node, those that have ended included.
+#[argh(
+    subcommand,
+    name = "list",
+    example = "plexspaces workflow list --status running"
+)]
+pub struct List {
+    /// only those of this application
+    #[argh(option)]
+    application: Option<String>,
+    /// only running, completed, failed, cancelled or timed_out ones
+    #[argh(option)]
+    status: Option<String>,
+}
+}
+
+node_command! {
+/// Show one workflow: what it does, its last steps, its result.
+#[argh(
+    subcommand,
+    name = "status",
+    example = "plexspaces workflow status fleet rollout-7 --output json"
+)]
+pub struct Status {
+    /// the application that it belongs to
+    #[argh(positional)]
+    application: String,
+    /// the workflow's id
+    #[argh(positional)]
+    id: String,
+}
+}
+
+node_command! {
+/// Send a workflow a signal; it is kept until the workflow takes it.
+#[argh(
+    subcommand,
+    name = "signal",
+    example = "plexspaces workflow signal fleet rollout-7 approve '{{\"by\":\"ada\"}}'"
+)]
+pub struct Signal {
+    /// the application that it belongs to
+    #[argh(positional)]
+    application: String,
+    /// the workflow's id
+    #[argh(positional)]
+    id: String,
+    /// which signal
+    #[argh(positional)]
+    signal: String,
+    /// what comes with it; @FILE is a file, - standard input (default: nothing)
+    #[argh(positional)]
+    payload: Option<String>,
+}
+}
+
+node_command! {
+/// End a workflow where it stands; nothing of what it did is undone.
+#[argh(
+    subcommand,
+    name = "cancel",
+    example = "plexspaces workflow cancel fleet rollout-7 --reason 'wrong firmware'"
+)]
+pub struct Cancel {
+    /// the application that it belongs to
+    #[argh(positional)]
+    application: String,
+    /// the workflow's id
+    #[argh(positional)]
+    id: String,
+    /// why; those who wait for its end are told
+    #[argh(option)]
+    reason: Option<String>,
+}
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    workflows: Vec<Shown>,
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    application: String,
+    workflow_id: String,
+    workflow_type: String,
+    status: String,
+    started_at: String,
+    ended_at: Option<String>,
+    attempt: u32,
+    doing: Option<String>,
+    sleeps_until: Option<String>,
+    steps: u64,
+    signals: u64,
+    signals_waiting: u64,
+    possibly_repeated: Vec<String>,
+    reason: Option<String>,
+    #[serde(default)]
+    result: Value,
+}
+
+impl Workflow {
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::List(list) => list.run(),
+            Command::Status(status) => status.run(),
+            Command::Signal(signal) => signal.run(),
+            Command::Cancel(cancel) => cancel.run(),
+        }
+    }
+}
+
+impl List {
+    fn run(self) -> anyhow::Result<()> {
+        let client = self.client()?;
+        let filters = [("application", &self.application), ("status", &self.status)];
+        let filters = filters.into_iter();
+        let query = filters.filter_map(|(key, value)| Some((key, value.as_deref()?)));
+        let path = path::queried("/api/v1/workflows", query);
+        let listed = client::block_on(pages::all(&client, &path, "workflows"))?;
+        if self.output == Output::Json {
+            return output::json(&listed);
+        }
+        let Listed { workflows } = client::shaped(listed)?;
+        if workflows.is_empty() {
+            output::note("no such workflows");
+            return Ok(());
+        }
+        let row = |it: Shown| {
+            let doing = it.doing.or(it.reason).unwrap_or_default();
+            let steps = it.steps.to_string();
+            [
+                it.application,
+                it.workflow_id,
+                it.workflow_type,
+                it.status,
+                steps,
+                doing,
+            ]
+        };
+        let heads = ["APPLICATION", "ID", "TYPE", "STATUS", "STEPS", "DOING"];
+        table::print(heads, workflows.into_iter().map(row).collect())
+    }
+}
+
+impl Status {
+    fn run(self) -> anyhow::Result<()> {
+        let client = self.client()?;
+        let path = path::workflow(&self.application, &self.id);
+        let answer = client::block_on(client.get(&path))?;
+        if self.output == Output::Json {
+            return output::answer(&answer);
+        }
+        let shown: Shown = client::read(&answer)?;
+        output::text(&in_words(&shown))
+    }
+}
+
+fn in_words(shown: &Shown) -> String {
+    let mut lines = vec![
+        format!("workflow     {}", shown.workflow_id),
+        format!("application  {}", shown.application),
+        format!("type         {}", shown.workflow_type),
+        format!("status       {}", shown.status),
+        format!("started      {}", shown.started_at),
+    ];
+    let mut add = |name: &str, value: Option<String>| {
+        lines.extend(value.map(|value| format!("{name:<13}{}", value.replace('\n', " "))));
+    };
+    add("ended", shown.ended_at.clone());
+    add(
+        "attempt",
+        (shown.attempt > 1).then(|| shown.attempt.to_string()),
+    );
+    add("doing", shown.doing.clone());
+    add("until", shown.sleeps_until.clone());
+    add("steps", Some(shown.steps.to_string()));
+    add(
+        "signals",
+        Some(format!(
+            "{}, {} of them not taken yet",
+            shown.signals, shown.signals_waiting
+        )),
+    );
+    let repeated = shown.possibly_repeated.join(", ");
+    add("may be twice", Some(repeated).filter(|it| !it.is_empty()));
+    add("reason", shown.reason.clone());
+    let result = match &shown.result {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        json => Some(json.to_string()),
+    };
+    add("result", result);
+    lines.join("\n") + "\n"
+}
+
+impl Signal {
+    fn run(self) -> anyhow::Result<()> {
+        let path = format!("{}/signal", path::workflow(&self.application, &self.id));
+        let path = path::queried(&path, [("name", &*self.signal)].into_iter());
+        let body = payload::payload(self.payload.as_deref())?;
+        posted(&self.client()?, &path, body, self.output)
+    }
+}
+
+impl Cancel {
+    fn run(self) -> anyhow::Result<()> {
+        let path = format!("{}/cancel", path::workflow(&self.application, &self.id));
+        let reason = self.reason.as_deref().map(|reason| ("reason", reason));
+        let path = path::queried(&path, reason.into_iter());
+        posted(&self.client()?, &path, Bytes::new(), self.output)
+    }
+}
+
+fn posted(client: &Client, path: &str, body: Bytes, form: Output) -> anyhow::Result<()> {
+    let call = Call {
+        body,
+        ..Call::change(Method::POST, path)
+    };
+    let answer = client::block_on(client.call(call))?;
+    match form {
+        Output::Json => output::answer(&answer),
+        Output::Text => Ok(()),
+    }
+}
