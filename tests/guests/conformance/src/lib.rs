@@ -84,6 +84,7 @@ impl Guest for Conformance {
             "journal" => return durability::journal(&payload),
             "begin" => return workflow::begin(&payload),
             "result" => return workflow::result(&payload),
+            "query" => return workflow::query(&payload),
             "take" => return tuplespace::take(&payload),
             "subscribe" => return tuplespace::subscribe(&payload),
             "lock" => return locks::lock(&payload),

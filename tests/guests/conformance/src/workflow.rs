@@ -12,6 +12,7 @@ use crate::plexspaces::actor::workflow::{
     schedule_activity, signal_workflow, sleep, start_workflow,
 };
 use crate::report::{Report, own, word};
+use crate::tuplespace;
 
 thread_local! {
     /// The ask that the run answers when it is approved.
@@ -146,7 +147,7 @@ pub fn asked(message_type: &str, payload: &str) -> Option<Result<Vec<u8>, String
             Ok(Vec::new())
         }
         "steps" => Ok(steps().into_bytes()),
-        "course" => Ok(course(rest).into_bytes()),
+        "course" => Ok(course(&run.workflow_id, rest).into_bytes()),
         other => Err(format!("no such run: {other}")),
     })
 }
@@ -180,25 +181,36 @@ fn activity_of(payload: &str) -> Result<Vec<u8>, String> {
             "3" => Ok(b"flaky 3".to_vec()),
             other => Err(format!("attempt {other} fails")),
         },
-        // One more of this effect.
-        "effect" => {
-            let count = increment(&own(), rest, 1).map_err(|error| error.message)?;
-            Ok(format!("{rest}={count}{}", match &*header("possibly-repeated") {
-                "true" => "?",
-                _ => "",
-            }).into_bytes())
+        "effect" => effect(rest, &header("possibly-repeated")),
+        // The same, with a wait for the tuple of its name before it or after it.
+        "before" => {
+            tuplespace::take(rest)?;
+            effect(rest, &header("possibly-repeated"))
+        }
+        "after" => {
+            let told = effect(rest, &header("possibly-repeated"));
+            tuplespace::take(rest)?;
+            told
         }
         other => Err(format!("no such activity: {other}")),
     }
 }
 
-/// A course of effects, each of which must come once.
-fn course(count: &str) -> String {
+/// How often there was this effect, and whether its request said that it may have been before.
+fn effect(name: &str, repeated: &str) -> Result<Vec<u8>, String> {
+    let count = increment(&own(), name, 1).map_err(|error| error.message)?;
+    let doubt = if repeated == "true" { "?" } else { "" };
+    Ok(format!("{name}={count}{doubt}").into_bytes())
+}
+
+/// A course of activities, `before after effect` for three, whose effects must come once each.
+fn course(id: &str, verbs: &str) -> String {
     let mut told = Vec::new();
-    for number in 0..count.parse().unwrap_or(0) {
-        let effect = format!("effect step-{number}");
-        told.push(text(schedule_activity(&own(), "doer", effect.as_bytes(), &activity())));
-        sleep(2);
+    for (number, verb) in verbs.split(' ').enumerate() {
+        let asked = format!("{verb} {id}-{number}");
+        let named = ActivityOptions { activity_id: Some(format!("{id}-{number}")), ..activity() };
+        told.push(text(schedule_activity(&own(), "doer", asked.as_bytes(), &named)));
+        sleep(1);
     }
     told.join(",")
 }
@@ -257,6 +269,12 @@ pub fn begin(text: &str) -> Result<Vec<u8>, String> {
 /// Waits for a run to end.
 pub fn result(id: &str) -> Result<Vec<u8>, String> {
     awaited(id).map_err(|error| error.message)
+}
+
+/// Asks a run for the events that it got, without the word for those of an earlier life.
+pub fn query(id: &str) -> Result<Vec<u8>, String> {
+    let told = query_workflow(&own(), id, "events").map_err(|error| error.message)?;
+    Ok(String::from_utf8_lossy(&told).replace(" again", "").into_bytes())
 }
 
 fn start(id: &str, input: &str) -> Result<String, ActorError> {
