@@ -18,6 +18,7 @@ main() {
     guest "$root/tests/guests/build.sh" python
     guest "$root/examples/simple/core_modules/scripts/build_core_modules.sh"
     guest "$root/examples/intermediate/sensor_pipeline/scripts/build.sh"
+    guest "$root/examples/intermediate/firmware_rollout/scripts/build_rust.sh"
     local language
     for language in rust python typescript go c; do
         guest "$polyglot/build_$language.sh"

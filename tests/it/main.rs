@@ -67,6 +67,7 @@ mod puppets;
 mod readmes;
 mod refusals;
 mod restore;
+mod rollout;
 mod routing;
 mod sensor_pipeline;
 mod service;

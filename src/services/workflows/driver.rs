@@ -291,6 +291,7 @@ impl Driver {
     async fn parked(&self, due_ms: Option<u64>) -> bool {
         let (run, workflows) = (&self.run, &self.workflows.0.storage.workflows);
         let mut wishes = run.wishes();
+        run.feels(due_ms.map_or(Mood::Idle, Mood::Sleeping));
         let deadline = match workflows.find(&run.application, &run.id).await {
             Ok(Some((head, _))) => head.deadline_ms,
             _ => None,
