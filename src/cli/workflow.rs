@@ -52,7 +52,7 @@ pub struct List {
 }
 
 node_command! {
-/// Show one workflow: what it does, its last steps, its result.
+/// Show one workflow: what it does, and its result.
 #[argh(
     subcommand,
     name = "status",

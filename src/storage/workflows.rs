@@ -239,3 +239,87 @@ pub fn named(what: &'static str, text: &str) -> Result<(), WorkflowError> {
         bytes => Err(WorkflowError::Name { what, bytes }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+    use crate::retry::Retry;
+    use crate::storage::store::tests::on;
+
+    fn workflows() -> Workflows {
+        let committer = Committer::start(on(InMemoryBackend::new).unwrap()).unwrap();
+        Workflows::new(committer.clone(), committer, Steady::begin(0, 0))
+    }
+
+    async fn start(workflows: &Workflows, id: &str, input: usize) -> Result<(), WorkflowError> {
+        let head = Head::new(format!("{id}#1"), "type".into(), 0, Retry::NONE);
+        let input = Bytes::from(vec![0; input]);
+        workflows.start("app", id, head, input, None, || ()).await
+    }
+
+    async fn end(workflows: &Workflows, id: &str, result: usize) -> bool {
+        let ending = Ending {
+            status: Status::Completed,
+            reason: None,
+            result: Bytes::from(vec![0; result]),
+        };
+        let (answer, told) = std::sync::mpsc::channel();
+        let ended = workflows.end("app", id, ending, move |it| answer.send(it).unwrap());
+        ended.await.unwrap();
+        told.recv().unwrap()
+    }
+
+    async fn ids(workflows: &Workflows) -> Vec<String> {
+        let listed = workflows.list(Wanted::default()).await.unwrap().0;
+        listed.into_iter().map(|(_, id, _)| id).collect()
+    }
+
+    #[tokio::test]
+    async fn of_those_that_ended_the_oldest_make_room_and_a_run_ends_once() {
+        let workflows = workflows();
+        const MIB: usize = limits::MIB;
+        for number in 10..30 {
+            let id = format!("w{number}");
+            start(&workflows, &id, 7).await.unwrap();
+            assert!(end(&workflows, &id, MIB).await);
+            assert!(!end(&workflows, &id, MIB).await);
+        }
+        let kept = ids(&workflows).await;
+        assert_eq!(kept.len(), 15, "what they weigh with their heads: {kept:?}");
+        assert_eq!((&*kept[0], &*kept[14]), ("w15", "w29"));
+        assert!(matches!(
+            start(&workflows, "w29", 0).await,
+            Err(WorkflowError::Refused(Refused::There { .. }))
+        ));
+        start(&workflows, "w10", 0).await.unwrap();
+        workflows.forget("app").await.unwrap();
+        assert_eq!(ids(&workflows).await, [""; 0]);
+        start(&workflows, "w29", 0).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_weighs_too_much_is_refused_and_what_ends_weighs_no_more() {
+        let workflows = workflows();
+        const MIB: usize = limits::MIB;
+        let big = 8 * MIB;
+        for number in 0..7 {
+            start(&workflows, &format!("w{number}"), big).await.unwrap();
+        }
+        let refused = start(&workflows, "more", big).await;
+        let spent = matches!(refused, Err(WorkflowError::Refused(Refused::Spent(_))));
+        assert!(spent, "{refused:?}");
+        assert!(end(&workflows, "w3", 0).await);
+        start(&workflows, "more", big).await.unwrap();
+        let signal = |bytes: usize| ("note", Bytes::from(vec![0; bytes]));
+        let signalled = |signal| workflows.signal("app", "more", signal, None, |_| ());
+        for _ in 0..3 {
+            signalled(signal(MIB)).await.unwrap();
+        }
+        let refused = signalled(signal(MIB)).await;
+        let full = matches!(refused, Err(WorkflowError::Refused(Refused::Signals)));
+        assert!(full, "{refused:?}");
+        signalled(signal(MIB / 2)).await.unwrap();
+    }
+}

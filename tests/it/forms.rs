@@ -412,9 +412,9 @@ fn a_guest_of_every_world_links() {
 }
 
 #[test]
-fn what_is_planned_answers_not_implemented_and_is_logged_once() {
+fn an_error_of_the_node_reaches_a_component_by_its_code() {
     let node = node();
-    // Calls workflow.signal-workflow and answers with the error's code.
+    // Signals the workflow without a name, and answers with the error's code.
     let text = r#"(component
         (import "plexspaces:actor/workflow@0.1.0" (instance $workflow
             (type $context' (record (field "tenant-id" string) (field "namespace" string)))
@@ -448,14 +448,9 @@ fn what_is_planned_answers_not_implemented_and_is_logged_once() {
             (with "heap" (instance $heap)) (with "host" (instance (export "delete" (func $delete))))))
         (func (export "handle-request") (param "payload" (list u8)) (result (list u8))
             (canon lift (core func $guest "act") (memory $memory) (realloc $realloc))))"#;
-    node.deploy("planned", &wat::parse_str(text).unwrap())
+    node.deploy("nameless", &wat::parse_str(text).unwrap())
         .is_deployed();
-    assert_eq!(node.ask("planned", b"").payload(), 8);
-    assert_eq!(node.ask("planned", b"").payload(), 8);
-    assert_eq!(
-        node.log_count("planned@test-node called workflow.signal-workflow"),
-        1
-    );
+    assert_eq!(node.ask("nameless", b"").payload(), 4, "invalid-message");
 }
 
 #[test]

@@ -220,8 +220,8 @@ fn no_pointer_in_a_core_module_s_result_is_believed() {
     }
 }
 
-/// Passes a list of a hundred thousand entries over one and the same region: on `1` to `log-with-fields`, on `2` to a
-/// function that is only planned.
+/// Passes a list of a hundred thousand entries over one and the same region: on `1` to `log-with-fields`, on `2` to
+/// `join-group`.
 const AMPLIFIER: &str = r#"(component
     (import "plexspaces:actor/logging@0.1.0" (instance $logging
         (type $level' (enum "trace" "debug" "info" "warn" "error"))

@@ -266,6 +266,18 @@ fn calls(node: &Node) -> Vec<(&'static str, Answer)> {
             get("/api/v1/dashboard/actors?limit=all", &[]),
         ),
         (
+            "a workflow that is not there",
+            get("/api/v1/workflows/running/none", &[]),
+        ),
+        (
+            "workflows of a status that is none",
+            get("/api/v1/workflows?status=odd", &[]),
+        ),
+        (
+            "a signal without a name",
+            node.request("POST", "/api/v1/workflows/running/none/signal", &[], b""),
+        ),
+        (
             "a blob that is not there",
             get("/api/v1/blobs/maps/none", &[]),
         ),

@@ -144,7 +144,10 @@ impl Driver {
             }
             if mood == Mood::Idle && taken < run.signals() {
                 match self.signalled(actor, taken).await {
-                    Ok(()) => taken += 1,
+                    Ok(()) => {
+                        taken += 1;
+                        run.has_handled(taken);
+                    }
                     Err(next) => return next,
                 }
                 continue;

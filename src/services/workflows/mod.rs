@@ -35,7 +35,7 @@ use crate::storage::{
 
 pub use run::{Mood, Run, Verdict};
 pub use seat::{Abort, Seat};
-pub use stage::{Performance, Stage, Starting, Stopping, Unstarted};
+pub use stage::{Hired, Performance, Stage, Starting, Stopping, Unstarted};
 
 /// The type of the message with which a run begins; its answer is the run's result.
 pub const BEGINS: &str = "workflow";
@@ -209,21 +209,21 @@ impl Workflows {
 
     /// Forgets the runs of an application that is no more; who waits for one is told that it was cancelled.
     pub async fn forget(&self, application: &ApplicationName) -> Result<(), StorageError> {
-        let gone: Vec<Live> = {
-            let mut state = self.0.state.lock().unwrap();
-            state.stages.remove(application);
-            let is_of = |(of, _): &(ApplicationName, Arc<str>), _: &mut Live| of == application;
-            state
-                .runs
-                .extract_if(.., is_of)
-                .map(|(_, live)| live)
-                .collect()
-        };
-        for mut live in gone {
+        self.dismiss_all(application);
+        let forgotten = self.0.storage.workflows.forget(application).await;
+        // What was on its way to the disk before that is forgotten too.
+        self.dismiss_all(application);
+        forgotten
+    }
+
+    fn dismiss_all(&self, application: &ApplicationName) {
+        let mut state = self.0.state.lock().unwrap();
+        state.stages.remove(application);
+        let is_of = |(of, _): &(ApplicationName, Arc<str>), _: &mut Live| of == application;
+        for (_, mut live) in state.runs.extract_if(.., is_of) {
             self.cut_off(&mut live);
             live.run.has_ended(RunStatus::Cancelled);
         }
-        self.0.storage.workflows.forget(application).await
     }
 
     /// Begins a run, which is on disk when this returns. With the step of another run, by which it does, it is begun once.

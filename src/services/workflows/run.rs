@@ -36,6 +36,8 @@ struct Present {
     actor: Option<ActorId>,
     /// The message of the run's own that it is given: a query is none.
     given: Option<MessageId>,
+    /// How many signals its life was given and has handled.
+    handled: u64,
     /// Steps that were on disk when its life began.
     steps: u64,
     /// Why its life ended, where it was not its own doing.
@@ -183,6 +185,12 @@ impl Run {
         self.taken.fetch_max(number + 1, Relaxed);
     }
 
+    /// So many of them its life has handled.
+    pub(super) fn has_handled(&self, count: u64) {
+        self.present.lock().unwrap().handled = count;
+        self.mood.send_modify(|_| {});
+    }
+
     /// Waits until there are more signals than so many.
     pub(super) async fn gets_more_than(&self, count: u64) {
         let mut signals = self.signals.subscribe();
@@ -228,11 +236,16 @@ impl Run {
 }
 
 impl Run {
-    /// The actor, once it is there; one that made room is fetched back. `None` where none is by then.
+    /// The actor, once it is between two messages and has come as far as any before it; one that made room is fetched
+    /// back. `None` where none is by then.
     pub(super) async fn present(&self, deadline: tokio::time::Instant) -> Option<ActorId> {
-        let mut moods = self.moods();
+        let (mut moods, signals) = (self.moods(), self.signals());
         self.want();
-        let there = moods.wait_for(|mood| *mood != Mood::Away && self.actor().is_some());
+        let is_there = |mood: &Mood| {
+            let present = self.present.lock().unwrap();
+            *mood == Mood::Idle && present.actor.is_some() && present.handled >= signals
+        };
+        let there = moods.wait_for(is_there);
         tokio::time::timeout_at(deadline, there).await.ok()?.ok()?;
         self.actor()
     }

@@ -2,11 +2,13 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Workflows;
 use super::run::Run;
+use crate::actor::{Actors, Exit};
 use crate::id::{ActorId, ApplicationName};
 use crate::limits;
 
@@ -24,6 +26,33 @@ pub struct Stage {
     pub activity: Arc<dyn Fn(&str) -> Starting + Send + Sync>,
     /// Ends one at once.
     pub stop: Arc<dyn Fn(ActorId) -> Stopping + Send + Sync>,
+}
+
+/// An actor that was started for one activity, and ends with this.
+pub struct Hired {
+    pub actor: ActorId,
+    actors: Actors,
+}
+
+impl Stage {
+    /// Starts an actor for one activity. It ends with whoever wanted it, also where that ends before it is there.
+    pub async fn hire(&self, name: &str, actors: &Actors) -> Result<Hired, Unstarted> {
+        let (starting, actors) = ((self.activity)(name), actors.clone());
+        let hiring = tokio::spawn(async move {
+            let actor = starting.await?;
+            Ok(Hired { actor, actors })
+        });
+        let lost = |_| Err(Unstarted::NoRoom("its start was cut off".into()));
+        hiring.await.unwrap_or_else(lost)
+    }
+}
+
+impl Drop for Hired {
+    fn drop(&mut self) {
+        let at_once = Some(Duration::ZERO);
+        self.actors
+            .stop(self.actor.address(), at_once, Exit::Shutdown);
+    }
 }
 
 /// Why there is no actor.

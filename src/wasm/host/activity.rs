@@ -14,7 +14,7 @@ use crate::id::ActorId;
 use crate::limits;
 use crate::message::{Failure, Message};
 use crate::retry::Retry;
-use crate::services::workflows::{Abort, Mood, Unstarted};
+use crate::services::workflows::{Abort, Hired, Mood, Unstarted};
 use crate::storage::Taken;
 
 /// The type of the message that asks for an activity.
@@ -29,6 +29,12 @@ pub struct Activity {
     attempt_time: Option<Duration>,
     whole_time: Option<Duration>,
     retry: Retry,
+}
+
+/// Who does it.
+enum Doer {
+    Found(ActorId),
+    Hired(Hired),
 }
 
 /// An attempt that failed.
@@ -131,15 +137,15 @@ impl Guest {
     }
 
     async fn attempt(&mut self, activity: &Activity, taken: &Taken) -> Result<Bytes, Failed> {
-        let (actor, hired) = self.doer(&activity.activity_type).await?;
+        let doer = self.doer(&activity.activity_type).await?;
+        let actor = match &doer {
+            Doer::Found(actor) | Doer::Hired(Hired { actor, .. }) => actor,
+        };
         let message = self.request(activity, taken);
         let asked = self
             .actors
             .ask(actor.address(), message, self.by(activity, taken));
         let answered = asked.await;
-        if hired && let Some(stage) = self.seat().stage() {
-            (stage.stop)(actor).await;
-        }
         let payload = answered.map_err(|error| Failed {
             doubtful: matches!(
                 error,
@@ -156,7 +162,7 @@ impl Guest {
     }
 
     /// An actor of this type in the application; where there is none, one is started for this once.
-    async fn doer(&mut self, activity_type: &str) -> Result<(ActorId, bool), Failed> {
+    async fn doer(&mut self, activity_type: &str) -> Result<Doer, Failed> {
         let application = self.actor.application();
         let is_own = |id: &ActorId| id.application() == application;
         let found = match self
@@ -168,27 +174,24 @@ impl Guest {
             Match::Several(ids) => ids.into_iter().find(is_own),
         };
         if let Some(found) = found {
-            return Ok((found, false));
+            return Ok(Doer::Found(found));
         }
-        let not_there = |code, text: String| Failed {
-            error: actor_error(code, text),
-            doubtful: false,
-        };
         let Some(stage) = self.seat().stage() else {
-            let text = "the application is being stopped or upgraded";
-            return Err(not_there(ErrorCode::ActorNotFound, text.into()));
+            // The application is being stopped or upgraded, and this life ends with that.
+            return std::future::pending().await;
         };
-        match (stage.activity)(activity_type).await {
-            Ok(hired) => Ok((hired, true)),
-            Err(error) => Err(not_there(
-                match error {
-                    Unstarted::Unknown(_) => ErrorCode::ActorNotFound,
-                    Unstarted::Broken(_) => ErrorCode::DeliveryFailed,
-                    Unstarted::NoRoom(_) => ErrorCode::ResourceExhausted,
-                },
-                error.to_string(),
-            )),
-        }
+        let hired = stage.hire(activity_type, &self.actors).await;
+        hired.map(Doer::Hired).map_err(|error| {
+            let code = match error {
+                Unstarted::Unknown(_) => ErrorCode::ActorNotFound,
+                Unstarted::Broken(_) => ErrorCode::DeliveryFailed,
+                Unstarted::NoRoom(_) => ErrorCode::ResourceExhausted,
+            };
+            Failed {
+                error: actor_error(code, error.to_string()),
+                doubtful: false,
+            }
+        })
     }
 
     fn request(&self, activity: &Activity, taken: &Taken) -> Message {

@@ -122,6 +122,13 @@ impl Host for Guest {
         if let Err(error) = self.place(&ctx) {
             return Ok(Err(error));
         }
+        if self
+            .seat
+            .as_ref()
+            .is_some_and(|seat| *seat.run.id == *workflow_id)
+        {
+            return Ok(Err(invalid("a workflow does not wait for its own end")));
+        }
         let step = self.step(StepKind::Await, &workflow_id).await?;
         if let Some(taken) = step.as_ref().filter(|it| it.step.outcome.is_some()) {
             return Ok(answer(taken));
