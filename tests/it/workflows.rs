@@ -218,6 +218,76 @@ fn a_run_that_sleeps_for_long_holds_no_actor_and_keeps_its_time() {
 }
 
 #[test]
+fn an_upgrade_waits_for_the_step_that_a_run_is_at() {
+    let Some(wasm) = conformance() else { return };
+    let node = node();
+    deploy(&node, &wasm);
+    begin(&node, "w course before after effect");
+    thread::scope(|scope| {
+        node.waits_for("the activity to wait", || {
+            node.get("/api/v1/tuplespace/stats").json()["waiting"] == 1
+        });
+        let upgrading = scope.spawn(|| {
+            let upgrade = node.form("guest", &wasm).field("version", "2.0.0");
+            upgrade.config(TREE).send().is_deployed();
+        });
+        for step in 0..2 {
+            let tuple = json!({"tuple": [format!("w-{step}"), 1]}).to_string();
+            node.request("POST", "/api/v1/tuplespace/tuples", &[], tuple.as_bytes());
+        }
+        upgrading.join().unwrap();
+    });
+    let run = ends(&node, "w");
+    assert_eq!(run["result"], "w-0=1,w-1=1,w-2=1");
+    assert_eq!(run["possibly_repeated"], json!([]));
+}
+
+#[test]
+fn a_run_goes_on_whose_actor_is_stopped_and_an_activity_whose_type_has_none() {
+    let Some(wasm) = conformance() else { return };
+    let node = node();
+    deploy(&node, &wasm);
+    begin(&node, "w wait");
+    signal(&node, "w", "note", "a");
+    let stop = |actor: &str| {
+        let path = format!("/api/v1/actors/by-id/{}", actor.replace('/', "%2F"));
+        assert_eq!(node.request("DELETE", &path, &[], b"").status, 200);
+    };
+    node.waits_for("its actor", || !actors_of_runs(&node).is_empty());
+    stop(&actors_of_runs(&node)[0]);
+    stop("guest/doer@test-node");
+    signal(&node, "w", "approve", "");
+    assert_eq!(ends(&node, "w")["result"], "note a\napprove ");
+    begin(&node, "v course effect effect");
+    assert_eq!(ends(&node, "v")["result"], "v-0=1,v-1=1");
+    node.waits_for("those who did it to be gone", || {
+        let actors = node.get("/api/v1/dashboard/actors").json();
+        let actors = actors["actors"].as_array().unwrap();
+        let running = actors.iter().filter(|it| it["state"] == "running");
+        running.count() == 1
+    });
+}
+
+#[test]
+fn a_run_that_takes_another_step_than_before_fails_and_says_which() {
+    let Some(wasm) = conformance() else { return };
+    let mut node = node();
+    deploy(&node, &wasm);
+    begin(&node, "w fickle");
+    node.waits_for("its step", || {
+        look(&node, "w")["course"][0]["outcome"] == "done"
+    });
+    node = Node::again(node.kill());
+    let run = ends(&node, "w");
+    assert_eq!(run["status"], "FAILED");
+    let reason = run["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("step 0 was the activity \"doer\", and is a sleep now"),
+        "{reason}"
+    );
+}
+
+#[test]
 fn runs_go_with_their_application() {
     let Some(wasm) = conformance() else { return };
     let mut node = node();

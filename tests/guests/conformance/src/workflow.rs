@@ -146,6 +146,15 @@ pub fn asked(message_type: &str, payload: &str) -> Option<Result<Vec<u8>, String
             OPEN.set(Some(defer()));
             Ok(Vec::new())
         }
+        // Another step in every other life, which no run may take.
+        "fickle" => {
+            match increment(&own(), "fickle", 1).unwrap() % 2 {
+                1 => drop(schedule_activity(&own(), "doer", b"echo x", &activity())),
+                _ => sleep(1),
+            }
+            OPEN.set(Some(defer()));
+            Ok(Vec::new())
+        }
         "steps" => Ok(steps().into_bytes()),
         "course" => Ok(course(&run.workflow_id, rest).into_bytes()),
         other => Err(format!("no such run: {other}")),
