@@ -53,7 +53,7 @@ pub struct Active {
     pub tree: Option<Tree<Starter>>,
     pub program: Arc<Program>,
     /// What its workflows are carried out by.
-    pub stage: Option<Stage>,
+    pub stage: Option<Box<Stage>>,
 }
 
 impl Applications {
@@ -108,7 +108,7 @@ impl Applications {
                 Some(planted.map_err(|error| prepared.refusal(error))?)
             }
         };
-        let stage = tree.as_ref().map(|tree| prepared.stage(tree));
+        let stage = tree.as_ref().map(|tree| Box::new(prepared.stage(tree)));
         Ok(Active {
             tree,
             program,

@@ -118,7 +118,7 @@ impl Applications {
                     if let State::Running(running) = &mut deployed.state {
                         running.active.program = prepared.program.clone();
                         let tree = running.active.tree.as_ref();
-                        running.active.stage = tree.map(|tree| prepared.stage(tree));
+                        running.active.stage = tree.map(|tree| Box::new(prepared.stage(tree)));
                         running.watch = self.watch(name, &running.active);
                         running.performance = self.perform(name, &running.active);
                     }

@@ -35,9 +35,13 @@ impl Applications {
     }
 
     /// From now on its workflows go on.
-    pub(super) fn perform(&self, name: &ApplicationName, active: &Active) -> Option<Performance> {
+    pub(super) fn perform(
+        &self,
+        name: &ApplicationName,
+        active: &Active,
+    ) -> Option<Box<Performance>> {
         let stage = active.stage.clone()?;
-        Some(self.wasm.services().workflows.begin(name, stage))
+        Some(Box::new(self.wasm.services().workflows.begin(name, *stage)))
     }
 
     /// Whichever version runs now, the workflows that were paused for the change go on with it.

@@ -93,7 +93,7 @@ pub struct Running {
     /// Ends the probation of a new version.
     pub probation: Option<Task>,
     /// Its workflows go on for as long as this is here.
-    pub performance: Option<Performance>,
+    pub performance: Option<Box<Performance>>,
 }
 
 pub struct Failed {

@@ -119,7 +119,7 @@ impl Applications {
             if let State::Running(running) = &mut deployed.state {
                 running.active.program = prepared.program.clone();
                 let tree = running.active.tree.as_ref();
-                running.active.stage = tree.map(|tree| prepared.stage(tree));
+                running.active.stage = tree.map(|tree| Box::new(prepared.stage(tree)));
                 running.probation = Some(self.probation_of(&change.name));
             }
         });
