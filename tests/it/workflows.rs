@@ -191,6 +191,7 @@ fn a_run_that_sleeps_for_long_holds_no_actor_and_keeps_its_time() {
     deploy(&node, &wasm);
     begin(&node, "month sleep 2592000000");
     begin(&node, "moment sleep 1500");
+    begin(&node, "more sleep 2592000000");
     let asleep = |node: &Node| {
         node.waits_for("the run to sleep", || {
             look(node, "month")["doing"] == "asleep" && actors_of_runs(node).is_empty()
@@ -215,6 +216,27 @@ fn a_run_that_sleeps_for_long_holds_no_actor_and_keeps_its_time() {
     );
     let told = ask(&node, "result", "month");
     assert!(told.body.contains("cancelled: enough"), "{told:?}");
+}
+
+#[test]
+fn a_run_that_waits_for_long_makes_room_and_comes_back_for_a_query_and_for_a_signal() {
+    let Some(wasm) = conformance() else { return };
+    let node = node();
+    deploy(&node, &wasm);
+    for id in ["asked", "signalled"] {
+        begin(&node, &format!("{id} wait"));
+        signal(&node, id, "note", "a");
+    }
+    node.waits_for("both to make room", || {
+        let waits = |id| look(&node, id)["doing"] == "waiting for signals";
+        waits("asked") && waits("signalled") && actors_of_runs(&node).is_empty()
+    });
+    assert_eq!(ask(&node, "query", "asked").body_payload(), "note a");
+    assert_eq!(actors_of_runs(&node).len(), 1);
+    for id in ["asked", "signalled"] {
+        signal(&node, id, "approve", "");
+        assert_eq!(ends(&node, id)["result"], "note a\napprove ");
+    }
 }
 
 #[test]

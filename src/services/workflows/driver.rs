@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::run::{Mood, Run, Verdict};
@@ -13,7 +14,7 @@ use crate::actor::SendError;
 use crate::id::ActorId;
 use crate::limits;
 use crate::message::{Failure, Message, Nature};
-use crate::storage::{Ending, RunHead, RunStatus};
+use crate::storage::{Ending, RunHead, RunStatus, Step, StorageError};
 
 pub(super) struct Driver {
     pub workflows: Workflows,
@@ -26,10 +27,19 @@ enum Next {
     Ends(RunStatus, Option<String>, Bytes),
     /// Another life later: there was no room, or its actor was ended by others.
     Stumbles(String),
-    /// It makes room until it is so late, or gets a signal.
-    Parks(Option<u64>),
+    /// It makes room for as long as it has nothing to do.
+    Parks(Until),
     /// Its application comes to rest, or it has ended meanwhile.
     Leaves,
+}
+
+/// What a run without an actor waits for.
+#[derive(Clone, Copy)]
+enum Until {
+    /// This moment, by the store's time.
+    Due(u64),
+    /// More signals than so many, or somebody who wants to ask it.
+    Signals(u64),
 }
 
 /// An answer to a message of the run's own.
@@ -39,15 +49,15 @@ impl Driver {
     pub async fn drive(self) {
         let mut wait = limits::RUN_RETRY_FIRST;
         loop {
-            let began = Instant::now();
+            let (began, wishes) = (Instant::now(), self.run.wishes());
             let next = self.life().await;
             if let Some(actor) = self.run.end_life() {
                 (self.stage.stop)(actor).await;
             }
             match next {
                 Next::Leaves => return,
-                Next::Parks(due_ms) => {
-                    if !self.parked(due_ms).await {
+                Next::Parks(until) => {
+                    if !self.parked(until, wishes).await {
                         return;
                     }
                 }
@@ -87,6 +97,14 @@ impl Driver {
             return Next::Leaves;
         };
         run.has_signals(head.signals);
+        if head.deadline_ms.is_some_and(|it| it <= workflows.now_ms()) {
+            return late();
+        }
+        match self.asleep(&head).await {
+            Ok(None) => {}
+            Ok(Some(due_ms)) => return Next::Parks(Until::Due(due_ms)),
+            Err(error) => return Next::Stumbles(error.to_string()),
+        }
         let life = run.begin_life(&head.run_id, head.steps);
         let work = async {
             workflows.sleep_until(head.not_before_ms).await;
@@ -105,13 +123,28 @@ impl Driver {
         tokio::select! {
             biased;
             _ = run.ends() => Next::Leaves,
-            () = self.deadline(&head) => {
-                let text = "it took longer than its execution timeout";
-                Next::Ends(RunStatus::TimedOut, Some(text.into()), Bytes::new())
-            }
+            () = self.deadline(&head) => late(),
             () = self.at_rest() => Next::Leaves,
             next = work => next,
         }
+    }
+
+    /// Until when it sleeps, if that is long and the last thing that it did: then it needs no actor yet.
+    async fn asleep(&self, head: &RunHead) -> Result<Option<u64>, StorageError> {
+        let Some(last) = head.steps.checked_sub(1) else {
+            return Ok(None);
+        };
+        let (run, workflows) = (&self.run, &self.workflows.0.storage.workflows);
+        let steps = workflows.steps(&run.application, &run.id, last).await?;
+        let waits = |step: &Step| step.outcome.is_none() && !step.under_way;
+        let due_ms = steps.first().filter(|it| waits(&it.step));
+        let due_ms = due_ms.map_or(0, |it| it.step.due_ms);
+        Ok(Some(due_ms).filter(|due_ms| self.is_long_until(*due_ms)))
+    }
+
+    fn is_long_until(&self, due_ms: u64) -> bool {
+        let idle_ms = limits::RUN_IDLE_MAX.as_millis() as u64;
+        due_ms.saturating_sub(self.workflows.0.storage.workflows.now_ms()) > idle_ms
     }
 
     /// Starts the actor. One that is there only after its life has ended is stopped again.
@@ -159,8 +192,8 @@ impl Driver {
                 () = run.gets_more_than(taken), if mood == Mood::Idle => {}
                 () = self.is_idle_long(&mood) => {
                     return Next::Parks(match mood {
-                        Mood::Sleeping(due_ms) => Some(due_ms),
-                        _ => None,
+                        Mood::Sleeping(due_ms) => Until::Due(due_ms),
+                        _ => Until::Signals(taken),
                     });
                 }
             }
@@ -208,7 +241,7 @@ impl Driver {
                     Err(error) => return Err(self.ended(Err(error))),
                 },
                 _ = moods.changed() => continue,
-                due_ms = asleep_long => return Err(Next::Parks(Some(due_ms))),
+                due_ms = asleep_long => return Err(Next::Parks(Until::Due(due_ms))),
             }
             // Answered; it is idle a moment later.
             let idle = moods.wait_for(|mood| *mood == Mood::Idle || *mood == Mood::Away);
@@ -291,29 +324,30 @@ impl Driver {
     }
 
     /// Waits without an actor. `false` where there is to be none again.
-    async fn parked(&self, due_ms: Option<u64>) -> bool {
+    async fn parked(&self, until: Until, mut wishes: watch::Receiver<u64>) -> bool {
         let (run, workflows) = (&self.run, &self.workflows.0.storage.workflows);
-        let mut wishes = run.wishes();
-        run.feels(due_ms.map_or(Mood::Idle, Mood::Sleeping));
+        let (mood, due_ms, signals) = match until {
+            Until::Due(due_ms) => (Mood::Sleeping(due_ms), Some(due_ms), u64::MAX),
+            Until::Signals(taken) => (Mood::Idle, None, taken),
+        };
+        run.feels(mood);
         let deadline = match workflows.find(&run.application, &run.id).await {
             Ok(Some((head, _))) => head.deadline_ms,
             _ => None,
         };
-        let signals = run.signals();
         let due = async {
             match due_ms.into_iter().chain(deadline).min() {
                 Some(at_ms) => workflows.sleep_until(at_ms).await,
                 None => std::future::pending().await,
             }
         };
-        let asleep = due_ms.is_some();
         tokio::select! {
             biased;
             _ = run.ends() => false,
             () = run.is_to_pause() => false,
             () = due => true,
-            () = run.gets_more_than(signals), if !asleep => true,
-            _ = wishes.changed(), if !asleep => true,
+            () = run.gets_more_than(signals) => true,
+            _ = wishes.changed(), if due_ms.is_none() => true,
         }
     }
 
@@ -351,11 +385,9 @@ impl Driver {
     }
 
     async fn is_idle_long(&self, mood: &Mood) {
-        let now_ms = self.workflows.0.storage.workflows.now_ms();
-        let idle_ms = limits::RUN_IDLE_MAX.as_millis() as u64;
         match mood {
             Mood::Idle => tokio::time::sleep(limits::RUN_IDLE_MAX).await,
-            Mood::Sleeping(due_ms) if due_ms.saturating_sub(now_ms) > idle_ms => {}
+            Mood::Sleeping(due_ms) if self.is_long_until(*due_ms) => {}
             _ => std::future::pending().await,
         }
     }
@@ -367,6 +399,11 @@ impl Driver {
         let logs = self.workflows.0.actors.logs();
         logs.say(application, log::Level::Info, None, &text);
     }
+}
+
+fn late() -> Next {
+    let text = "it took longer than its execution timeout";
+    Next::Ends(RunStatus::TimedOut, Some(text.into()), Bytes::new())
 }
 
 fn failed(text: String) -> Next {

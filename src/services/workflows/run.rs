@@ -240,11 +240,13 @@ impl Run {
     /// back. `None` where none is by then.
     pub(super) async fn present(&self, deadline: tokio::time::Instant) -> Option<ActorId> {
         let (mut moods, signals) = (self.moods(), self.signals());
-        self.want();
         let is_there = |mood: &Mood| {
             let present = self.present.lock().unwrap();
             *mood == Mood::Idle && present.actor.is_some() && present.handled >= signals
         };
+        if !is_there(&moods.borrow_and_update()) {
+            self.want();
+        }
         let there = moods.wait_for(is_there);
         tokio::time::timeout_at(deadline, there).await.ok()?.ok()?;
         self.actor()
