@@ -10,6 +10,7 @@ use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 use super::blob_rows;
 use super::entries;
 use super::letters::{self, At, Letter};
+use super::runs;
 use super::tuples::{self, StoredTuple};
 use super::usage::{Kept, Tally};
 use super::values::{self, NEVER};
@@ -48,6 +49,7 @@ pub fn audit(transaction: &WriteTransaction) -> Audited<(Tally, Vec<BlobFile>)> 
     let queues = queues(transaction, &mut tally)?;
     letters_of(transaction, &queues, &mut tally)?;
     journals(transaction, &mut tally)?;
+    runs_of(transaction, &mut tally)?;
     tuples(transaction)?;
     let blobs = blobs(transaction, &mut tally)?;
     Ok((tally, blobs))
@@ -212,6 +214,80 @@ fn journals(transaction: &WriteTransaction, tally: &mut Tally) -> Audited {
         demand(heads.get(key.value())?.is_some(), wrong)?;
     }
     Ok(())
+}
+
+/// How many steps or signals a run has, and what they weigh.
+type Weighed = HashMap<(String, String), (u64, u64)>;
+
+fn runs_of(transaction: &WriteTransaction, tally: &mut Tally) -> Audited {
+    let steps = weighed(&transaction.open_table(runs::STEPS)?, |number, row| {
+        runs::Taken::decode(number, row).is_some()
+    })?;
+    let signals = weighed(&transaction.open_table(runs::SIGNALS)?, |_, row| {
+        runs::parts(row).is_some_and(|(name, _)| std::str::from_utf8(name).is_ok())
+    })?;
+    let values = transaction.open_table(runs::VALUES)?;
+    let ended = transaction.open_table(runs::ENDED)?;
+    let (mut heads, mut at_end, mut found) = (0, 0, (0, 0));
+    for entry in transaction.open_table(runs::HEADS)?.iter()? {
+        let (key, row) = entry?;
+        let (application, id) = key.value();
+        let wrong = || format!("workflow {id:?}");
+        let head = runs::Head::checked(row.value()).ok_or_else(|| Flaw::Wrong(wrong()))?;
+        let value = values.get((application, id))?;
+        let value = value.ok_or_else(|| Flaw::Wrong(wrong()))?;
+        let mut weight = runs::weight(id.len() + head.workflow_type.len() + value.value().len());
+        let (steps_bytes, signals_bytes, bytes) = head.weighs();
+        let kept = match head.ended_ms {
+            None => {
+                let of = (application.to_owned(), id.to_owned());
+                let steps = steps.get(&of).copied().unwrap_or_default();
+                let signals = signals.get(&of).copied().unwrap_or_default();
+                let all = (head.steps, steps_bytes) == steps;
+                demand(all && (head.signals, signals_bytes) == signals, wrong)?;
+                found = (
+                    found.0 + usize::from(steps.0 > 0),
+                    found.1 + usize::from(signals.0 > 0),
+                );
+                weight += steps_bytes + signals_bytes;
+                Kept::Runs
+            }
+            Some(at_ms) => {
+                demand(ended.get((application, at_ms, id))?.is_some(), wrong)?;
+                at_end += 1;
+                Kept::EndedRuns
+            }
+        };
+        let is_running = head.status == runs::Status::Running;
+        demand(
+            weight == bytes && is_running == head.ended_ms.is_none(),
+            wrong,
+        )?;
+        tally.count(kept, application, bytes);
+        heads += 1;
+    }
+    let same = values.len()? == heads && ended.len()? == at_end;
+    let all = found == (steps.len(), signals.len());
+    demand(same && all, || "workflows".to_owned())
+}
+
+/// Rows that are numbered from 0 within each run.
+fn weighed(
+    table: &impl ReadableTable<(&'static str, &'static str, u64), &'static [u8]>,
+    is_one: impl Fn(u64, &[u8]) -> bool,
+) -> Audited<Weighed> {
+    let mut weighed = Weighed::new();
+    for entry in table.iter()? {
+        let (key, row) = entry?;
+        let ((application, id, number), row) = (key.value(), row.value());
+        let of = (application.to_owned(), id.to_owned());
+        let (count, bytes) = weighed.entry(of).or_default();
+        demand(*count == number && is_one(number, row), || {
+            format!("step or signal {number} of workflow {id:?}")
+        })?;
+        (*count, *bytes) = (number + 1, *bytes + runs::weight(row.len()));
+    }
+    Ok(weighed)
 }
 
 fn tuples(transaction: &WriteTransaction) -> Audited {

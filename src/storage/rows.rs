@@ -8,7 +8,7 @@ use redb::{
 };
 
 use super::store::there;
-use super::{blob_rows, deployments, entries, letters, modules, steady, tuples, values};
+use super::{blob_rows, deployments, entries, letters, modules, runs, steady, tuples, values};
 
 /// A table whose rows go into a backup. What can be counted anew, and what is of this process only, does not.
 pub trait Stored: Send + Sync {
@@ -41,6 +41,7 @@ pub fn tables() -> Vec<Box<dyn Stored>> {
         values::tables(),
         letters::tables(),
         entries::tables(),
+        runs::tables(),
         blob_rows::tables(),
         tuples::tables(),
     ];

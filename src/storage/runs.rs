@@ -5,6 +5,7 @@ use bytes::Bytes;
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
+use super::rows::{Stored, stored};
 use super::store::there;
 use super::usage::{Kept, Spent, Usage};
 use crate::limits;
@@ -14,15 +15,25 @@ type Two = (&'static str, &'static str);
 type Three = (&'static str, &'static str, u64);
 
 /// Application and id to a status in one byte and the head.
-const HEADS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("runs");
+pub const HEADS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("runs");
 /// Application and id to the input; once it has ended, to the result.
-const VALUES: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("run-values");
+pub const VALUES: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("run-values");
 /// Application, id and number to a step.
-const STEPS: TableDefinition<(&str, &str, u64), &[u8]> = TableDefinition::new("run-steps");
+pub const STEPS: TableDefinition<(&str, &str, u64), &[u8]> = TableDefinition::new("run-steps");
 /// Application, id and number to a signal.
-const SIGNALS: TableDefinition<(&str, &str, u64), &[u8]> = TableDefinition::new("run-signals");
+pub const SIGNALS: TableDefinition<(&str, &str, u64), &[u8]> = TableDefinition::new("run-signals");
 /// Application, time and id of each run that has ended.
-const ENDED: TableDefinition<(&str, u64, &str), ()> = TableDefinition::new("runs-ended");
+pub const ENDED: TableDefinition<(&str, u64, &str), ()> = TableDefinition::new("runs-ended");
+
+pub fn tables() -> Vec<Box<dyn Stored>> {
+    vec![
+        stored(HEADS),
+        stored(VALUES),
+        stored(STEPS),
+        stored(SIGNALS),
+        stored(ENDED),
+    ]
+}
 
 /// What a run, a step or a signal weighs beside its own bytes.
 const BOOKKEEPING_BYTES: usize = 128;
@@ -197,8 +208,18 @@ impl Head {
         row
     }
 
-    fn decode(row: &[u8]) -> Option<Self> {
+    pub fn decode(row: &[u8]) -> Option<Self> {
         serde_json::from_slice(row.get(1..)?).ok()
+    }
+
+    /// Of a row that a backup has, whose two words on the status agree.
+    pub fn checked(row: &[u8]) -> Option<Self> {
+        Self::decode(row).filter(|head| row.first() == Some(&(head.status as u8)))
+    }
+
+    /// What its steps, its signals and all of it weigh.
+    pub fn weighs(&self) -> (u64, u64, u64) {
+        (self.steps_bytes, self.signals_bytes, self.bytes)
     }
 }
 
@@ -228,7 +249,7 @@ impl Taken {
         row
     }
 
-    fn decode(number: u64, row: &[u8]) -> Option<Self> {
+    pub fn decode(number: u64, row: &[u8]) -> Option<Self> {
         let (step, value) = parts(row)?;
         Some(Self {
             number,
@@ -239,7 +260,7 @@ impl Taken {
 }
 
 /// What `encode` put together.
-fn parts(row: &[u8]) -> Option<(&[u8], &[u8])> {
+pub fn parts(row: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = row.split_first_chunk()?;
     rest.split_at_checked(u32::from_le_bytes(*len) as usize)
 }
@@ -635,6 +656,6 @@ fn after(text: &str) -> String {
     format!("{text}\0")
 }
 
-fn weight(bytes: usize) -> u64 {
+pub fn weight(bytes: usize) -> u64 {
     (BOOKKEEPING_BYTES + bytes) as u64
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::backup::{backup, restore, succeeds};
 use crate::cli::to;
 use crate::conformance::conformance;
 use crate::crash::Dice;
@@ -329,6 +330,33 @@ fn runs_go_with_their_application() {
     assert!(none(&node));
     deploy(&node, &wasm);
     assert!(none(&node));
+}
+
+#[test]
+fn a_backup_has_every_run_and_each_goes_on_after_a_restore() {
+    let Some(wasm) = conformance() else { return };
+    let (first, elsewhere) = (node(), tempfile::TempDir::new().unwrap());
+    deploy(&first, &wasm);
+    begin(&first, "done echo one");
+    ends(&first, "done");
+    begin(&first, "course course effect effect");
+    ends(&first, "course");
+    begin(&first, "steps sleep 2592000000");
+    first.waits_for("its step", || look(&first, "steps")["steps"] == 1);
+    begin(&first, "open wait");
+    signal(&first, "open", "note", "a");
+    let file = elsewhere.path().join("node.tar");
+    succeeds(&backup(&first, &file));
+    let until = look(&first, "steps")["course"][0]["until"].clone();
+    drop(first);
+    let dir = tempfile::TempDir::new().unwrap();
+    succeeds(&restore(&file, dir.path()));
+    let node = Node::again(dir);
+    assert_eq!(look(&node, "done")["result"], "one");
+    assert_eq!(look(&node, "course")["result"], "course-0=1,course-1=1");
+    assert_eq!(look(&node, "steps")["course"][0]["until"], until);
+    signal(&node, "open", "approve", "");
+    assert_eq!(ends(&node, "open")["result"], "note a\napprove ");
 }
 
 #[test]
