@@ -65,13 +65,13 @@ pub async fn live<B: Behavior>(
                 }
                 continue;
             }
-            Wish::Suspend => match suspend(&mut behavior, control, &mut wishes).await {
+            Wish::Suspend => match Box::pin(suspend(&mut behavior, control, &mut wishes)).await {
                 Ok(()) => continue,
                 Err(ended) => return exit(ended),
             },
             Wish::Succeed => return End::Succeeded(Box::new(behavior.bequeath())),
             Wish::Stop { by, exit, farewell } => {
-                return stop(behavior, by, exit, farewell, &mut wishes).await;
+                return Box::pin(stop(behavior, by, exit, farewell, &mut wishes)).await;
             }
             Wish::End(ended) => return exit(ended),
         }

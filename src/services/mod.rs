@@ -10,6 +10,7 @@ mod tuples;
 pub mod workflows;
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use log::Level;
@@ -26,27 +27,38 @@ use workflows::Workflows;
 
 /// All services of this node, as guests and doors reach them; cloning is cheap.
 #[derive(Clone)]
-pub struct Services {
+pub struct Services(Arc<All>);
+
+/// What [`Services`] shares.
+pub struct All {
     pub actors: Actors,
     pub storage: Storage,
     pub coordination: Coordination,
     pub workflows: Workflows,
     /// How many events an actor has missed; none of those that missed none.
-    missed: Arc<Mutex<HashMap<Arc<str>, u64>>>,
+    missed: Mutex<HashMap<Arc<str>, u64>>,
     /// What the registry lists of the node itself.
-    listing: Arc<Mutex<Option<registry::Listing>>>,
+    listing: Mutex<Option<registry::Listing>>,
+}
+
+impl Deref for Services {
+    type Target = All;
+
+    fn deref(&self) -> &All {
+        &self.0
+    }
 }
 
 impl Services {
     pub fn new(actors: Actors, storage: Storage) -> Self {
-        Self {
+        Self(Arc::new(All {
             coordination: Coordination::new(actors.clock(), actors.budget()),
             workflows: Workflows::new(actors.clone(), storage.clone()),
             actors,
             storage,
-            missed: Arc::default(),
-            listing: Arc::default(),
-        }
+            missed: Mutex::default(),
+            listing: Mutex::default(),
+        }))
     }
 
     /// What an actor holds at the beginning of a life: nothing.

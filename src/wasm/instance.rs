@@ -266,7 +266,10 @@ impl Instance {
 
     pub(super) async fn call(&mut self, handler: Handler, arguments: Arguments) -> Called<Bytes> {
         let store = &mut self.store;
-        let called = self.functions.handle(store, handler, arguments).await;
+        let called = match &mut self.functions {
+            Functions::Component(bound) => bound.handle(store, handler, arguments).await,
+            Functions::Core(bound) => bound.handle(store, handler, &arguments).await,
+        };
         if let (Handler::Transition, Ok(Ok(state))) = (handler, &called)
             && self.checked(state.clone()).is_ok()
         {
@@ -430,18 +433,6 @@ impl Functions {
         match self {
             Self::Component(bound) => bound.is_state_machine(),
             Self::Core(bound) => bound.is_state_machine(),
-        }
-    }
-
-    async fn handle(
-        &mut self,
-        store: &mut Store<Guest>,
-        handler: Handler,
-        arguments: Arguments,
-    ) -> Called<Bytes> {
-        match self {
-            Self::Component(bound) => bound.handle(store, handler, arguments).await,
-            Self::Core(bound) => bound.handle(store, handler, &arguments).await,
         }
     }
 

@@ -132,7 +132,7 @@ impl Behavior for Life {
     async fn handle(&mut self, envelope: Envelope) -> Result<Handled, Fault> {
         match self {
             Self::Instance(instance) => instance.handle(envelope).await,
-            Self::Command(command) => Ok(command.run(envelope).await),
+            Self::Command(command) => Ok(Box::pin(command.run(envelope)).await),
         }
     }
 
