@@ -65,6 +65,25 @@ for_both_kinds! {
     }
 }
 
+for_both_kinds! {
+    fn an_upgrade_without_room_for_both_versions_is_refused_and_the_old_one_goes_on(_node, kind) {
+        let node = Node::configured("actors_max = 3");
+        let echo = guest(kind, ECHO);
+        let two = "[[supervisor.children]]\nid = \"left\"\n[[supervisor.children]]\nid = \"right\"\n";
+        let deploy = |version: &str| node.form("pair", &echo).field("version", version).config(two).send();
+        deploy("1.0.0").is_deployed();
+        for _ in 0..3 {
+            deploy("2.0.0").is_refused(429, "RESOURCE_EXHAUSTED", &["no room", "undeploy something first"]);
+            let ask = |id: &str| node.request("POST", &format!("/api/v1/actors/pair/{id}"), &[], b"1");
+            assert_eq!((ask("left").status, ask("right").status), (200, 200));
+        }
+        let shown = node.get("/api/v1/applications/pair").json();
+        assert_eq!(shown["version"], "1.0.0");
+        // What the refused ones had taken is free again.
+        node.deploy("single", &echo).is_deployed();
+    }
+}
+
 #[test]
 fn actors_that_spawn_without_end_leave_room_for_deploys_and_restarts() {
     let node = tiny();
