@@ -1,4 +1,4 @@
-//! Durable records, values and queued messages a second from 1, 10 and 100 writers, beside append and fdatasync of the same bytes in the same run.
+//! Durable records, values, queued messages and journal entries a second from 1, 10 and 100 writers, beside append and fdatasync of the same bytes in the same run.
 //!
 //! `cargo bench --bench commits [DIR]`; DIR lies on the disk to be measured, the current folder's by default.
 
@@ -7,9 +7,9 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use plexspaces_node::id::ApplicationName;
+use plexspaces_node::id::{ActorId, ApplicationName, NodeId, Scope};
 use plexspaces_node::place::Place;
-use plexspaces_node::storage::{Parcel, QueueName, Storage};
+use plexspaces_node::storage::{Event, Parcel, QueueName, Storage};
 
 const STAGE: Duration = Duration::from_secs(3);
 const ROUNDS: usize = 5;
@@ -23,7 +23,7 @@ fn main() {
         .build()
         .unwrap();
     println!(
-        "writers  records/s  puts/s  enqueues/s  append+fdatasync/s   (medians of {ROUNDS}, 256 bytes)"
+        "writers  records/s  puts/s  enqueues/s  entries/s  append+fdatasync/s   (medians of {ROUNDS}, 256 bytes)"
     );
     runtime.block_on(async {
         let storage = Storage::open(&dir.path().join("data")).unwrap();
@@ -34,6 +34,7 @@ fn main() {
                     writing(&storage, writers, record).await,
                     writing(&storage, writers, put).await,
                     writing(&storage, writers, enqueue).await,
+                    writing(&storage, writers, persist).await,
                     appends(dir.path()),
                 ]);
             }
@@ -42,8 +43,10 @@ fn main() {
                 figures.sort_by(f64::total_cmp);
                 figures[ROUNDS / 2]
             };
-            let [records, puts, enqueues, appends] = [0, 1, 2, 3].map(median);
-            println!("{writers:7} {records:10.0} {puts:7.0} {enqueues:11.0} {appends:19.0}");
+            let [records, puts, enqueues, entries, appends] = [0, 1, 2, 3, 4].map(median);
+            println!(
+                "{writers:7} {records:10.0} {puts:7.0} {enqueues:11.0} {entries:10.0} {appends:19.0}"
+            );
         }
         storage.close().await;
     });
@@ -102,6 +105,21 @@ async fn enqueue(storage: Storage, writer: usize, _: u64) {
         .send(&name, &owner(writer), parcel)
         .await
         .unwrap();
+}
+
+/// To the journal of an actor of the writer's own, which is emptied before it is full.
+async fn persist(storage: Storage, writer: usize, written: u64) {
+    let (scope, node) = (Scope::default(), NodeId::default());
+    let actor = ActorId::worker(&scope, &scope, &owner(writer), &node);
+    if written % 10_000 == 9_999 {
+        storage.journals.forget_actor(&actor).await.unwrap();
+    }
+    let event = Event {
+        event_type: "written".into(),
+        payload: RECORD.to_vec().into(),
+    };
+    let appended = storage.journals.append(&actor, vec![event], 0);
+    appended.await.unwrap();
 }
 
 /// Each writer is an application of its own, with its own bounds.
