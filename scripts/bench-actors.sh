@@ -16,11 +16,13 @@ guests=$root/benches/guests/built
 main() {
     [[ -e $guests/ring_core.wasm ]] || "$root/benches/guests/build.sh"
     build_node
-    PLEXSPACES_ACTORS_MAX=$actors start_node 127.0.0.1:0
-    ! has_erlang || erlc -o "$node_dir" "$root/benches/ring.erl"
+    export PLEXSPACES_ACTORS_MAX=$actors
     echo "node: $("$node" --version); Erlang: $(erlang_version); $(nproc) processors; medians of $rounds"
     for kind in core component; do
+        start_node 127.0.0.1:0
+        ! has_erlang || erlc -o "$node_dir" "$root/benches/ring.erl"
         measure_ring "$kind"
+        stop_node
     done
 }
 
@@ -36,6 +38,7 @@ measure_ring() {
     compare "$kind" "$actors" $((actors * 100))
     echo "after that: RSS $(($(rss_kib) / 1024)) MiB"
     undeploy "$kind"
+    echo "without them: RSS $(($(rss_kib) / 1024)) MiB"
     deploy "$kind" 2
     compare "$kind" 2 1000000
     undeploy "$kind"

@@ -139,14 +139,14 @@ pub enum ConfigError {
     )]
     TokenDemand,
     #[error(
-        "actors_max is {given}, and this machine's vm.max_map_count of {maps} is enough for 1 to {most}; \
-         choose a number between these, or raise it: sysctl vm.max_map_count={needed}"
+        "actors_max is {given}, and this machine's vm.max_map_count of {maps} bears 1 to {most}; \
+         choose a number between these{remedy}"
     )]
     ActorsMax {
         given: u32,
         most: u32,
         maps: usize,
-        needed: usize,
+        remedy: String,
     },
     #[error("no directory for the node's data is known; give one with --data-dir")]
     NoDataDir,
@@ -301,12 +301,18 @@ fn actors_max(given: Option<u32>, profile: Profile) -> Result<u32, ConfigError> 
     if (1..=most).contains(&given) {
         return Ok(given);
     }
-    let needed = maps::needed(given);
+    let remedy = match given {
+        0 => String::new(),
+        given => format!(
+            ", or raise it: sysctl vm.max_map_count={}",
+            maps::needed(given)
+        ),
+    };
     Err(ConfigError::ActorsMax {
         given,
         most,
         maps,
-        needed,
+        remedy,
     })
 }
 
@@ -549,7 +555,11 @@ mod tests {
         for given in [0, u32::MAX] {
             let error = check(given).unwrap_err().to_string();
             assert!(error.contains(&given.to_string()), "{error}");
-            assert!(error.contains("sysctl vm.max_map_count="), "{error}");
+            let raises = error.contains("sysctl vm.max_map_count=");
+            assert!(
+                error.contains("choose a number") && raises == (given > 0),
+                "{error}"
+            );
         }
     }
 

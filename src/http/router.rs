@@ -187,22 +187,27 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         return reply::refuse_early(refusal, &parts.headers, body);
     }
     let query = parts.uri.query();
+    // Each in memory of its own: else every request would carry room for the largest of them.
     match (endpoint, segments.as_slice()) {
-        (Endpoint::Deploy, _) => deploy::deploy(&door, entry(), &parts, body).await,
+        (Endpoint::Deploy, _) => Box::pin(deploy::deploy(&door, entry(), &parts, body)).await,
         (Endpoint::ListApplications, _) => applications::list(&door),
         (Endpoint::Application, [name]) => applications::one(&door, name, query),
-        (Endpoint::Undeploy, [name]) => applications::undeploy(&door, entry(), name).await,
-        (Endpoint::Logs, [name]) => logs::logs(&door, name, query).await,
-        (Endpoint::Start, [name]) => applications::start(&door, entry(), name).await,
-        (Endpoint::Stop, [name]) => applications::stop(&door, entry(), name).await,
-        (Endpoint::Rollback, [name]) => applications::rollback(&door, entry(), name).await,
+        (Endpoint::Undeploy, [name]) => {
+            Box::pin(applications::undeploy(&door, entry(), name)).await
+        }
+        (Endpoint::Logs, [name]) => Box::pin(logs::logs(&door, name, query)).await,
+        (Endpoint::Start, [name]) => Box::pin(applications::start(&door, entry(), name)).await,
+        (Endpoint::Stop, [name]) => Box::pin(applications::stop(&door, entry(), name)).await,
+        (Endpoint::Rollback, [name]) => {
+            Box::pin(applications::rollback(&door, entry(), name)).await
+        }
         (Endpoint::Invoke, [namespace, actor_type]) => {
             let target = Target::Type {
                 tenant: id::Scope::default(),
                 namespace,
                 actor_type,
             };
-            invoke::invoke(&door, target, &parts, body).await
+            Box::pin(invoke::invoke(&door, target, &parts, body)).await
         }
         (Endpoint::InvokeInTenant, [tenant, namespace, actor_type]) => {
             match id::Scope::parse("tenant", tenant) {
@@ -212,45 +217,49 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
                         namespace,
                         actor_type,
                     };
-                    invoke::invoke(&door, target, &parts, body).await
+                    Box::pin(invoke::invoke(&door, target, &parts, body)).await
                 }
                 Err(error) => reply::refuse_early(error.into(), &parts.headers, body),
             }
         }
-        (Endpoint::InvokeById, [id]) => invoke::invoke(&door, Target::Id(id), &parts, body).await,
-        (Endpoint::StopActor, [id]) => applications::stop_actor(&door, entry(), id).await,
-        (Endpoint::WriteTuple, _) => tuplespace::write(&door, body).await,
-        (Endpoint::ReadTuples, _) => tuplespace::read(&door, body).await,
-        (Endpoint::TakeTuples, _) => tuplespace::take(&door, body).await,
-        (Endpoint::CountTuples, _) => tuplespace::count(&door, body).await,
+        (Endpoint::InvokeById, [id]) => {
+            Box::pin(invoke::invoke(&door, Target::Id(id), &parts, body)).await
+        }
+        (Endpoint::StopActor, [id]) => Box::pin(applications::stop_actor(&door, entry(), id)).await,
+        (Endpoint::WriteTuple, _) => Box::pin(tuplespace::write(&door, body)).await,
+        (Endpoint::ReadTuples, _) => Box::pin(tuplespace::read(&door, body)).await,
+        (Endpoint::TakeTuples, _) => Box::pin(tuplespace::take(&door, body)).await,
+        (Endpoint::CountTuples, _) => Box::pin(tuplespace::count(&door, body)).await,
         (Endpoint::ListTuples, _) => tuplespace::list(&door, query),
         (Endpoint::CountTuplesQueried, _) => tuplespace::count_queried(&door, query),
         (Endpoint::TupleStats, _) => tuplespace::stats(&door, query),
-        (Endpoint::ListBlobs, [bucket]) => blobs::list(&door, query, bucket).await,
+        (Endpoint::ListBlobs, [bucket]) => Box::pin(blobs::list(&door, query, bucket)).await,
         (Endpoint::PutBlob, [bucket, key]) => {
-            blobs::put(&door, entry(), &parts, body, (bucket, key)).await
+            Box::pin(blobs::put(&door, entry(), &parts, body, (bucket, key))).await
         }
-        (Endpoint::FetchBlob, [bucket, key]) => blobs::fetch(&door, &parts, (bucket, key)).await,
+        (Endpoint::FetchBlob, [bucket, key]) => {
+            Box::pin(blobs::fetch(&door, &parts, (bucket, key))).await
+        }
         (Endpoint::DeleteBlob, [bucket, key]) => {
-            blobs::delete(&door, entry(), &parts, (bucket, key)).await
+            Box::pin(blobs::delete(&door, entry(), &parts, (bucket, key))).await
         }
-        (Endpoint::ListWorkflows, _) => workflows::list(&door, query).await,
+        (Endpoint::ListWorkflows, _) => Box::pin(workflows::list(&door, query)).await,
         (Endpoint::Workflow, [application, id]) => {
-            workflows::one(&door, query, (application, id)).await
+            Box::pin(workflows::one(&door, query, (application, id))).await
         }
         (Endpoint::SignalWorkflow, [application, id]) => {
-            workflows::signal(&door, query, body, (application, id)).await
+            Box::pin(workflows::signal(&door, query, body, (application, id))).await
         }
         (Endpoint::CancelWorkflow, [application, id]) => {
-            workflows::cancel(&door, entry(), query, (application, id)).await
+            Box::pin(workflows::cancel(&door, entry(), query, (application, id))).await
         }
-        (Endpoint::Backup, _) => backup::backup(&door, entry()).await,
-        (Endpoint::Metrics, _) => metrics::scrape(&door, &parts.headers).await,
+        (Endpoint::Backup, _) => Box::pin(backup::backup(&door, entry())).await,
+        (Endpoint::Metrics, _) => Box::pin(metrics::scrape(&door, &parts.headers)).await,
         (Endpoint::Summary, _) => figures::summary(&door),
         (Endpoint::Nodes, _) => figures::nodes(&door, query),
         (Endpoint::DashboardApplications, _) => figures::applications(&door, query),
         (Endpoint::Actors, _) => figures::actors(&door, query),
-        (Endpoint::SystemInfo, _) => figures::system_info(&door).await,
+        (Endpoint::SystemInfo, _) => Box::pin(figures::system_info(&door)).await,
         (Endpoint::Page, _) => dashboard::page(),
         (Endpoint::Script, _) => dashboard::script(),
         (Endpoint::Style, _) => dashboard::style(),
