@@ -3,7 +3,7 @@
 # two in turn; the figures are medians.
 #
 # usage: bench-invoke.sh
-# Needs wrk (Debian: apt-get install wrk).
+# Needs wrk (Debian: apt-get install wrk). HELLO=PATH takes a build of benches/hello.rs that is there already.
 set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib/node.sh"
@@ -42,9 +42,11 @@ undeploy() {
 }
 
 start_hello() {
-    (cd "$root" && cargo bench --no-run --bench hello 2>"$node_dir/hello") || die "$(cat "$node_dir/hello")"
-    local hello
-    hello=$root/$(sed -n 's/.*Executable.*(\(.*\))/\1/p' "$node_dir/hello")
+    local hello=${HELLO:-}
+    if [[ -z $hello ]]; then
+        (cd "$root" && cargo bench --no-run --bench hello 2>"$node_dir/hello") || die "$(cat "$node_dir/hello")"
+        hello=$root/$(sed -n 's/.*Executable.*(\(.*\))/\1/p' "$node_dir/hello")
+    fi
     hello_url=http://127.0.0.1:18998
     "$hello" 127.0.0.1:18998 &
     hello_pid=$!
