@@ -18,7 +18,7 @@ main() {
         return
     fi
     local table
-    table=$(table rust_actor python_actor typescript_actor go_component rust_core go_core c_core go_actor greeter | tee /dev/stderr)
+    table=$(table rust_actor python_actor typescript_actor go_component rust_core go_core c_core go_actor greeter greeter_core | tee /dev/stderr)
     write "$table"
 }
 
