@@ -38,7 +38,60 @@ enum Command {
     Count(Count),
 }
 
-node_command! {
+/// A command to the tuples of one place.
+macro_rules! tuple_command {
+    ($(#[$about:meta])* pub struct $name:ident { $($own:tt)* }) => {
+        node_command! {
+            $(#[$about])*
+            pub struct $name {
+                $($own)*
+                /// whose tuples (default: default)
+                #[argh(option)]
+                tenant: Option<String>,
+                /// which of the tenant's (default: default)
+                #[argh(option)]
+                namespace: Option<String>,
+            }
+        }
+
+        impl $name {
+            fn place(&self) -> Map<String, Value> {
+                of_place(self.tenant.as_deref(), self.namespace.as_deref())
+            }
+        }
+    };
+}
+
+/// One that prints the tuples that match, and does `$verb` to them.
+macro_rules! search_command {
+    ($(#[$about:meta])* pub struct $name:ident, $verb:literal) => {
+        tuple_command! {
+            $(#[$about])*
+            pub struct $name {
+                /// a JSON array
+                #[argh(positional)]
+                pattern: String,
+                /// at most so many; 0 is all (default: 1)
+                #[argh(option)]
+                limit: Option<u32>,
+                /// how long to wait for the first (default: not at all; at most 10m)
+                #[argh(option)]
+                timeout: Option<Span>,
+            }
+        }
+
+        impl $name {
+            fn run(self) -> anyhow::Result<()> {
+                let mut body = self.place();
+                wanting(&mut body, &self.pattern, self.limit, self.timeout)?;
+                let answer = posted(&self.client()?, $verb, body, self.timeout)?;
+                shown(&answer, self.output)
+            }
+        }
+    };
+}
+
+tuple_command! {
 /// Write a tuple.
 #[argh(subcommand, name = "write", example = "plexspaces tuplespace write '[\"order\",1,2.5,true,null]'")]
 pub struct Write {
@@ -48,68 +101,30 @@ pub struct Write {
     /// how long it lives (default: until it is taken)
     #[argh(option)]
     ttl: Option<Span>,
-    /// whose tuples (default: default)
-    #[argh(option)]
-    tenant: Option<String>,
-    /// which of the tenant's (default: default)
-    #[argh(option)]
-    namespace: Option<String>,
 }
 }
 
-node_command! {
+search_command! {
 /// Print tuples that match, oldest first, and leave them there.
 #[argh(
     subcommand,
     name = "read",
     example = "plexspaces tuplespace read '[\"order\",{{\"any\":true}}]' --limit 0"
 )]
-pub struct Read {
-    /// a JSON array
-    #[argh(positional)]
-    pattern: String,
-    /// at most so many; 0 is all (default: 1)
-    #[argh(option)]
-    limit: Option<u32>,
-    /// how long to wait for the first (default: not at all; at most 10m)
-    #[argh(option)]
-    timeout: Option<Span>,
-    /// whose tuples (default: default)
-    #[argh(option)]
-    tenant: Option<String>,
-    /// which of the tenant's (default: default)
-    #[argh(option)]
-    namespace: Option<String>,
-}
+pub struct Read, "read"
 }
 
-node_command! {
+search_command! {
 /// Remove tuples that match, oldest first, and print them.
 #[argh(
     subcommand,
     name = "take",
     example = "plexspaces tuplespace take '[\"order\",{{\"any\":true}}]' --timeout 30s"
 )]
-pub struct Take {
-    /// a JSON array
-    #[argh(positional)]
-    pattern: String,
-    /// at most so many; 0 is all (default: 1)
-    #[argh(option)]
-    limit: Option<u32>,
-    /// how long to wait for the first (default: not at all; at most 10m)
-    #[argh(option)]
-    timeout: Option<Span>,
-    /// whose tuples (default: default)
-    #[argh(option)]
-    tenant: Option<String>,
-    /// which of the tenant's (default: default)
-    #[argh(option)]
-    namespace: Option<String>,
-}
+pub struct Take, "take"
 }
 
-node_command! {
+tuple_command! {
 /// Print how many tuples match.
 #[argh(
     subcommand,
@@ -120,12 +135,6 @@ pub struct Count {
     /// a JSON array
     #[argh(positional)]
     pattern: String,
-    /// whose tuples (default: default)
-    #[argh(option)]
-    tenant: Option<String>,
-    /// which of the tenant's (default: default)
-    #[argh(option)]
-    namespace: Option<String>,
 }
 }
 
@@ -153,7 +162,7 @@ impl TupleSpace {
 impl Write {
     fn run(self) -> anyhow::Result<()> {
         let tuple = array("TUPLE", &self.tuple)?;
-        let mut body = of_place(self.tenant.as_deref(), self.namespace.as_deref());
+        let mut body = self.place();
         body.insert("tuple".into(), tuple);
         if let Some(ttl) = self.ttl {
             body.insert("ttl_ms".into(), millis(ttl).into());
@@ -166,27 +175,9 @@ impl Write {
     }
 }
 
-impl Read {
-    fn run(self) -> anyhow::Result<()> {
-        let mut body = of_place(self.tenant.as_deref(), self.namespace.as_deref());
-        wanting(&mut body, &self.pattern, self.limit, self.timeout)?;
-        let answer = posted(&self.client()?, "read", body, self.timeout)?;
-        shown(&answer, self.output)
-    }
-}
-
-impl Take {
-    fn run(self) -> anyhow::Result<()> {
-        let mut body = of_place(self.tenant.as_deref(), self.namespace.as_deref());
-        wanting(&mut body, &self.pattern, self.limit, self.timeout)?;
-        let answer = posted(&self.client()?, "take", body, self.timeout)?;
-        shown(&answer, self.output)
-    }
-}
-
 impl Count {
     fn run(self) -> anyhow::Result<()> {
-        let mut body = of_place(self.tenant.as_deref(), self.namespace.as_deref());
+        let mut body = self.place();
         wanting(&mut body, &self.pattern, None, None)?;
         let answer = posted(&self.client()?, "count", body, None)?;
         match self.output {

@@ -286,16 +286,7 @@ impl Workflows {
         id: &str,
         query_type: &str,
     ) -> Result<Bytes, WorkflowError> {
-        let Some(run) = self.live(application, id) else {
-            let found = self.0.storage.workflows.find(application, id).await?;
-            return Err(match found {
-                None => Refused::Unknown(shown(id)).into(),
-                Some((head, _)) => {
-                    let (id, status) = (shown(id), head.status);
-                    Refused::Over { id, status }.into()
-                }
-            });
-        };
+        let run = self.at_work(application, id).await?;
         let deadline = Instant::now() + limits::ASK_TIME_DEFAULT;
         let busy = |run: &Run| WorkflowError::Busy {
             id: shown(id),
@@ -353,16 +344,7 @@ impl Workflows {
         id: &str,
         reason: Option<String>,
     ) -> Result<(), WorkflowError> {
-        let Some(run) = self.live(application, id) else {
-            let found = self.0.storage.workflows.find(application, id).await?;
-            return Err(match found {
-                None => Refused::Unknown(shown(id)).into(),
-                Some((head, _)) => {
-                    let (id, status) = (shown(id), head.status);
-                    Refused::Over { id, status }.into()
-                }
-            });
-        };
+        let run = self.at_work(application, id).await?;
         let ending = Ending {
             status: RunStatus::Cancelled,
             reason,
@@ -447,6 +429,25 @@ impl Workflows {
             stage: stage.clone(),
         };
         live.driver = Some(runtime.spawn(driving.drive()));
+    }
+
+    /// A run that has not ended; the error says whether it has, or never was.
+    async fn at_work(
+        &self,
+        application: &ApplicationName,
+        id: &str,
+    ) -> Result<Arc<Run>, WorkflowError> {
+        if let Some(run) = self.live(application, id) {
+            return Ok(run);
+        }
+        let found = self.0.storage.workflows.find(application, id).await?;
+        Err(match found {
+            None => Refused::Unknown(shown(id)).into(),
+            Some((head, _)) => {
+                let (id, status) = (shown(id), head.status);
+                Refused::Over { id, status }.into()
+            }
+        })
     }
 
     fn live(&self, application: &ApplicationName, id: &str) -> Option<Arc<Run>> {
