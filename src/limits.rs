@@ -213,7 +213,9 @@ pub const REVIVAL_FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 /// Starts of an application that the node may fail to outlive before it is held back.
 pub const START_ATTEMPTS_MAX: u32 = 3;
 /// How long the others wait for one application when the node restores them.
-pub const RESTORE_TURN: Duration = Duration::from_secs(2);
+pub const RESTORE_TURN: Duration = Duration::from_secs(1);
+/// How long callers wait for the restored applications: those that are not there by then come while the node serves.
+pub const RESTORE_PATIENCE: Duration = Duration::from_secs(3);
 /// What a backup has of one table in one entry of its archive, about.
 pub const BACKUP_PIECE_BYTES: usize = MIB;
 /// The most that one such entry has, and is read into memory: the last row of it may be a large one.

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 
 use crate::actor::Actors;
-use crate::application::Applications;
+use crate::application::{Applications, Overview, Status};
 use crate::auth::Demand;
 use crate::budget::Budget;
 use crate::clock::Clock;
@@ -88,7 +88,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
         applications.restore().await;
         door.serve();
         service::ready();
-        log::info!("ready, with {} applications", applications.list().len());
+        log::info!("ready, with {}", counted(&applications.list()));
         std::future::pending().await
     };
     tokio::select! {
@@ -117,4 +117,15 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     applications.close().await;
     log::info!("stopped");
     Ok(())
+}
+
+/// How many applications there are, and how many of them do not answer yet.
+fn counted(applications: &[Overview]) -> String {
+    let starting = applications
+        .iter()
+        .filter(|it| it.status == Status::Starting);
+    match (applications.len(), starting.count()) {
+        (all, 0) => format!("{all} applications"),
+        (all, starting) => format!("{all} applications, {starting} of them still being started"),
+    }
 }

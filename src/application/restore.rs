@@ -14,8 +14,9 @@ use crate::limits;
 use crate::storage::StorageError;
 
 impl Applications {
-    /// Starts everything in the order in which it was deployed. One that is slow, fails or cannot be read holds up
-    /// and stops nobody else.
+    /// Starts everything in the order in which it was deployed, and waits for that no longer than
+    /// `limits::RESTORE_PATIENCE`: the rest is started while the node serves. One that is slow, fails or cannot be read
+    /// stops nobody else.
     pub async fn restore(&self) {
         let (records, mut attempts) = match self.recorded().await {
             Ok(recorded) => recorded,
@@ -33,13 +34,20 @@ impl Applications {
             let record = self.unless_hopeless(record, &mut attempts).await;
             self.admit(record, &attempts);
         }
+        // Before anybody can deploy: a module that is being deployed has no record yet.
+        self.collect_unused().await;
+        let applications = self.clone();
+        let starting = tokio::spawn(async move { applications.start_wanted(attempts).await });
+        let _ = tokio::time::timeout(limits::RESTORE_PATIENCE, starting).await;
+    }
+
+    async fn start_wanted(&self, attempts: HashMap<String, u32>) {
         let (records, mut tickets) = self.wanted();
         for record in in_order(records) {
             if let Some(ticket) = tickets.remove(&record.spec.name) {
                 self.start_in_turn(record, ticket, &attempts).await;
             }
         }
-        self.collect_unused().await;
     }
 
     /// The records that can be read, and how many starts of each the node did not outlive.

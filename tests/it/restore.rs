@@ -216,6 +216,29 @@ fn one_that_takes_long_to_start_holds_up_no_other() {
 }
 
 #[test]
+fn callers_do_not_wait_until_the_last_one_has_started() {
+    let node = node();
+    let slow = ["first", "second", "third", "fourth"];
+    for name in slow {
+        node.form(name, &keeper())
+            .config("[limits]\nmax_execution_time = '1h'")
+            .send()
+            .is_deployed();
+    }
+    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
+    for name in slow {
+        node.ask(name, b"l");
+    }
+    let node = Node::again(node.stop());
+    let said = "ready, with 5 applications, 5 of them still being started";
+    assert_eq!(node.log_count(said), 1);
+    node.waits_for("the last one to start", || {
+        node.status_of("echo") == "RUNNING"
+    });
+    assert_eq!(node.ask("echo", b"here").body_payload(), "here");
+}
+
+#[test]
 fn an_application_that_takes_the_node_down_is_held_back() {
     let node = node();
     node.form("trap", &keeper())
