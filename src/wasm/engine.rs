@@ -39,10 +39,15 @@ fn rungs(most: u32) -> impl Iterator<Item = u32> {
 }
 
 /// Bytes of an empty slot's memory that stay in RAM: the next actor starts sooner for it, but all slots together are not
-/// to hold more than 64 MiB.
+/// to hold more than 64 MiB. Where each would get a page or two only, that is no gain, and all of it goes back.
 fn kept(slots: u32) -> usize {
-    (64 * MIB / slots as usize).clamp(4 * KIB, 64 * KIB)
+    match 64 * MIB / slots as usize {
+        ..PAGES_WORTH_KEEPING => 0,
+        each => each.min(64 * KIB),
+    }
 }
+
+const PAGES_WORTH_KEEPING: usize = 16 * KIB;
 
 impl Class {
     pub const ALL: [Self; 2] = [Self::Small, Self::Large];
@@ -112,6 +117,8 @@ impl Class {
     pub fn engine(self, slots_max: u32) -> wasmtime::Result<(Engine, Rung)> {
         for slots in rungs(slots_max) {
             let mut config = self.tunables();
+            // Else a stack that was used once stays in RAM.
+            config.async_stack_zeroing(kept(slots) == 0);
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(self.pool(slots)));
             match Engine::new(&config) {
                 Ok(_)
@@ -155,7 +162,7 @@ impl Class {
             .max_memory_size(usize::try_from(self.slot_bytes()).unwrap_or(usize::MAX))
             .total_stacks(maps::stacks(slots))
             .linear_memory_keep_resident(kept(slots))
-            .table_keep_resident(4 * KIB);
+            .table_keep_resident(kept(slots).min(4 * KIB));
         pool
     }
 }
