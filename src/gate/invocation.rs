@@ -190,8 +190,8 @@ impl Door {
                 Ok(None)
             }
             Manner::Ask { timeout } => {
-                let (actors, deadline) = (self.actors.clone(), self.actors.clock().now() + timeout);
-                let asking = async move { Ok(actors.ask(&to, message, deadline).await?) };
+                let (door, deadline) = (self.clone(), self.actors.clock().now() + timeout);
+                let asking = async move { Ok(door.actors.ask(&to, message, deadline).await?) };
                 self.to_its_end(asking).await.map(Some)
             }
         }

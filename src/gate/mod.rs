@@ -12,6 +12,7 @@ mod server;
 mod standing;
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -34,9 +35,12 @@ pub use search::Search;
 pub use server::{BindError, Doors, Listeners};
 pub use standing::{Degraded, Phase};
 
-/// What the handlers know: the handles they call inward on, and the node's standing.
+/// What the handlers know. Each request has it, so cloning costs one count.
 #[derive(Clone)]
-pub struct Door {
+pub struct Door(Arc<Hall>);
+
+/// The handles that handlers call inward on, and the node's standing.
+pub struct Hall {
     pub applications: Applications,
     pub actors: Actors,
     pub services: Services,
@@ -44,11 +48,19 @@ pub struct Door {
     pub started_at: SystemTime,
     started: Instant,
     /// Whether all that must come before the first request is done.
-    serving: Arc<watch::Sender<bool>>,
+    serving: watch::Sender<bool>,
     /// Places for those who follow logs.
     pub followers: Arc<Semaphore>,
-    guard: Arc<Guard>,
+    guard: Guard,
     pub audit: Audit,
+}
+
+impl Deref for Door {
+    type Target = Hall;
+
+    fn deref(&self) -> &Hall {
+        &self.0
+    }
 }
 
 impl Door {
@@ -60,18 +72,18 @@ impl Door {
     ) -> Self {
         let actors = services.actors.clone();
         let (started_at, started) = (actors.clock().wall(), actors.clock().now());
-        Self {
+        Self(Arc::new(Hall {
             applications,
             actors,
             services,
             shutdown,
             started_at,
             started,
-            serving: Arc::default(),
+            serving: watch::Sender::default(),
             followers: Arc::new(Semaphore::new(limits::LOG_FOLLOWERS_MAX)),
-            guard: Arc::new(guard),
+            guard,
             audit: Audit::new(),
-        }
+        }))
     }
 
     /// Opens the node's services: until then only health is answered.

@@ -214,11 +214,14 @@ async fn serve(stream: TcpStream, peer: SocketAddr, seat: Seat, door: Door, hand
         let busy = seat.activity.busy();
         let metrics = door.actors.metrics().clone();
         metrics.loop_lag.stir();
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let called = || format!("{} {}", request.method(), request.uri().path());
+        let called = log::log_enabled!(log::Level::Debug).then(called);
         let answer = handler.answer(door.clone(), peer, request);
         async move {
             let answer = answer.await;
-            log::debug!("{peer} {method} {path} {}", answer.status().as_u16());
+            if let Some(called) = called {
+                log::debug!("{peer} {called} {}", answer.status().as_u16());
+            }
             let class = StatusClass::of(answer.status().as_u16());
             metrics.http_requests.count(class);
             Ok::<_, Infallible>(answer.map(|body| body.keeping(busy)))

@@ -42,7 +42,9 @@ pub async fn invoke(
         },
     };
     let from = format!("http@{}", door.actors.node()).into();
-    let message = door.actors.message(from, &invocation.message_type, payload);
+    let message = door
+        .actors
+        .message(from, &*invocation.message_type, payload);
     // From here on the mailbox counts it, which could not while it is counted here.
     drop(share);
     let id = message.id;
