@@ -113,6 +113,10 @@ impl Share {
         self.bytes += std::mem::take(&mut more.bytes);
     }
 
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Gives back so many bytes, at most all.
     pub fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);

@@ -66,19 +66,28 @@ impl Message {
     }
 }
 
-/// A message on its way, with the answer's way back when somebody waits for one.
+/// A message on its way, with the answer's way back when somebody waits for one. It is small: the message stays where it
+/// was written.
 #[derive(Debug)]
 pub struct Envelope {
-    pub message: Message,
+    pub message: Arc<Message>,
     pub reply: Option<Reply>,
 }
 
 impl Envelope {
+    /// A message to whose sender nothing goes back.
+    pub fn tell(message: Message) -> Self {
+        Self {
+            message: Arc::new(message),
+            reply: None,
+        }
+    }
+
     /// A message whose sender waits; its correlation id is its own.
     pub fn ask(mut message: Message, reply: Reply) -> Self {
         message.correlation = Some(message.id.to_string().into());
         Self {
-            message,
+            message: Arc::new(message),
             reply: Some(reply),
         }
     }

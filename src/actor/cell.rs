@@ -1,16 +1,16 @@
 //! One life of an actor: its turns, until it breaks, is told to stop, or hands over to its successor.
 
 use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::behavior::{Behavior, Fault, Handled, Unsnapped};
+use super::behavior::{Behavior, Handled, Unsnapped};
 use super::control::{Control, Farewell, Wish, Wishes};
 use super::exit::Exit;
-use super::mailbox::Mailbox;
 use super::resident::Resident;
 use crate::limits;
 use crate::message::Envelope;
@@ -44,81 +44,79 @@ pub async fn live<B: Behavior>(
     metrics: &Metrics,
 ) -> End<B::Estate> {
     let exit = |exit| End::Exit { exit, left: None };
-    let (mailbox, control) = (&resident.mailbox, &resident.control);
+    let control = &resident.control;
     let mut wishes = control.wishes();
+    let mut handled_this_turn = 0;
     loop {
-        match wishes.next() {
-            Wish::Live => {}
-            Wish::Quiesce => {
-                control.rests(true);
-                let kin = |envelope: &Envelope| resident.is_asked_by_kin(envelope);
-                stirred(resident, &wishes, || mailbox.holds(kin)).await;
-                if wishes.have_changed() {
-                    continue;
-                }
-                control.rests(false);
-                if let Some(envelope) = mailbox.pop_first(kin)
-                    && let Err(ended) =
-                        one(&mut behavior, envelope, &mut wishes, vitals, metrics).await
-                {
-                    return exit(ended);
-                }
-                continue;
-            }
+        let kin_only = match wishes.next() {
+            Wish::Live => false,
+            Wish::Quiesce => true,
             Wish::Suspend => match Box::pin(suspend(&mut behavior, control, &mut wishes)).await {
                 Ok(()) => continue,
                 Err(ended) => return exit(ended),
             },
             Wish::Succeed => return End::Succeeded(Box::new(behavior.bequeath())),
             Wish::Stop { by, exit, farewell } => {
-                return Box::pin(stop(behavior, by, exit, farewell, &mut wishes)).await;
+                return Box::pin(stop(behavior, by, exit, farewell, &wishes)).await;
             }
             Wish::End(ended) => return exit(ended),
-        }
-        stirred(resident, &wishes, || !mailbox.is_empty()).await;
-        match turn(&mut behavior, mailbox, &mut wishes, vitals, metrics).await {
-            Ok(()) if mailbox.is_empty() => {}
-            Ok(()) => tokio::task::yield_now().await,
-            Err(ended) => return exit(ended),
+        };
+        while let Some(envelope) = next(resident, &wishes, kin_only, &mut handled_this_turn).await {
+            if let Err(ended) = one(&mut behavior, envelope, &wishes, vitals, metrics).await {
+                return exit(ended);
+            }
         }
     }
 }
 
-/// Resolves once something else is wanted of the actor, or there is something for it.
-async fn stirred(resident: &Resident, wishes: &Wishes<'_>, something: impl Fn() -> bool) {
-    poll_fn(|context| {
+/// The next message, `None` once something else is wanted of the actor. After a turn's worth of messages, which it
+/// counts, others get theirs first: a flood to one actor starves no other.
+async fn next(
+    resident: &Resident,
+    wishes: &Wishes<'_>,
+    kin_only: bool,
+    handled_this_turn: &mut usize,
+) -> Option<Envelope> {
+    let pop = || match kin_only {
+        true => resident
+            .mailbox
+            .pop_first(|it| resident.is_asked_by_kin(it)),
+        false => resident.mailbox.pop(),
+    };
+    if *handled_this_turn == limits::TURN_MESSAGES_MAX {
+        *handled_this_turn = 0;
+        tokio::task::yield_now().await;
+    }
+    *handled_this_turn += 1;
+    if wishes.have_changed() {
+        return None;
+    }
+    if let Some(envelope) = pop() {
+        return Some(envelope);
+    }
+    if kin_only {
+        resident.control.rests(true);
+    }
+    let stirred = poll_fn(|context| {
+        *handled_this_turn = 1;
         resident.bell.listen(context.waker());
-        match wishes.have_changed() || something() {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
+        match wishes.have_changed() {
+            true => Poll::Ready(None),
+            false => pop().map_or(Poll::Pending, |envelope| Poll::Ready(Some(envelope))),
         }
-    })
-    .await
-}
-
-/// One turn: a bounded number of messages, so that a flood to one actor starves no other.
-async fn turn<B: Behavior>(
-    behavior: &mut B,
-    mailbox: &Mailbox,
-    wishes: &mut Wishes<'_>,
-    vitals: &Vitals,
-    metrics: &Metrics,
-) -> Result<(), Exit> {
-    for _ in 0..limits::TURN_MESSAGES_MAX {
-        if !wishes.are_to_live() {
-            break;
-        }
-        let Some(envelope) = mailbox.pop() else { break };
-        one(behavior, envelope, wishes, vitals, metrics).await?;
+    });
+    let envelope = stirred.await;
+    if kin_only && envelope.is_some() {
+        resident.control.rests(false);
     }
-    Ok(())
+    envelope
 }
 
 /// One message, unless nobody waits for its answer any more.
 async fn one<B: Behavior>(
     behavior: &mut B,
     envelope: Envelope,
-    wishes: &mut Wishes<'_>,
+    wishes: &Wishes<'_>,
     vitals: &Vitals,
     metrics: &Metrics,
 ) -> Result<(), Exit> {
@@ -126,49 +124,38 @@ async fn one<B: Behavior>(
         metrics.messages.count(Handling::Expired);
         return Ok(());
     }
-    let handled = unless_ended(wishes, measured(behavior, envelope, metrics)).await?;
-    match handled {
-        Ok(Handled::Well) => vitals.handled.fetch_add(1, Relaxed),
-        Ok(Handled::Badly) => vitals.failed.fetch_add(1, Relaxed),
-        Err(fault) => {
-            vitals.failed.fetch_add(1, Relaxed);
-            return Err(Exit::error(fault.to_string()));
-        }
+    metrics.loop_lag.stir();
+    let began = Instant::now();
+    let handled = unless_ended(wishes, behavior.handle(envelope)).await?;
+    metrics.handling_time.observe(began.elapsed().as_secs_f64());
+    let (handling, counter) = match handled {
+        Ok(Handled::Well) => (Handling::Handled, &vitals.handled),
+        Ok(Handled::Badly) => (Handling::Failed, &vitals.failed),
+        Err(_) => (Handling::Broken, &vitals.failed),
     };
+    metrics.messages.count(handling);
+    counter.fetch_add(1, Relaxed);
+    handled.map_err(|fault| Exit::error(fault.to_string()))?;
     Ok(())
 }
 
-async fn measured<B: Behavior>(
-    behavior: &mut B,
-    envelope: Envelope,
-    metrics: &Metrics,
-) -> Result<Handled, Fault> {
-    metrics.loop_lag.stir();
-    let began = Instant::now();
-    // In memory of its own, which the next message of whichever actor uses again: an actor at rest keeps none of it.
-    let handled = Box::pin(behavior.handle(envelope)).await;
-    metrics.handling_time.observe(began.elapsed().as_secs_f64());
-    metrics.messages.count(match handled {
-        Ok(Handled::Well) => Handling::Handled,
-        Ok(Handled::Badly) => Handling::Failed,
-        Err(_) => Handling::Broken,
-    });
-    handled
-}
-
 /// Does `work` unless the life is to end before it does; then what it had in hand is dropped with it.
-async fn unless_ended<T>(
-    wishes: &mut Wishes<'_>,
-    work: impl Future<Output = T>,
-) -> Result<T, Exit> {
-    tokio::select! {
-        biased;
-        done = work => Ok(done),
-        exit = end_of_time(wishes) => Err(exit),
-    }
+async fn unless_ended<T>(wishes: &Wishes<'_>, work: impl Future<Output = T>) -> Result<T, Exit> {
+    let mut work = pin!(work);
+    // Most work is done when it is first looked at, and needs nobody who watches for the end.
+    let mut ends: Option<Pin<Box<dyn Future<Output = Exit> + Send + '_>>> = None;
+    poll_fn(move |context| {
+        if let Poll::Ready(done) = work.as_mut().poll(context) {
+            return Poll::Ready(Ok(done));
+        }
+        // With an eye of its own: what it sees, the life has not seen yet.
+        let ends = ends.get_or_insert_with(|| Box::pin(end_of_time(wishes.clone())));
+        ends.as_mut().poll(context).map(Err)
+    })
+    .await
 }
 
-async fn end_of_time(wishes: &mut Wishes<'_>) -> Exit {
+async fn end_of_time(mut wishes: Wishes<'_>) -> Exit {
     loop {
         match wishes.next() {
             Wish::End(exit) => return exit,
@@ -205,7 +192,7 @@ async fn stop<B: Behavior, E>(
     by: Instant,
     exit: Exit,
     farewell: Farewell,
-    wishes: &mut Wishes<'_>,
+    wishes: &Wishes<'_>,
 ) -> End<E> {
     let mut left = None;
     let words = async {

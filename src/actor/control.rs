@@ -54,6 +54,7 @@ pub struct Control {
 }
 
 /// What is wanted, as a life hears of it.
+#[derive(Clone)]
 pub struct Wishes<'a> {
     control: &'a Control,
     seen: u64,
@@ -193,11 +194,6 @@ impl Wishes<'_> {
         let wish = self.control.wish.lock().unwrap();
         self.seen = self.control.changes.load(Relaxed);
         wish.clone()
-    }
-
-    /// Whether it is to go on as before.
-    pub fn are_to_live(&self) -> bool {
-        *self.control.wish.lock().unwrap() == Wish::Live
     }
 
     /// Whether something else is wanted than was seen last.

@@ -1,6 +1,7 @@
 //! Who is where: an address leads to a mailbox, a type to the actors that bear it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use super::bearers::{Bearers, Match};
@@ -8,8 +9,13 @@ use super::resident::Resident;
 use crate::id::{ActorId, ApplicationName, NodeId, Scope};
 
 #[derive(Clone, Default)]
-pub(super) struct Directory {
-    state: Arc<Mutex<State>>,
+pub(super) struct Directory(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Counts comings and goings.
+    edition: AtomicU64,
 }
 
 #[derive(Default)]
@@ -37,18 +43,29 @@ pub(super) struct Listing {
 impl Directory {
     pub fn list(&self, resident: Arc<Resident>) -> Listing {
         let id = resident.id.clone();
-        let mut state = self.state.lock().unwrap();
-        state.bearers.add(&id);
-        state.by_address.insert(id.address().clone(), resident);
+        self.change(|state| {
+            state.bearers.add(&id);
+            state.by_address.insert(id.address().clone(), resident);
+        });
         Listing {
             id,
             directory: self.clone(),
         }
     }
 
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.0.state.lock().unwrap());
+        self.0.edition.fetch_add(1, Relaxed);
+    }
+
+    /// While this stays the same, every address leads to where it led before.
+    pub fn edition(&self) -> u64 {
+        self.0.edition.load(Relaxed)
+    }
+
     /// An address as a sender wrote it, with or without `@NODE`.
     pub fn resolve(&self, address: &str, node: &NodeId) -> Option<Arc<Resident>> {
-        let state = self.state.lock().unwrap();
+        let state = self.0.state.lock().unwrap();
         if address.contains('@') {
             return state.by_address.get(address).cloned();
         }
@@ -72,13 +89,19 @@ impl Directory {
         let short = local.filter(|it| !it.is_empty() && !it.contains('/'));
         let sibling = short.and_then(|short| {
             let whole = [application, "/", short, "@", node].concat();
-            self.state.lock().unwrap().by_address.get(&*whole).cloned()
+            self.0
+                .state
+                .lock()
+                .unwrap()
+                .by_address
+                .get(&*whole)
+                .cloned()
         });
         sibling.or_else(|| self.resolve(address, node))
     }
 
     pub fn census(&self) -> Census {
-        let state = self.state.lock().unwrap();
+        let state = self.0.state.lock().unwrap();
         let mut census = Census::default();
         for resident in state.by_address.values() {
             let (waiting, bytes) = resident.mailbox.load();
@@ -91,15 +114,16 @@ impl Directory {
     }
 
     pub fn find(&self, tenant: &Scope, namespace: &str, actor_type: &str) -> Match {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.0.state.lock().unwrap();
         state.bearers.find(tenant, namespace, actor_type)
     }
 }
 
 impl Drop for Listing {
     fn drop(&mut self) {
-        let mut state = self.directory.state.lock().unwrap();
-        state.by_address.remove(self.id.address());
-        state.bearers.remove(&self.id);
+        self.directory.change(|state| {
+            state.by_address.remove(self.id.address());
+            state.bearers.remove(&self.id);
+        });
     }
 }

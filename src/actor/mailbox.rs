@@ -44,65 +44,51 @@ pub enum PushError {
 #[derive(Debug)]
 pub struct Returned {
     pub why: PushError,
-    pub envelope: Box<Envelope>,
+    pub envelope: Envelope,
 }
 
 /// Many senders, one receiver. It outlives the restarts of its actor.
 pub struct Mailbox {
-    bounds: Mutex<Bounds>,
-    budget: Budget,
     state: Mutex<State>,
     bell: Arc<Bell>,
 }
 
-#[derive(Default)]
 struct State {
-    waiting: VecDeque<(Envelope, Share)>,
-    bytes: usize,
+    bounds: Bounds,
+    waiting: VecDeque<Envelope>,
+    /// The bytes that wait.
+    share: Share,
     closed: bool,
 }
 
 impl Mailbox {
-    pub fn new(bounds: Bounds, budget: Budget, bell: Arc<Bell>) -> Self {
+    pub fn new(bounds: Bounds, budget: &Budget, bell: Arc<Bell>) -> Self {
+        let state = State {
+            bounds,
+            waiting: VecDeque::new(),
+            share: budget.nothing(),
+            closed: false,
+        };
         Self {
-            bounds: Mutex::new(bounds),
-            budget,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             bell,
         }
     }
 
     pub fn push(&self, envelope: Envelope) -> Result<(), Returned> {
-        if let Some(why) = self.never_takes(&envelope) {
-            let envelope = Box::new(envelope);
-            return Err(Returned { why, envelope });
-        }
-        let weight = envelope.message.weight();
-        let mut state = self.state.lock().unwrap();
-        let share = match self.room(&state, weight) {
-            Ok(share) => share,
-            Err(why) => {
-                let envelope = Box::new(envelope);
-                return Err(Returned { why, envelope });
-            }
-        };
-        state.bytes += weight;
-        state.waiting.push_back((envelope, share));
-        drop(state);
+        self.state.lock().unwrap().push(envelope)?;
         self.bell.ring();
         Ok(())
     }
 
     /// Puts in what the node itself has to say, however full it is: such notices are bounded by what they are about.
     pub fn push_notice(&self, envelope: Envelope) {
-        let weight = envelope.message.weight();
         let mut state = self.state.lock().unwrap();
         if state.closed {
             return;
         }
-        state.bytes += weight;
-        let share = self.budget.overdraw(weight);
-        state.waiting.push_back((envelope, share));
+        state.share.overdraw(envelope.message.weight());
+        state.waiting.push_back(envelope);
         drop(state);
         self.bell.ring();
     }
@@ -110,7 +96,7 @@ impl Mailbox {
     /// Other bounds from now on; what waits already stays, and so does a number of messages of its own, other than that
     /// of `before`.
     pub fn rebound(&self, before: Bounds, bounds: Bounds) {
-        let mut own = self.bounds.lock().unwrap();
+        let own = &mut self.state.lock().unwrap().bounds;
         let messages_max = match own.messages_max == before.messages_max {
             true => bounds.messages_max,
             false => own.messages_max,
@@ -121,55 +107,15 @@ impl Mailbox {
         };
     }
 
-    fn bounds(&self) -> Bounds {
-        *self.bounds.lock().unwrap()
-    }
-
-    fn never_takes(&self, envelope: &Envelope) -> Option<PushError> {
-        let (bytes, max) = (
-            envelope.message.payload.len(),
-            self.bounds().message_bytes_max,
-        );
-        (bytes > max).then_some(PushError::TooLong { bytes, max })
-    }
-
-    fn room(&self, state: &State, weight: usize) -> Result<Share, PushError> {
-        if state.closed {
-            return Err(PushError::Closed);
-        }
-        let bounds = self.bounds();
-        let full =
-            state.waiting.len() >= bounds.messages_max || state.bytes + weight > bounds.bytes_max;
-        if full {
-            return Err(PushError::Full);
-        }
-        self.budget.take(weight).ok_or(PushError::NodeFull)
-    }
-
     pub fn pop(&self) -> Option<Envelope> {
-        let mut state = self.state.lock().unwrap();
-        let (envelope, _share) = state.waiting.pop_front()?;
-        state.bytes -= envelope.message.weight();
-        Some(envelope)
+        self.state.lock().unwrap().take(0)
     }
 
     /// Takes the first that is wanted, past others.
     pub fn pop_first(&self, wanted: impl Fn(&Envelope) -> bool) -> Option<Envelope> {
         let mut state = self.state.lock().unwrap();
-        let place = state.waiting.iter().position(|(it, _)| wanted(it))?;
-        let (envelope, _share) = state.waiting.remove(place)?;
-        state.bytes -= envelope.message.weight();
-        Some(envelope)
-    }
-
-    /// Whether something waits that is wanted.
-    pub fn holds(&self, wanted: impl Fn(&Envelope) -> bool) -> bool {
-        let state = self.state.lock().unwrap();
-        state.waiting.iter().any(|(it, _)| wanted(it))
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.state.lock().unwrap().waiting.is_empty()
+        let place = state.waiting.iter().position(wanted)?;
+        state.take(place)
     }
 
     pub fn depth(&self) -> usize {
@@ -179,7 +125,7 @@ impl Mailbox {
     /// How many messages wait, and how many bytes they weigh.
     pub fn load(&self) -> (usize, usize) {
         let state = self.state.lock().unwrap();
-        (state.waiting.len(), state.bytes)
+        (state.waiting.len(), state.share.bytes())
     }
 
     /// Takes nothing more, and drops what waits, so that every asker hears of it at once.
@@ -187,10 +133,49 @@ impl Mailbox {
         let dropped = {
             let mut state = self.state.lock().unwrap();
             state.closed = true;
-            state.bytes = 0;
+            let bytes = state.share.bytes();
+            state.share.shrink(bytes);
             std::mem::take(&mut state.waiting)
         };
         drop(dropped);
+    }
+}
+
+impl State {
+    fn push(&mut self, envelope: Envelope) -> Result<(), Returned> {
+        let weight = envelope.message.weight();
+        let refused = self.refuses(envelope.message.payload.len(), weight);
+        if let Some(why) = refused {
+            return Err(Returned { why, envelope });
+        }
+        if !self.share.grow(weight) {
+            let why = PushError::NodeFull;
+            return Err(Returned { why, envelope });
+        }
+        self.waiting.push_back(envelope);
+        Ok(())
+    }
+
+    fn refuses(&self, bytes: usize, weight: usize) -> Option<PushError> {
+        let Bounds {
+            messages_max,
+            bytes_max,
+            message_bytes_max: max,
+        } = self.bounds;
+        if bytes > max {
+            return Some(PushError::TooLong { bytes, max });
+        }
+        if self.closed {
+            return Some(PushError::Closed);
+        }
+        let full = self.waiting.len() >= messages_max || self.share.bytes() + weight > bytes_max;
+        full.then_some(PushError::Full)
+    }
+
+    fn take(&mut self, place: usize) -> Option<Envelope> {
+        let envelope = self.waiting.remove(place)?;
+        self.share.shrink(envelope.message.weight());
+        Some(envelope)
     }
 }
 
@@ -205,13 +190,13 @@ mod tests {
             ..Bounds::default()
         };
         let check = |own: usize, expected: usize| {
-            let mailbox = Mailbox::new(of(own), Budget::new(usize::MAX), Arc::default());
+            let mailbox = Mailbox::new(of(own), &Budget::new(usize::MAX), Arc::default());
             let longer = Bounds {
                 message_bytes_max: 7,
                 ..of(20)
             };
             mailbox.rebound(of(10), longer);
-            let bounds = mailbox.bounds();
+            let bounds = mailbox.state.lock().unwrap().bounds;
             assert_eq!(
                 (bounds.messages_max, bounds.message_bytes_max),
                 (expected, 7)

@@ -160,7 +160,12 @@ impl Actors {
     }
 
     /// A message from `from`, stamped with an id and the time.
-    pub fn message(&self, from: Arc<str>, message_type: &str, payload: Bytes) -> Message {
+    pub fn message(
+        &self,
+        from: Arc<str>,
+        message_type: impl Into<Arc<str>>,
+        payload: Bytes,
+    ) -> Message {
         Message {
             id: MessageId::next(),
             from,
@@ -188,6 +193,11 @@ impl Actors {
         found.map(Recipient).ok_or_else(|| SendError::unknown(to))
     }
 
+    /// While this stays the same, every address leads to where it led before.
+    pub fn edition(&self) -> u64 {
+        self.directory.edition()
+    }
+
     /// Puts a message into the mailbox of the actor at this address, and waits for nothing.
     pub fn tell(&self, to: &str, message: Message) -> Result<MessageId, SendError> {
         self.send(&self.recipient(to)?, message)
@@ -196,11 +206,8 @@ impl Actors {
     /// Puts a message into a mailbox and waits for nothing.
     pub fn send(&self, to: &Recipient, message: Message) -> Result<MessageId, SendError> {
         let id = message.id;
-        let envelope = Envelope {
-            message,
-            reply: None,
-        };
-        self.deliver(to, envelope).map_err(|(error, _)| error)?;
+        self.deliver(to, Envelope::tell(message))
+            .map_err(|(error, _)| error)?;
         Ok(id)
     }
 
@@ -306,7 +313,7 @@ impl Actors {
         &self,
         Recipient(resident): &Recipient,
         envelope: Envelope,
-    ) -> Result<(), (SendError, Box<Envelope>)> {
+    ) -> Result<(), (SendError, Envelope)> {
         let Err(Returned { why, envelope }) = resident.mailbox.push(envelope) else {
             return Ok(());
         };

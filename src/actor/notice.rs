@@ -108,10 +108,6 @@ impl Actors {
             nature: Nature::Notice,
             ..self.message(ended.clone(), NOTICE_TYPE, payload.into())
         };
-        let envelope = Envelope {
-            message,
-            reply: None,
-        };
-        resident.mailbox.push_notice(envelope);
+        resident.mailbox.push_notice(Envelope::tell(message));
     }
 }

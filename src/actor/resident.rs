@@ -36,7 +36,7 @@ impl Resident {
         let bell = Arc::new(Bell::default());
         Arc::new(Self {
             id,
-            mailbox: Mailbox::new(bounds, actors.budget().clone(), bell.clone()),
+            mailbox: Mailbox::new(bounds, actors.budget(), bell.clone()),
             control: Control::new(bell.clone()),
             bell,
             traps_exits: AtomicBool::new(false),

@@ -184,7 +184,7 @@ impl Pending {
             // Its bytes go along to the mailbox, which could not take them as long as they are held here.
             letter.share = actors.budget().nothing();
             let (kind, payload) = (&letter.message_type, letter.payload.clone());
-            let message = actors.message(address.into(), kind, payload);
+            let message = actors.message(address.into(), kind.clone(), payload);
             if actors.tell(address, message).is_err() {
                 // Full, or not listed yet because the actor is still starting.
                 letter.share = actors.budget().overdraw(letter.weight());

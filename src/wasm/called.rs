@@ -18,8 +18,7 @@ pub enum GuestError {
     Failed(String),
 }
 
-/// All that a handler may get; its type says which of it it does get.
-#[derive(Clone)]
+/// All that a component's handler may get; its type says which of it it does get.
 pub struct Arguments {
     /// The state that the node keeps for the guest.
     pub state: Arc<str>,

@@ -115,7 +115,7 @@ impl Command {
             self.starter
                 .store(place, log, Some(Box::new(world)), commitments, &self.meter);
         store.data_mut().has_begun = true;
-        let message = store.data_mut().conversation.begin(envelope).clone();
+        let message = store.data_mut().conversation.begin(envelope);
         let running = run_once(&self.starter.program.form, &mut store);
         let ran = self.starter.pace(&self.meter).run(pin!(running)).await;
         let answer = outcome(&mut store, ran);

@@ -8,7 +8,7 @@ use wasmtime::{
     TypedFunc, ValType, WasmParams,
 };
 
-use super::called::{Arguments, Called, GuestError};
+use super::called::{Called, GuestError};
 use super::exchange::{self, Buffer, Exchange, Slice};
 use super::exports::{
     self, Chosen, HANDLERS, HOOKS, Handler, Handlers, Hook, Hooks, INIT, Intent, Route,
@@ -16,6 +16,7 @@ use super::exports::{
 use super::host::Guest;
 use super::linkers::Linkers;
 use super::{host, wasi};
+use crate::message::Message;
 
 /// The import module of every host function.
 pub const MODULE: &str = "plexspaces";
@@ -264,13 +265,13 @@ impl Bound {
         &mut self,
         store: &mut Store<Guest>,
         handler: Handler,
-        arguments: &Arguments,
+        message: &Message,
     ) -> Called<Bytes> {
         let call = self.handlers.get(handler).expect("routing chose it");
         let parts = [
-            arguments.from.as_bytes(),
-            arguments.message_type.as_bytes(),
-            &arguments.payload,
+            message.from.as_bytes(),
+            message.message_type.as_bytes(),
+            &message.payload,
         ];
         let [from, kind, payload] = self.arguments.lend(store, parts).await?;
         let pointers = (from.0, from.1, kind.0, kind.1, payload.0, payload.1);

@@ -1,5 +1,7 @@
 //! How bytes pass between the node and a core module; every pointer a guest hands over is checked before it is used.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use wasmtime::{
     AsContext, AsContextMut, Caller, ExternType, Instance, Memory, Module, Store, TypedFunc,
@@ -139,42 +141,51 @@ pub fn reply(store: &Store<Guest>, slice: Slice) -> wasmtime::Result<Bytes> {
             "the guest passed {len} bytes at once, at most {max} are read"
         )));
     }
-    look(store, slice, Bytes::copy_from_slice)
+    Ok(Bytes::copy_from_slice(view(store, slice)?))
 }
 
 /// The slice behind a pointer to `[u32 length][bytes]`.
 pub fn prefixed(store: &Store<Guest>, pointer: i32) -> wasmtime::Result<Slice> {
-    let prefix = look(store, Slice(pointer, 4), |bytes| bytes.try_into())?;
-    let len = u32::from_le_bytes(prefix.expect("four bytes were asked for"));
+    let prefix = view(store, Slice(pointer, 4))?;
+    let len = u32::from_le_bytes(prefix.try_into().expect("four bytes were asked for"));
     Ok(Slice(pointer.wrapping_add(4), len.cast_signed()))
 }
 
 /// A payload that the guest passes to a host function. One above its limit is refused before it is copied.
 pub fn payload(caller: &Caller<'_, Guest>, slice: Slice) -> Result<Vec<u8>, Unmet> {
     caller.data().fits(slice.len())?;
-    Ok(look(caller, slice, <[u8]>::to_vec)?)
+    Ok(view(caller, slice)?.to_vec())
+}
+
+/// The same, to be shared.
+pub fn shared_payload(caller: &Caller<'_, Guest>, slice: Slice) -> Result<Bytes, Unmet> {
+    caller.data().fits(slice.len())?;
+    Ok(Bytes::copy_from_slice(view(caller, slice)?))
 }
 
 /// A text, likewise; what is not UTF-8 is replaced, and what is longer than any text may be is cut off.
 pub fn text(caller: &Caller<'_, Guest>, slice: Slice) -> wasmtime::Result<String> {
-    look(caller, slice, |bytes| {
-        let read = &bytes[..bytes.len().min(limits::GUEST_TEXT_BYTES_MAX)];
-        String::from_utf8_lossy(read).into_owned()
-    })
+    Ok(view_text(caller, slice)?.into_owned())
 }
 
-/// Shows `read` the bytes of a slice, which must lie in the guest's memory.
-fn look<T>(
-    store: impl AsContext<Data = Guest>,
+/// A text where it lies.
+pub fn view_text<'a>(
+    caller: &'a Caller<'_, Guest>,
     slice: Slice,
-    read: impl FnOnce(&[u8]) -> T,
-) -> wasmtime::Result<T> {
+) -> wasmtime::Result<Cow<'a, str>> {
+    let bytes = view(caller, slice)?;
+    let read = &bytes[..bytes.len().min(limits::GUEST_TEXT_BYTES_MAX)];
+    Ok(String::from_utf8_lossy(read))
+}
+
+/// The bytes of a slice, which must lie in the guest's memory.
+fn view(store: &impl AsContext<Data = Guest>, slice: Slice) -> wasmtime::Result<&[u8]> {
     let store = store.as_context();
-    let memory = store.data().exchange()?.memory.data(&store);
+    let memory = store.data().exchange()?.memory.data(store);
     let (start, len, size) = (slice.start(), slice.len(), memory.len());
     let end = start.checked_add(len);
     let bytes = end.and_then(|end| memory.get(start..end));
-    bytes.map(read).ok_or_else(|| {
+    bytes.ok_or_else(|| {
         wasmtime::Error::msg(format!(
             "the guest passed {len} bytes at {start}, outside its memory of {size} bytes"
         ))
@@ -340,16 +351,14 @@ impl Buffer {
         parts: [&[u8]; N],
     ) -> wasmtime::Result<[Slice; N]> {
         let len: usize = parts.iter().map(|part| part.len()).sum();
-        let exchange = store.data().exchange()?.clone();
         if len > self.capacity {
-            let capacity = Self::capacity_for(len);
-            self.pointer = exchange.allocate(&mut *store, capacity).await?;
-            self.capacity = capacity;
+            Box::pin(self.enlarge(store, Self::capacity_for(len))).await?;
         }
+        let memory = store.data().exchange()?.memory;
         let mut at = self.pointer;
         let mut lent = [Slice(0, 0); N];
         for (part, slice) in parts.iter().zip(&mut lent) {
-            exchange.memory.write(&mut *store, at, part)?;
+            memory.write(&mut *store, at, part)?;
             *slice = Slice(
                 u32::try_from(at)?.cast_signed(),
                 u32::try_from(part.len())?.cast_signed(),
@@ -357,6 +366,13 @@ impl Buffer {
             at += part.len();
         }
         Ok(lent)
+    }
+
+    async fn enlarge(&mut self, store: &mut Store<Guest>, capacity: usize) -> wasmtime::Result<()> {
+        let exchange = store.data().exchange()?.clone();
+        self.pointer = exchange.allocate(store, capacity).await?;
+        self.capacity = capacity;
+        Ok(())
     }
 
     fn capacity_for(len: usize) -> usize {

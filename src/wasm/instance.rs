@@ -20,7 +20,7 @@ use super::starter::{Birth, Starter};
 use super::{component, core_abi};
 use crate::actor::{Fault, Handled, Place, Unsnapped};
 use crate::id::ActorId;
-use crate::message::{Envelope, Failure, Nature};
+use crate::message::{Envelope, Failure, Message, Nature};
 
 /// A running guest. After a trap its store is dropped with it: nothing of it is used again.
 pub struct Instance {
@@ -112,10 +112,9 @@ impl Instance {
             seat.begins(envelope.message.id);
         }
         let message = guest.conversation.begin(envelope);
-        let arguments = Arguments::of(message, self.state.clone());
         let pace = self.pace.clone();
-        let called = pace.run(pin!(self.pass(intent, &arguments))).await;
-        let (mut answer, mut fault) = self.outcome(called, &arguments);
+        let called = pace.run(pin!(self.pass(intent, &message))).await;
+        let (mut answer, mut fault) = self.outcome(called, &message);
         if fault.is_none() && self.store.data().journal.wish.is_some() {
             match Box::pin(self.checkpoint()).await {
                 Ok(()) => {}
@@ -126,14 +125,14 @@ impl Instance {
                 }
             }
         }
-        self.conclude(answer, fault, &arguments)
+        self.conclude(answer, fault, &message)
     }
 
     /// What a message comes to: its answer, and whether it broke the guest.
     fn outcome(
         &self,
         called: Option<Called<Bytes>>,
-        arguments: &Arguments,
+        message: &Message,
     ) -> (Result<Bytes, Failure>, Option<Fault>) {
         let failure = match called {
             Some(Ok(Ok(payload))) => return (self.checked(payload), None),
@@ -147,7 +146,7 @@ impl Instance {
                     return (Err(failure), Some(Fault::Broken(text)));
                 }
             },
-            None => Failure::Unhandled(self.no_handler(&arguments.message_type)),
+            None => Failure::Unhandled(self.no_handler(&message.message_type)),
         };
         (Err(failure), None)
     }
@@ -157,7 +156,7 @@ impl Instance {
         &mut self,
         answer: Result<Bytes, Failure>,
         fault: Option<Fault>,
-        arguments: &Arguments,
+        message: &Message,
     ) -> Result<Handled, Fault> {
         let guest = self.store.data_mut();
         guest.journal.phase = Phase::Starting;
@@ -173,7 +172,7 @@ impl Instance {
         match (asker, &answer) {
             (Some(asker), _) => asker.send(answer),
             (None, Err(failure)) if fault.is_none() => {
-                let text = format!("failed a message from {}: {failure}", arguments.from);
+                let text = format!("failed a message from {}: {failure}", message.from);
                 log::warn!("{} {text}", guest.actor);
                 guest.log.keep(Level::Warn, &text);
             }
@@ -252,10 +251,10 @@ impl Instance {
     }
 
     /// Tries the handlers in their order until one does not pass the message over. `None` where there is none.
-    async fn pass(&mut self, intent: Intent, arguments: &Arguments) -> Option<Called<Bytes>> {
+    async fn pass(&mut self, intent: Intent, message: &Message) -> Option<Called<Bytes>> {
         let mut passed_over = None;
-        for handler in self.functions.route(intent, &arguments.message_type) {
-            let called = self.call(handler, arguments.clone()).await;
+        for handler in self.functions.route(intent, &message.message_type) {
+            let called = self.call(handler, message).await;
             if !matches!(called, Ok(Err(GuestError::NotImplemented(_)))) {
                 return Some(called);
             }
@@ -264,11 +263,14 @@ impl Instance {
         passed_over
     }
 
-    pub(super) async fn call(&mut self, handler: Handler, arguments: Arguments) -> Called<Bytes> {
+    pub(super) async fn call(&mut self, handler: Handler, message: &Message) -> Called<Bytes> {
         let store = &mut self.store;
         let called = match &mut self.functions {
-            Functions::Component(bound) => bound.handle(store, handler, arguments).await,
-            Functions::Core(bound) => bound.handle(store, handler, &arguments).await,
+            Functions::Component(bound) => {
+                let arguments = Arguments::of(message, self.state.clone());
+                bound.handle(store, handler, arguments).await
+            }
+            Functions::Core(bound) => bound.handle(store, handler, message).await,
         };
         if let (Handler::Transition, Ok(Ok(state))) = (handler, &called)
             && self.checked(state.clone()).is_ok()

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use log::Level;
 
-use super::called::Arguments;
 use super::exports::{Handler, Hook, Intent};
 use super::host::durability::{Phase, Wish};
 use super::instance::{Instance, settled};
@@ -97,10 +96,9 @@ impl Instance {
         let from = format!("durability@{}", guest.actors.node());
         let message = guest
             .actors
-            .message(from.into(), &event.event_type, event.payload);
+            .message(from.into(), &*event.event_type, event.payload);
         let pace = self.pace.clone();
-        let arguments = Arguments::of(&message, self.state.clone());
-        let called = pace.run(pin!(self.call(handler, arguments))).await;
+        let called = pace.run(pin!(self.call(handler, &message))).await;
         let called = called.map(|called| {
             let called = called.map(drop);
             called.map_err(|error| {

@@ -1,6 +1,7 @@
 //! From a program to a running actor, the first time and after each fault.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -129,11 +130,17 @@ impl Start for Starter {
 impl Behavior for Life {
     type Estate = Commitments;
 
-    async fn handle(&mut self, envelope: Envelope) -> Result<Handled, Fault> {
-        match self {
-            Self::Instance(instance) => instance.handle(envelope).await,
-            Self::Command(command) => Ok(Box::pin(command.run(envelope)).await),
-        }
+    /// The work is in memory of its own, which the next message of whichever actor uses again: an actor at rest keeps
+    /// none of it.
+    fn handle(
+        &mut self,
+        envelope: Envelope,
+    ) -> impl Future<Output = Result<Handled, Fault>> + Send {
+        let work: Pin<Box<dyn Future<Output = _> + Send + '_>> = match self {
+            Self::Instance(instance) => Box::pin(instance.handle(envelope)),
+            Self::Command(command) => Box::pin(async { Ok(command.run(envelope).await) }),
+        };
+        work
     }
 
     async fn snapshot(&mut self) -> Result<Option<Bytes>, Unsnapped> {

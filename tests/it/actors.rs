@@ -73,7 +73,7 @@ impl Behavior for Script {
             .pop_front()
             .unwrap_or(Step::Answer);
         let (answer, result) = match step {
-            Step::Answer => (Ok(envelope.message.payload), Ok(Handled::Well)),
+            Step::Answer => (Ok(envelope.message.payload.clone()), Ok(Handled::Well)),
             Step::Refuse => (Err(Failure::Refused("no".into())), Ok(Handled::Badly)),
             Step::Break => (
                 Err(Failure::Trapped("broken".into())),
@@ -81,7 +81,7 @@ impl Behavior for Script {
             ),
             Step::Work(time) => {
                 tokio::time::sleep(time).await;
-                (Ok(envelope.message.payload), Ok(Handled::Well))
+                (Ok(envelope.message.payload.clone()), Ok(Handled::Well))
             }
         };
         if let Some(reply) = envelope.reply {

@@ -23,7 +23,7 @@ pub const CORE_FUNCTIONS: &[&str] = &["message_id", "correlation_id", "sent_at",
 /// Who waits for an answer of this actor.
 #[derive(Default)]
 pub struct Conversation {
-    current: Option<Message>,
+    current: Option<Arc<Message>>,
     /// The asker of the current message, until it is answered, deferred or forwarded.
     asker: Option<Reply>,
     deferred: Deferred,
@@ -37,9 +37,9 @@ pub enum Place {
 
 impl Conversation {
     /// A message is about to be handled.
-    pub fn begin(&mut self, envelope: Envelope) -> &Message {
+    pub fn begin(&mut self, envelope: Envelope) -> Arc<Message> {
         self.asker = envelope.reply;
-        self.current.insert(envelope.message)
+        self.current.insert(envelope.message).clone()
     }
 
     /// It has been handled. Gives the asker if nobody has answered.
@@ -50,7 +50,10 @@ impl Conversation {
 
     /// It broke the guest. Gives the asker, also one who was to be answered later: there will be no later.
     pub fn broken(&mut self) -> Option<Reply> {
-        let correlation = self.current.take().and_then(|message| message.correlation);
+        let correlation = self
+            .current
+            .take()
+            .and_then(|message| message.correlation.clone());
         let deferred = correlation.and_then(|id| self.deferred.close(&id));
         self.asker.take().or(deferred)
     }
@@ -116,7 +119,7 @@ impl Host for Guest {
     fn current_message(&mut self) -> wasmtime::Result<Option<types::Message>> {
         let sees_clocks = self.capabilities.clocks;
         Ok(self.conversation.current.as_ref().map(|message| {
-            let seen = types::Message::from(message);
+            let seen = types::Message::from(&**message);
             let timestamp = if sees_clocks { seen.timestamp } else { 0 };
             types::Message { timestamp, ..seen }
         }))

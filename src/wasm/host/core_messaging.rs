@@ -39,16 +39,16 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap(
         MODULE,
         "send_message",
-        |mut caller: Caller<'_, Guest>, to: i32, to_len: i32, payload: i32, len: i32| {
-            let told = send_message(&mut caller, Slice(to, to_len), Slice(payload, len));
+        |caller: Caller<'_, Guest>, to: i32, to_len: i32, payload: i32, len: i32| {
+            let told = send_message(&caller, Slice(to, to_len), Slice(payload, len));
             exchange::status(told)
         },
     )?;
     linker.func_wrap(
         MODULE,
         "tell",
-        |mut caller: Caller<'_, Guest>, a: i32, b: i32, c: i32, d: i32, e: i32, f: i32| {
-            exchange::status(tell(&mut caller, (a, b, c, d, e, f)))
+        |caller: Caller<'_, Guest>, a: i32, b: i32, c: i32, d: i32, e: i32, f: i32| {
+            exchange::status(tell(&caller, (a, b, c, d, e, f)))
         },
     )?;
     linker.func_wrap_async(
@@ -146,15 +146,21 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-fn send_message(caller: &mut Caller<'_, Guest>, to: Slice, payload: Slice) -> Result<(), Unmet> {
-    let to = exchange::text(caller, to)?;
-    let payload = exchange::payload(caller, payload)?;
+fn send_message(caller: &Caller<'_, Guest>, to: Slice, payload: Slice) -> Result<(), Unmet> {
+    let to = exchange::view_text(caller, to)?;
+    let payload = exchange::shared_payload(caller, payload)?;
     caller.data().post(&to, "message", payload)?;
     Ok(())
 }
 
-fn tell(caller: &mut Caller<'_, Guest>, parts: Parts) -> Result<(), Unmet> {
-    let (to, kind, payload) = read(caller, parts)?;
+/// What is told often is read where it lies.
+fn tell(
+    caller: &Caller<'_, Guest>,
+    (to, to_len, kind, kind_len, payload, len): Parts,
+) -> Result<(), Unmet> {
+    let to = exchange::view_text(caller, Slice(to, to_len))?;
+    let kind = exchange::view_text(caller, Slice(kind, kind_len))?;
+    let payload = exchange::shared_payload(caller, Slice(payload, len))?;
     caller.data().post(&to, &kind, payload)?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::bindings::messaging::Host;
@@ -38,7 +39,7 @@ pub type Answer<T> = wasmtime::Result<Result<T, ActorError>>;
 impl Host for Guest {
     fn tell(&mut self, to: String, message_type: String, payload: Vec<u8>) -> Answer<String> {
         Ok(self
-            .post(&to, &message_type, payload)
+            .post(&to, &message_type, payload.into())
             .map(|id| id.to_string()))
     }
 
@@ -49,7 +50,7 @@ impl Host for Guest {
         payload: Vec<u8>,
         timeout_ms: u64,
     ) -> Answer<Vec<u8>> {
-        let (to, message) = match self.outgoing(&to, &message_type, payload) {
+        let (to, message) = match self.outgoing(&to, &message_type, payload.into()) {
             Ok(outgoing) => outgoing,
             Err(error) => return Ok(Err(error)),
         };
@@ -81,7 +82,7 @@ impl Host for Guest {
         correlation_id: Option<String>,
     ) -> Answer<String> {
         let forwarded = self
-            .forwarded(&to, &message_type, payload, &original_sender)
+            .forwarded(&to, &message_type, payload.into(), &original_sender)
             .and_then(|(to, message)| self.hand_on(&to, message, correlation_id.as_deref()));
         Ok(forwarded.map(|id| id.to_string()))
     }
@@ -189,7 +190,7 @@ impl Guest {
         &self,
         to: &str,
         message_type: &str,
-        payload: Vec<u8>,
+        payload: Bytes,
     ) -> Result<MessageId, ActorError> {
         let (to, message) = self.outgoing(to, message_type, payload)?;
         Ok(self.actors.send(&to, message)?)
@@ -199,7 +200,7 @@ impl Guest {
         &self,
         to: &str,
         message_type: &str,
-        payload: Vec<u8>,
+        payload: Bytes,
     ) -> Result<(Recipient, Message), ActorError> {
         let to = self.receiver(to)?;
         let from = self.actor.address().clone();
@@ -210,7 +211,7 @@ impl Guest {
         &self,
         to: &str,
         message_type: &str,
-        payload: Vec<u8>,
+        payload: Bytes,
         sender: &str,
     ) -> Result<(Recipient, Message), ActorError> {
         let to = self.receiver(to)?;
@@ -229,10 +230,10 @@ impl Guest {
         &self,
         from: Arc<str>,
         message_type: &str,
-        payload: Vec<u8>,
+        payload: Bytes,
     ) -> Result<Message, ActorError> {
-        checked_type(message_type)?;
-        let payload = self.bounded(payload)?;
+        let message_type = self.habits.message_type(message_type, checked_type)?;
+        self.fits(payload.len())?;
         Ok(self.actors.message(from, message_type, payload))
     }
 
@@ -255,11 +256,16 @@ impl Guest {
     /// The actor that it calls so, if it may send at all: the actors of other tenants are none of its business.
     pub fn reach(&self, to: &str) -> Result<Recipient, ActorError> {
         self.may_send()?;
+        let edition = self.actors.edition();
+        if let Some(known) = self.habits.recipient(to, edition) {
+            return Ok(known);
+        }
         let found = self.actors.recipient_for(&self.actor, to)?;
         if found.id().tenant() != self.actor.tenant() {
             let text = "the actor belongs to another tenant";
             return Err(actor_error(ErrorCode::NotPermitted, text));
         }
+        self.habits.sends(to, edition, &found);
         Ok(found)
     }
 

@@ -12,6 +12,7 @@ pub mod core_lives;
 pub mod core_messaging;
 pub mod core_tuplespace;
 pub mod durability;
+mod habits;
 pub mod keyvalue;
 pub mod lives;
 pub mod locks;
@@ -41,6 +42,7 @@ use crate::place::{Elsewhere, Place};
 use crate::services::workflows::Seat;
 use crate::services::{Holdings, Services};
 use conversation::Conversation;
+use habits::Habits;
 use logging::GuestLog;
 use memory::MemoryLimiter;
 
@@ -138,6 +140,7 @@ pub struct Guest {
     pub capabilities: Capabilities,
     /// The message being handled, and who waits for an answer.
     pub conversation: Conversation,
+    pub habits: Habits,
     pub timers: Timers,
     pub holdings: Holdings,
     /// What it is about to do with its journal.
@@ -199,6 +202,7 @@ impl Guest {
             limits,
             capabilities,
             conversation: commitments.conversation,
+            habits: Habits::default(),
             timers: commitments.timers,
             holdings: commitments.holdings,
             journal: Default::default(),

@@ -58,7 +58,7 @@ type Answer<T> = wasmtime::Result<Result<T, String>>;
 
 impl Host for Guest {
     fn send_message(&mut self, to: String, message_type: String, payload: Vec<u8>) -> Answer<()> {
-        let told = self.post(&to, &message_type, payload);
+        let told = self.post(&to, &message_type, payload.into());
         Ok(told.map(drop).map_err(text))
     }
 
