@@ -16,6 +16,7 @@ mod older;
 mod read;
 mod write;
 
+pub use archive::BrokenOff;
 pub use read::{RestoreError, restore};
 pub use write::Backup;
 
