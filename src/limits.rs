@@ -220,6 +220,8 @@ pub const RESTORE_PATIENCE: Duration = Duration::from_secs(3);
 pub const BACKUP_PIECE_BYTES: usize = MIB;
 /// The most that one such entry has, and is read into memory: the last row of it may be a large one.
 pub const BACKUP_PIECE_BYTES_MAX: u64 = 16 * MIB as u64;
+/// What its head says, and its seal: a line or two each.
+pub const BACKUP_MARK_BYTES_MAX: u64 = 4 * KIB as u64;
 /// The same for a backup of format 1, which has all records, or the states of one application, in one entry.
 pub const BACKUP_OLDER_ENTRY_BYTES_MAX: u64 = 1024 * MIB as u64;
 /// How long a backup reads the store: what changes meanwhile takes room beside what is read.

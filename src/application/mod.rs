@@ -43,7 +43,7 @@ use table::{Running, Slot, State, Table};
 use turns::Turns;
 use uploads::Uploads;
 
-pub use backup::{Backup, RestoreError, restore};
+pub use backup::{Backup, BrokenOff, RestoreError, restore};
 pub use modules::Module;
 pub use overview::{ActorOverview, ActorState, Overview, Status};
 pub use spawned::Spawn;

@@ -1,15 +1,16 @@
 //! `plexspaces backup` and `plexspaces restore`: a node's applications in a file, and back.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 use argh::{ArgsInfo, FromArgs};
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
-use super::client;
+use super::client::{self, Client};
+use super::draft::{self, Draft};
 use super::flags::node_command;
 use super::output::{self, Output};
 use crate::application;
@@ -61,23 +62,18 @@ impl Backup {
     pub fn run(self) -> anyhow::Result<()> {
         let client = self.client()?;
         self.may_write()?;
-        let mut name = self.file.clone().into_os_string();
-        name.push(".part");
-        let part = PathBuf::from(name);
-        let written = client::block_on(async {
-            let mut file =
-                create(&part).with_context(|| format!("cannot write {}", part.display()))?;
-            client.download("/api/v1/backup", &mut file).await?;
-            ensure!(ends_well(&mut file)?, "the backup broke off; try again");
-            file.sync_all()?;
-            // Another may have appeared meanwhile.
-            self.may_write()
-        });
-        if let Err(error) = written {
-            let _ = fs::remove_file(&part);
-            return Err(error);
-        }
-        fs::rename(&part, &self.file)?;
+        let mut draft = Draft::beside(&self.file)?;
+        // Whatever ends before its end takes the draft with it.
+        client::block_on(async {
+            let stopped = stopped()?;
+            tokio::select! {
+                written = written(&client, &mut draft) => written,
+                () = stopped => bail!("the backup was interrupted, and nothing of it is kept"),
+            }
+        })?;
+        // Another may have appeared meanwhile.
+        self.may_write()?;
+        draft.put()?;
         let file = self.file.display().to_string();
         match self.output {
             Output::Json => output::json(&json!({ "success": true, "file": file })),
@@ -88,6 +84,7 @@ impl Backup {
 
 impl Backup {
     fn may_write(&self) -> anyhow::Result<()> {
+        draft::may_be_at(&self.file)?;
         let there = !self.force && self.file.symlink_metadata().is_ok();
         ensure!(
             !there,
@@ -102,7 +99,7 @@ impl Restore {
     pub fn run(self) -> anyhow::Result<()> {
         let shown = self.file.display().to_string();
         let mut file = File::open(&self.file).with_context(|| format!("cannot read {shown}"))?;
-        if !ends_well(&mut file)? {
+        if !ends_well(&mut file).with_context(|| format!("cannot read {shown}"))? {
             bail!("cannot restore {shown}: it is no whole backup; make a new one");
         }
         let data_dir = config::data_dir(self.data_dir)?;
@@ -124,22 +121,34 @@ impl Restore {
     }
 }
 
-/// A file for secrets, which is read again when it is whole.
-fn create(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(true);
-    options.mode(0o600).open(path)
+async fn written(client: &Client, draft: &mut Draft) -> anyhow::Result<()> {
+    client.download("/api/v1/backup", draft).await?;
+    ensure!(draft.look(ends_well)?, "the backup broke off; try again");
+    Ok(())
+}
+
+/// Resolves when this process is asked to end.
+fn stopped() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    })
 }
 
 /// Whether an archive has its end mark; leaves the file at its beginning.
-fn ends_well(file: &mut File) -> anyhow::Result<bool> {
+fn ends_well(file: &mut File) -> io::Result<bool> {
     const END: usize = 1024;
     let length = file.metadata()?.len();
     if length < END as u64 || length % 512 != 0 {
         return Ok(false);
     }
     let mut end = [1; END];
-    file.flush()?;
     file.seek(SeekFrom::End(-(END as i64)))?;
     file.read_exact(&mut end)?;
     file.rewind()?;

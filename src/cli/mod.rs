@@ -10,6 +10,7 @@ mod completion_scripts;
 mod completions;
 mod deploy;
 mod dns;
+mod draft;
 mod events;
 mod flags;
 mod grpc;

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use super::Door;
 use super::reply::{self, Body};
+use crate::application::BrokenOff;
 use crate::audit::Entry;
 
 /// GET /api/v1/backup
@@ -18,8 +19,10 @@ pub async fn backup(door: &Door, entry: Entry) -> Response<Body> {
     };
     let (pieces, body) = mpsc::channel(4);
     tokio::spawn(async move {
-        if let Err(error) = backup.send(pieces).await {
-            log::error!("a backup broke off: {error}");
+        match backup.send(pieces).await {
+            Ok(()) => {}
+            Err(error @ BrokenOff::Storage(_)) => log::error!("a backup broke off: {error}"),
+            Err(error) => log::warn!("a backup broke off: {error}"),
         }
     });
     let mut response = Response::new(Body::stream(body));

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use redb::ReadTransaction;
 
 use super::rows::{self, Stored};
-use super::{Files, Storage, StorageError, blob_rows, directory::private_dir};
+use super::{Files, Storage, StorageError, Tokens, blob_rows, directory::private_dir};
 use crate::id::Digest;
 use crate::limits;
 
@@ -55,14 +55,14 @@ impl Storage {
         };
         moment.tables.reverse();
         let (artifacts, blobs) = (self.artifacts.dir().to_owned(), self.blobs.dir().to_owned());
-        let (tokens, files) = (self.tokens.path(), self.files.clone());
+        let (tokens, files) = (self.tokens.clone(), self.files.clone());
         // The files of what is removed after the snapshot are discarded by jobs that come after this one.
         let hold = move |snapshot: ReadTransaction| {
             files.begin(move || {
                 private_dir(&dir)?;
                 let modules = link_modules(&artifacts, &dir)?;
                 let blobs = link_blobs(&snapshot, &blobs, &dir)?;
-                Ok((snapshot, modules, blobs, there(&tokens)?))
+                Ok((snapshot, modules, blobs, text_of(&tokens)?))
             })
         };
         let held = self.committer.snapshot(hold).await?.await;
@@ -108,11 +108,13 @@ fn link_blobs(
     ids.into_iter().map(link).collect()
 }
 
-fn there(path: &Path) -> io::Result<Option<Bytes>> {
-    match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        read => Ok(Some(Bytes::from(read?))),
-    }
+/// A backup with tokens that no node can read could never be restored.
+fn text_of(tokens: &Tokens) -> io::Result<Option<Bytes>> {
+    let text = tokens.text().map_err(|error| {
+        log::error!("no backup can be taken: {error}");
+        io::Error::other("tokens.json cannot be read, and the log has the reason")
+    })?;
+    Ok(text.map(Bytes::from))
 }
 
 impl Moment {
@@ -203,18 +205,4 @@ impl Pieces {
         self.file = Some(file);
         Ok(piece.into())
     }
-}
-
-/// Writes the tokens of a backup into a directory that has none. Whether it had none.
-pub fn restore_tokens(path: &Path, tokens: &[u8]) -> io::Result<bool> {
-    if path.exists() {
-        return Ok(false);
-    }
-    let draft = path.with_extension("draft");
-    super::artifacts::create_private(&draft).and_then(|mut file| {
-        io::Write::write_all(&mut file, tokens)?;
-        file.sync_all()
-    })?;
-    fs::rename(draft, path)?;
-    Ok(true)
 }

@@ -66,7 +66,7 @@ pub use logs::{Line, Logs};
 pub use modules::Modules;
 pub use quarantine::Quarantine;
 pub use queues::{Delivery, Lease, Parcel, QueueError, QueueName, Queues, Settings};
-pub use refill::{Look, Records, Refill, RefillError};
+pub use refill::{Look, Records, Refill, RefillError, excerpt};
 pub use runs::{
     Head as RunHead, Outcome, Record as RunRecord, Refused, Status as RunStatus, Step, StepKind,
     Taken, Wanted as RunsWanted,

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::audit::{self, BlobFile, Flaw};
 use super::rows;
 use super::usage::Usage;
-use super::{Artifact, Storage, StorageError, backup, blobs, deployments, modules};
+use super::{Artifact, Storage, StorageError, TokensError, blobs, deployments, modules, tokens};
 use crate::id::Digest;
 use crate::limits;
 
@@ -41,7 +41,8 @@ pub struct Refill {
     flaw: Arc<Mutex<Option<String>>>,
     modules: Vec<Digest>,
     blobs: Vec<BlobFile>,
-    tokens: bool,
+    /// What a node could read, and not yet on disk.
+    tokens: Option<Vec<u8>>,
 }
 
 enum Step {
@@ -55,12 +56,28 @@ pub enum RefillError {
         "the data directory holds keys, queues, journals, blobs or modules already; restore into another --data-dir"
     )]
     NotEmpty,
-    #[error("it is damaged: {0}")]
+    #[error("it is damaged: {}", excerpt(.0))]
     Damaged(String),
+    #[error("no node can read its tokens: {}", excerpt(.0))]
+    UnreadableTokens(String),
+    #[error(transparent)]
+    Tokens(TokensError),
+    #[error("all of it is there but its tokens, so create new ones: {0}")]
+    WithoutTokens(TokensError),
     #[error(transparent)]
     Storage(#[from] StorageError),
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
+}
+
+/// What may be shown of an archive's own words: one line, no longer than an error may be.
+pub fn excerpt(text: &str) -> String {
+    let end = text.floor_char_boundary(limits::ERROR_BYTES_MAX);
+    let shown = |c: char| match c.is_control() {
+        true => char::REPLACEMENT_CHARACTER,
+        false => c,
+    };
+    text[..end].chars().map(shown).collect()
 }
 
 impl Storage {
@@ -91,7 +108,7 @@ impl Storage {
             flaw,
             modules: Vec::new(),
             blobs: Vec::new(),
-            tokens: false,
+            tokens: None,
         })
     }
 }
@@ -172,11 +189,13 @@ impl Refill {
         self.rows(table, row).await
     }
 
-    /// The tokens; those that are there already stay instead.
-    pub fn tokens(&mut self, tokens: &[u8]) -> Result<(), RefillError> {
-        let path = self.storage.tokens.path();
-        self.tokens |= backup::restore_tokens(&path, tokens)?;
-        Ok(())
+    /// The tokens, which come with the rows; those that are there already stay instead.
+    pub fn tokens(&mut self, text: Vec<u8>) -> Result<(), RefillError> {
+        tokens::check(&text).map_err(RefillError::UnreadableTokens)?;
+        match self.tokens.replace(text) {
+            None => Ok(()),
+            Some(_) => Err(RefillError::Damaged("it has tokens twice".into())),
+        }
     }
 
     pub async fn module(
@@ -221,9 +240,21 @@ impl Refill {
     /// All is there: from here on the directory holds it. Answers with the number of applications.
     pub async fn finish(&mut self, look: Look) -> Result<usize, RefillError> {
         self.storage.blobs.sync().await?;
+        // Whole on disk before the rows, and in its place after them: no token counts of what is refused or breaks off.
+        let tokens = match &self.tokens {
+            Some(text) => self.storage.tokens.draft_of_first(text),
+            None => Ok(None),
+        };
+        let tokens = tokens.map_err(RefillError::Tokens)?;
         let blobs = self.blobs.iter().map(BlobFile::clone).collect();
         self.step(Step::Finish { look, blobs }).await?;
-        self.outcome().await
+        let applications = self.outcome().await?;
+        // The rows refer to these now.
+        (self.modules, self.blobs) = (Vec::new(), Vec::new());
+        if let Some(tokens) = tokens {
+            tokens.put().map_err(RefillError::WithoutTokens)?;
+        }
+        Ok(applications)
     }
 
     /// Takes away the files that came.
@@ -235,8 +266,7 @@ impl Refill {
         let (artifacts, blobs) = (&self.storage.artifacts, self.storage.blobs.dir());
         let modules = self.modules.iter().map(|&digest| artifacts.path(digest));
         let blobs = self.blobs.iter().map(|blob| blobs.join(&blob.id));
-        let tokens = self.tokens.then(|| self.storage.tokens.path());
-        let files: Vec<PathBuf> = modules.chain(blobs).chain(tokens).collect();
+        let files: Vec<PathBuf> = modules.chain(blobs).collect();
         let remove = move || files.iter().for_each(|path| drop(fs::remove_file(path)));
         self.storage.files.run(remove).await;
     }

@@ -442,7 +442,7 @@ impl<'t> Rows<'t> {
                 (at_ms, id)
             });
             drop(range);
-            let goes = |at_ms: u64| fits.is_err() || at_ms + KEPT_MS < now_ms;
+            let goes = |at_ms: u64| fits.is_err() || at_ms.saturating_add(KEPT_MS) < now_ms;
             match oldest {
                 Some((at_ms, id)) if id != but && goes(at_ms) => self.drop_ended(at_ms, &id)?,
                 _ => return Ok(()),

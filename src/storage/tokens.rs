@@ -44,6 +44,15 @@ struct Stamp {
     changed: (i64, i64),
 }
 
+/// A whole file of tokens beside the one that counts. Dropped before it is put in that one's place, it is gone.
+pub struct Draft {
+    new: PathBuf,
+    is_put: bool,
+    /// The directory, with its lock.
+    dir: File,
+    tokens: Tokens,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum TokensError {
     #[error("cannot {doing} {}: {error}", .path.display())]
@@ -92,7 +101,7 @@ impl Tokens {
     /// Makes a token, durably. The secret is nowhere but in the answer.
     pub fn create(&self, name: TokenName, scope: Scope) -> Result<(Secret, Token), TokensError> {
         super::private_dir(&self.dir).map_err(self.io("make a directory for"))?;
-        let _lock = self.lock()?;
+        let lock = self.lock()?;
         let mut tokens = self.list()?;
         if tokens.len() >= limits::TOKENS_MAX {
             return Err(TokensError::TooMany);
@@ -106,7 +115,7 @@ impl Tokens {
             }
         };
         tokens.push(token.clone());
-        self.write(&tokens)?;
+        self.write(lock, &tokens)?;
         Ok((secret, token))
     }
 
@@ -116,11 +125,11 @@ impl Tokens {
         if !self.path().exists() {
             return Err(unknown());
         }
-        let _lock = self.lock()?;
+        let lock = self.lock()?;
         let mut tokens = self.list()?;
         let index = tokens.iter().position(|token| token.id == id);
         let token = tokens.remove(index.ok_or_else(unknown)?);
-        self.write(&tokens)?;
+        self.write(lock, &tokens)?;
         Ok(token)
     }
 
@@ -148,13 +157,42 @@ impl Tokens {
         Ok(secret.find_in(tokens).cloned())
     }
 
+    /// The file's text, if there is one and it can be read.
+    pub(super) fn text(&self) -> Result<Option<Vec<u8>>, TokensError> {
+        match File::open(self.path()) {
+            Ok(file) => {
+                let text = self.text_of(file)?;
+                self.parsed(&text).map(|_| Some(text))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.io("read")(error)),
+        }
+    }
+
+    /// The first file of a directory, with a text that holds by [`check`]; `None` where there is a file already.
+    pub(super) fn draft_of_first(&self, text: &[u8]) -> Result<Option<Draft>, TokensError> {
+        let lock = self.lock()?;
+        match self.path().symlink_metadata() {
+            Ok(_) => Ok(None),
+            Err(_) => self.draft(lock, text).map(Some),
+        }
+    }
+
     fn read(&self, file: File) -> Result<Vec<Token>, TokensError> {
+        self.parsed(&self.text_of(file)?)
+    }
+
+    fn text_of(&self, file: File) -> Result<Vec<u8>, TokensError> {
         let mut text = Vec::new();
         let read = file
             .take(limits::TOKENS_FILE_BYTES_MAX)
             .read_to_end(&mut text);
         read.map_err(self.io("read"))?;
-        parse(&text).map_err(|wrong| match wrong {
+        Ok(text)
+    }
+
+    fn parsed(&self, text: &[u8]) -> Result<Vec<Token>, TokensError> {
+        parse(text).map_err(|wrong| match wrong {
             Wrong::Format(found) => TokensError::NewerFormat {
                 path: self.path(),
                 found,
@@ -166,12 +204,17 @@ impl Tokens {
         })
     }
 
-    fn write(&self, tokens: &[Token]) -> Result<(), TokensError> {
-        self.replace(&print(tokens)).map_err(self.io("write"))
+    fn write(&self, lock: File, tokens: &[Token]) -> Result<(), TokensError> {
+        self.draft(lock, &print(tokens))?.put()
     }
 
-    fn replace(&self, text: &[u8]) -> io::Result<()> {
-        let (dir, new) = (File::open(&self.dir)?, self.dir.join("tokens.json.new"));
+    /// Makes this text durable beside the file that counts.
+    fn draft(&self, lock: File, text: &[u8]) -> Result<Draft, TokensError> {
+        self.drafted(lock, text).map_err(self.io("write"))
+    }
+
+    fn drafted(&self, dir: File, text: &[u8]) -> io::Result<Draft> {
+        let new = self.dir.join("tokens.json.new");
         // Only a writer that was killed left one, for we hold the lock.
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -182,15 +225,20 @@ impl Tokens {
             .create_new(true)
             .mode(0o600)
             .open(&new)?;
+        let draft = Draft {
+            new,
+            is_put: false,
+            dir,
+            tokens: self.clone(),
+        };
         // Root may write for a node that runs as another user, who must be able to read it.
-        let (owner, own) = (dir.metadata()?, file.metadata()?);
+        let (owner, own) = (draft.dir.metadata()?, file.metadata()?);
         if (owner.uid(), owner.gid()) != (own.uid(), own.gid()) {
             fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
         }
         file.write_all(text)?;
         file.sync_all()?;
-        fs::rename(&new, self.path())?;
-        dir.sync_all()
+        Ok(draft)
     }
 
     /// Waits until no other writer is at work; the lock goes with the handle.
@@ -208,6 +256,24 @@ impl Tokens {
             doing,
             path: path.clone(),
             error,
+        }
+    }
+}
+
+impl Draft {
+    /// Puts it in the place of the file that counts, durably.
+    pub(super) fn put(mut self) -> Result<(), TokensError> {
+        let put = fs::rename(&self.new, self.tokens.path());
+        self.is_put = put.is_ok();
+        put.and_then(|()| self.dir.sync_all())
+            .map_err(self.tokens.io("write"))
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.is_put {
+            let _ = fs::remove_file(&self.new);
         }
     }
 }
@@ -258,6 +324,17 @@ fn print(tokens: &[Token]) -> Vec<u8> {
         tokens: tokens.iter().map(Record::from).collect(),
     };
     serde_json::to_vec_pretty(&stored).expect("records are JSON")
+}
+
+/// Whether a node of this version can read such a file; the error says what is wrong with it.
+pub(super) fn check(text: &[u8]) -> Result<(), String> {
+    match parse(text) {
+        Ok(_) => Ok(()),
+        Err(Wrong::Text(what)) => Err(what),
+        Err(Wrong::Format(found)) => Err(format!(
+            "they have format {found}, and this plexspaces knows format {FORMAT} only; use the newer one"
+        )),
+    }
 }
 
 fn parse(text: &[u8]) -> Result<Vec<Token>, Wrong> {
@@ -375,7 +452,7 @@ mod tests {
             .map(|_| Secret::random().unwrap())
             .map(|secret| secret.token(name(&longest), Scope::Deploy, SystemTime::now()))
             .collect();
-        tokens.write(&full).unwrap();
+        tokens.write(tokens.lock().unwrap(), &full).unwrap();
         let bytes = fs::metadata(tokens.path()).unwrap().len();
         assert!(bytes < limits::TOKENS_FILE_BYTES_MAX, "{bytes}");
         assert!(matches!(

@@ -249,8 +249,22 @@ mod tests {
     use crate::storage::store::tests::on;
 
     fn workflows() -> Workflows {
+        workflows_at(0)
+    }
+
+    fn workflows_at(begun_ms: u64) -> Workflows {
         let committer = Committer::start(on(InMemoryBackend::new).unwrap()).unwrap();
-        Workflows::new(committer.clone(), committer, Steady::begin(0, 0))
+        Workflows::new(committer.clone(), committer, Steady::begin(begun_ms, 0))
+    }
+
+    #[tokio::test]
+    async fn runs_end_at_the_end_of_time_too() {
+        let workflows = workflows_at(u64::MAX);
+        for id in ["w1", "w2"] {
+            start(&workflows, id, 7).await.unwrap();
+            assert!(end(&workflows, id, 7).await);
+        }
+        assert_eq!(ids(&workflows).await, ["w1", "w2"]);
     }
 
     async fn start(workflows: &Workflows, id: &str, input: usize) -> Result<(), WorkflowError> {

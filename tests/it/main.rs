@@ -9,6 +9,7 @@ mod keeper;
 mod actors;
 mod applications;
 mod backup;
+mod backup_files;
 mod backup_of_guests;
 mod blobs;
 mod calculators;

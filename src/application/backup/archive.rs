@@ -3,17 +3,35 @@
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::SEAL;
+use crate::limits;
 use crate::storage::{Pieces, StorageError};
 
 /// Two empty blocks.
 const END: [u8; 1024] = [0; 1024];
 
-/// The archive on its way. Whoever reads it may leave: then what is sent goes nowhere.
+/// The archive on its way. Whoever reads it may leave, or take nothing any more: then it breaks off.
 pub struct Archive {
     to: mpsc::Sender<Bytes>,
     seal: Seal,
+}
+
+/// Why an archive ends before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokenOff {
+    #[error("whoever read it left")]
+    Left,
+    #[error("whoever read it took nothing for {} s", limits::BODY_SILENCE_MAX.as_secs())]
+    Silent,
+    #[error(
+        "whoever read it took more than {} s for the rows of the store",
+        limits::BACKUP_READ_TIME_MAX.as_secs()
+    )]
+    Slow,
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }
 
 /// A hash of names, sizes and bytes, in their order.
@@ -43,18 +61,14 @@ impl Archive {
         Self { to, seal }
     }
 
-    /// Whether nobody reads any more.
-    pub fn is_left(&self) -> bool {
-        self.to.is_closed()
-    }
-
-    pub async fn entry(&mut self, name: &str, bytes: Bytes) {
+    pub async fn entry(&mut self, name: &str, bytes: Bytes) -> Result<(), BrokenOff> {
         let length = bytes.len() as u64;
         self.seal.begin(name, length);
         self.seal.piece(&bytes);
         for piece in [header(name, length), bytes, padding(length)] {
-            self.piece(piece).await;
+            self.send(piece).await?;
         }
+        Ok(())
     }
 
     /// A file of so many bytes.
@@ -63,32 +77,35 @@ impl Archive {
         name: &str,
         bytes: u64,
         mut pieces: Pieces,
-    ) -> Result<(), StorageError> {
+    ) -> Result<(), BrokenOff> {
         self.seal.begin(name, bytes);
-        self.piece(header(name, bytes)).await;
+        self.send(header(name, bytes)).await?;
         loop {
             let piece = pieces.next().await?;
-            if piece.is_empty() || self.is_left() {
-                break;
+            if piece.is_empty() {
+                return self.send(padding(bytes)).await;
             }
             self.seal.piece(&piece);
-            self.piece(piece).await;
+            self.send(piece).await?;
         }
-        self.piece(padding(bytes)).await;
-        Ok(())
     }
 
     /// All of it was sent.
-    pub async fn end(mut self) {
+    pub async fn end(mut self) -> Result<(), BrokenOff> {
         let seal = self.seal.text();
-        self.entry(SEAL, seal.into()).await;
-        self.piece(Bytes::from_static(&END)).await;
+        self.entry(SEAL, seal.into()).await?;
+        self.send(Bytes::from_static(&END)).await
     }
 
-    async fn piece(&self, piece: Bytes) {
-        if !piece.is_empty() {
-            let _ = self.to.send(piece).await;
+    /// In chunks, so that a slow reader is one who takes few of them, however large an entry is.
+    async fn send(&self, mut bytes: Bytes) -> Result<(), BrokenOff> {
+        while !bytes.is_empty() {
+            let chunk = bytes.split_to(bytes.len().min(limits::CHUNK_BYTES_MAX));
+            let sent = timeout(limits::BODY_SILENCE_MAX, self.to.send(chunk)).await;
+            sent.map_err(|_| BrokenOff::Silent)?
+                .map_err(|_| BrokenOff::Left)?;
         }
+        Ok(())
     }
 }
 
@@ -106,4 +123,32 @@ fn header(name: &str, bytes: u64) -> Bytes {
 fn padding(bytes: u64) -> Bytes {
     let over = (bytes % 512) as usize;
     Bytes::from(vec![0; (512 - over) % 512])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_reads_nothing_for_long_is_given_up_and_whoever_reads_slowly_is_not() {
+        let (to, mut body) = mpsc::channel(1);
+        let mut archive = Archive::new(to);
+        // More than may be taken within the time that one chunk has.
+        let large = Bytes::from(vec![7; 16 * limits::CHUNK_BYTES_MAX]);
+        let slow = tokio::spawn(async move {
+            let mut bytes = 0;
+            while bytes < 16 * limits::CHUNK_BYTES_MAX {
+                tokio::time::sleep(limits::BODY_SILENCE_MAX / 2).await;
+                bytes += body.recv().await.map_or(0, |chunk: Bytes| chunk.len());
+            }
+            body
+        });
+        archive.entry("rows/large/0", large.clone()).await.unwrap();
+        let body = slow.await.unwrap();
+        let stalled = archive.entry("rows/large/1", large).await;
+        assert!(matches!(stalled, Err(BrokenOff::Silent)), "{stalled:?}");
+        drop(body);
+        let left = archive.end().await;
+        assert!(matches!(left, Err(BrokenOff::Left)), "{left:?}");
+    }
 }

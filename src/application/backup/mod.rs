@@ -12,10 +12,14 @@
 //! Compiled code and logs are not in it: another machine compiles again, and begins its own logs.
 
 mod archive;
+mod entries;
+#[cfg(test)]
+mod hostile;
 mod older;
 mod read;
 mod write;
 
+pub use archive::BrokenOff;
 pub use read::{RestoreError, restore};
 pub use write::Backup;
 

@@ -8,14 +8,15 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{self, Read};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 
 use super::TOKENS;
-use super::read::{RestoreError, damaged, look, name, read};
+use super::entries::Entry;
+use super::read::{RestoreError, damaged, look};
 use crate::id::Digest;
 use crate::limits;
 use crate::storage::Refill;
@@ -26,31 +27,32 @@ const APPLICATIONS: &str = "applications.json";
 type Pairs = Vec<(String, String)>;
 
 /// Puts all that follows the head into the directory.
-pub async fn fill<R: Read>(
+pub async fn fill<B: Read>(
     refill: &mut Refill,
-    entries: tar::Entries<'_, R>,
+    entries: impl Iterator<Item = io::Result<Entry<B>>>,
 ) -> Result<usize, RestoreError> {
     let (mut modules, mut recorded) = (BTreeSet::new(), false);
     for entry in entries {
         let mut entry = entry.map_err(damaged)?;
-        let path = name(&entry);
+        let path = entry.name.clone();
         let within = |folder, end| path.strip_prefix(folder)?.strip_suffix(end);
         if path == APPLICATIONS {
             recorded = true;
-            for (name, record) in parsed::<Pairs>(&path, &mut entry)? {
+            for (name, record) in parsed::<Pairs>(&mut entry)? {
                 refill.application(&name, record.as_bytes()).await?;
             }
         } else if path == TOKENS {
-            refill.tokens(&read(&mut entry, limits::TOKENS_FILE_BYTES_MAX)?)?;
+            refill.tokens(entry.whole(limits::TOKENS_FILE_BYTES_MAX)?)?;
         } else if let Some(name) = within("states/", ".json") {
-            for (actor, state) in parsed::<Pairs>(&path, &mut entry)? {
+            for (actor, state) in parsed::<Pairs>(&mut entry)? {
                 let state = STANDARD
                     .decode(state)
                     .map_err(|error| RestoreError::Damaged(format!("{path}: {error}")))?;
                 refill.left(name, &actor, &state).await?;
             }
         } else if let Some(digest) = within("artifacts/", ".wasm").and_then(Digest::parse) {
-            refill.module(digest, &mut entry).await?;
+            let bytes = entry.pieces(limits::WASM_FILE_BYTES_MAX)?;
+            refill.module(digest, bytes).await?;
             modules.insert(digest);
         } else {
             return Err(RestoreError::Damaged(format!("it holds {path:?}")));
@@ -62,7 +64,8 @@ pub async fn fill<R: Read>(
     }
 }
 
-fn parsed<T: DeserializeOwned>(path: &str, entry: &mut impl Read) -> Result<T, RestoreError> {
-    serde_json::from_slice(&read(entry, limits::BACKUP_OLDER_ENTRY_BYTES_MAX)?)
-        .map_err(|error| RestoreError::Damaged(format!("{path}: {error}")))
+fn parsed<T: DeserializeOwned>(entry: &mut Entry<impl Read>) -> Result<T, RestoreError> {
+    let text = entry.whole(limits::BACKUP_OLDER_ENTRY_BYTES_MAX)?;
+    serde_json::from_slice(&text)
+        .map_err(|error| RestoreError::Damaged(format!("{}: {error}", entry.name)))
 }

@@ -4,19 +4,20 @@ use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 use super::archive::Seal;
+use super::entries::{Entry, entries};
 use super::{FORMAT, FORMAT_OLDER, HEAD, SEAL, TOKENS, older};
 use crate::application::modules::Module;
 use crate::application::record::Record;
 use crate::id::{ApplicationName, Digest};
 use crate::limits;
-use crate::storage::{Look, Records, Refill, RefillError, Storage, StorageError};
+use crate::storage::{Look, Records, Refill, RefillError, Storage, StorageError, excerpt};
 
 /// Why an archive cannot be restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    #[error("it is no backup of a node: {0}")]
+    #[error("it is no backup of a node: {}", excerpt(.0))]
     NoBackup(String),
-    #[error("it is damaged: {0}")]
+    #[error("it is damaged: {}", excerpt(.0))]
     Damaged(String),
     #[error(
         "the data directory has {0} applications already; restore into another --data-dir, or undeploy them first"
@@ -47,18 +48,17 @@ pub async fn restore(storage: &Storage, archive: impl Read) -> Result<usize, Res
 
 async fn fill(refill: &mut Refill, archive: impl Read) -> Result<usize, RestoreError> {
     let mut archive = tar::Archive::new(archive);
-    let mut entries = archive.entries()?;
+    let mut entries = entries(&mut archive)?;
     let no_backup = |error: io::Error| RestoreError::NoBackup(error.to_string());
     let mut first = match entries.next() {
         Some(first) => first.map_err(no_backup)?,
         None => return Err(RestoreError::NoBackup("there is nothing in it".into())),
     };
-    let name = name(&first);
-    if name != HEAD {
-        let text = format!("it begins with {name:?}");
+    if first.name != HEAD {
+        let text = format!("it begins with {:?}", first.name);
         return Err(RestoreError::NoBackup(text));
     }
-    let head = read(&mut first, limits::BACKUP_PIECE_BYTES_MAX)?;
+    let head = first.whole(limits::BACKUP_MARK_BYTES_MAX)?;
     match String::from_utf8_lossy(&head).lines().next() {
         Some(FORMAT) => current(refill, entries, &head).await,
         Some(FORMAT_OLDER) => older::fill(refill, entries).await,
@@ -68,9 +68,9 @@ async fn fill(refill: &mut Refill, archive: impl Read) -> Result<usize, RestoreE
     }
 }
 
-async fn current<R: Read>(
+async fn current<B: Read>(
     refill: &mut Refill,
-    entries: tar::Entries<'_, R>,
+    entries: impl Iterator<Item = io::Result<Entry<B>>>,
     head: &[u8],
 ) -> Result<usize, RestoreError> {
     let mut seal = Seal::default();
@@ -79,14 +79,14 @@ async fn current<R: Read>(
     let (mut modules, mut sealed) = (BTreeSet::new(), false);
     for entry in entries {
         let mut entry = entry.map_err(damaged)?;
-        let path = name(&entry);
         if sealed {
             return Err(RestoreError::Damaged(format!(
-                "it goes on with {path:?} behind its end"
+                "it goes on with {:?} behind its end",
+                entry.name
             )));
         }
-        if path == SEAL {
-            let said = read(&mut entry, limits::BACKUP_PIECE_BYTES_MAX)?;
+        if entry.name == SEAL {
+            let said = entry.whole(limits::BACKUP_MARK_BYTES_MAX)?;
             sealed = said == seal.text().as_bytes();
             if !sealed {
                 let text = "it has other bytes than were written".to_owned();
@@ -94,19 +94,21 @@ async fn current<R: Read>(
             }
             continue;
         }
-        seal.begin(&path, entry.size());
-        let mut entry = Sealing(&mut entry, &mut seal);
+        let mut entry = entry.sealing(&mut seal);
+        let path = entry.name.clone();
         let within = |folder, end| path.strip_prefix(folder)?.strip_suffix(end);
         if let Some((table, _)) = within("rows/", "").and_then(|rest| rest.split_once('/')) {
-            let rows = read(&mut entry, limits::BACKUP_PIECE_BYTES_MAX)?;
+            let rows = entry.whole(limits::BACKUP_PIECE_BYTES_MAX)?;
             refill.rows(table, rows).await?;
         } else if path == TOKENS {
-            refill.tokens(&read(&mut entry, limits::TOKENS_FILE_BYTES_MAX)?)?;
+            refill.tokens(entry.whole(limits::TOKENS_FILE_BYTES_MAX)?)?;
         } else if let Some(digest) = within("artifacts/", ".wasm").and_then(Digest::parse) {
-            refill.module(digest, &mut entry).await?;
+            let bytes = entry.pieces(limits::WASM_FILE_BYTES_MAX)?;
+            refill.module(digest, bytes).await?;
             modules.insert(digest);
         } else if let Some(id) = within("blobs/", "") {
-            refill.blob(id, &mut entry).await?;
+            let bytes = entry.pieces(limits::BLOB_BYTES_MAX)?;
+            refill.blob(id, bytes).await?;
         } else {
             return Err(RestoreError::Damaged(format!("it holds {path:?}")));
         }
@@ -146,32 +148,6 @@ pub fn look(modules: BTreeSet<Digest>) -> Look {
     })
 }
 
-pub fn name(entry: &tar::Entry<'_, impl Read>) -> String {
-    String::from_utf8_lossy(&entry.path_bytes()).into_owned()
-}
-
 pub fn damaged(error: io::Error) -> RestoreError {
     RestoreError::Damaged(error.to_string())
-}
-
-/// A small entry, whole; a larger one was not made by a node.
-pub fn read(entry: &mut impl Read, bytes_max: u64) -> Result<Vec<u8>, RestoreError> {
-    let mut bytes = Vec::new();
-    entry.take(bytes_max + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > bytes_max {
-        let text = format!("an entry has more than {bytes_max} bytes");
-        return Err(RestoreError::Damaged(text));
-    }
-    Ok(bytes)
-}
-
-/// What is read is sealed too.
-struct Sealing<'a, R>(&'a mut R, &'a mut Seal);
-
-impl<R: Read> Read for Sealing<'_, R> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let read = self.0.read(bytes)?;
-        self.1.piece(&bytes[..read]);
-        Ok(read)
-    }
 }

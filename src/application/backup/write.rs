@@ -6,13 +6,13 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
-use super::archive::Archive;
+use super::archive::{Archive, BrokenOff};
 use super::{FORMAT, HEAD, TOKENS};
 use crate::application::Applications;
 use crate::clock::rfc3339;
 use crate::limits;
 use crate::refusal::{Kind, Refusal};
-use crate::storage::{Moment, StorageError};
+use crate::storage::Moment;
 
 /// A backup that waits to be sent.
 pub struct Backup {
@@ -38,22 +38,17 @@ impl Applications {
 
 impl Backup {
     /// Sends the archive piece by piece. It ends with its seal and its end mark if, and only if, all of it was sent.
-    pub async fn send(mut self, to: mpsc::Sender<Bytes>) -> Result<(), StorageError> {
+    /// Whoever takes nothing of it for [`limits::BODY_SILENCE_MAX`] is given up, and what was held for them is let go.
+    pub async fn send(mut self, to: mpsc::Sender<Bytes>) -> Result<(), BrokenOff> {
         let mut archive = Archive::new(to);
         let head = format!("{FORMAT}\n{}\n", self.time);
-        archive.entry(HEAD, head.into()).await;
+        archive.entry(HEAD, head.into()).await?;
         // As long as rows are read, the store cannot use the room of what changes; no reader may hold that up for ever.
         let rows = self.send_rows(&mut archive);
         let sent = timeout(limits::BACKUP_READ_TIME_MAX, rows).await;
-        match sent {
-            Ok(sent) => sent?,
-            Err(_) => {
-                log::error!("a backup broke off: {}", too_slow());
-                return Ok(());
-            }
-        }
+        sent.unwrap_or(Err(BrokenOff::Slow))?;
         if let Some(tokens) = &self.moment.tokens {
-            archive.entry(TOKENS, tokens.clone()).await;
+            archive.entry(TOKENS, tokens.clone()).await?;
         }
         for &(digest, bytes) in &self.moment.modules {
             let pieces = self.moment.module(digest).await?;
@@ -64,25 +59,14 @@ impl Backup {
             let pieces = self.moment.blob(id).await?;
             archive.file(&format!("blobs/{id}"), *bytes, pieces).await?;
         }
-        archive.end().await;
-        Ok(())
+        archive.end().await
     }
 
-    async fn send_rows(&mut self, archive: &mut Archive) -> Result<(), StorageError> {
+    async fn send_rows(&mut self, archive: &mut Archive) -> Result<(), BrokenOff> {
         while let Some(piece) = self.moment.rows().await? {
-            if archive.is_left() {
-                break;
-            }
             let name = format!("rows/{}/{}", piece.table, piece.number);
-            archive.entry(&name, piece.rows).await;
+            archive.entry(&name, piece.rows).await?;
         }
         Ok(())
     }
-}
-
-fn too_slow() -> String {
-    format!(
-        "whoever read it took more than {} s for the rows of the store",
-        limits::BACKUP_READ_TIME_MAX.as_secs()
-    )
 }
