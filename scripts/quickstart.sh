@@ -4,7 +4,7 @@ set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib/node.sh"
 
-say "Building the node ($profile; the first build takes some minutes)"
+say "Building the node ($profile; the first build takes five to fifteen minutes on two cores; PROFILE=dev is quicker)"
 build_node
 
 say "Starting it on a directory of its own"
