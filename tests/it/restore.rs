@@ -155,6 +155,27 @@ fn one_actor_is_stopped_by_its_id_and_started_with_its_application() {
 }
 
 #[test]
+fn an_actor_that_was_stopped_is_no_failed_one_whatever_broke_it_before() {
+    let node = node();
+    node.deploy("rascal", &guest(Kind::Core, RASCAL))
+        .is_deployed();
+    node.ask("rascal", b"trap")
+        .is_refused(502, "ABORTED", &["unreachable"]);
+    assert_eq!(node.ask("rascal", b"again").body_payload(), "again");
+    let stopped = node.request("DELETE", "/api/v1/actors/by-id/rascal", &[], b"");
+    assert_eq!(stopped.status, 200);
+    let detail = node.get("/api/v1/applications/rascal").json();
+    let actor = &detail["actors"][0];
+    assert_eq!(actor["state"], "stopped");
+    assert!(
+        actor["last_error"]
+            .as_str()
+            .unwrap()
+            .contains("unreachable")
+    );
+}
+
+#[test]
 fn what_cannot_be_started_or_stopped_says_so() {
     let node = node();
     for verb in ["start", "stop"] {
