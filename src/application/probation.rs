@@ -4,7 +4,7 @@ use log::Level;
 
 use super::Applications;
 use super::record::Record;
-use super::table::{Change, State, Task, Ticket};
+use super::table::{Change, State, Task, Ticket, Undone};
 use crate::id::ApplicationName;
 use crate::limits;
 use crate::refusal::Refusal;
@@ -172,6 +172,14 @@ impl Applications {
             failed.spec.version, record.spec.version
         );
         self.says(name, Level::Error, &text);
+        let undone = Undone {
+            version: failed.spec.version.clone(),
+            digest: failed.digest,
+            at: self.actors.clock().wall(),
+            reason: reason.to_owned(),
+        };
+        self.table
+            .change(name, |deployed| deployed.undone = Some(undone));
         let deployments = &self.storage.deployments;
         let taken_back = deployments.take_back(name.to_string(), record.encode());
         taken_back.await.unwrap_or_else(|error| {

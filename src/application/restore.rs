@@ -110,6 +110,7 @@ impl Applications {
             state,
             backoff: Default::default(),
             changing: None,
+            undone: None,
         };
         let slot = Slot::Deployed(Box::new(deployed));
         self.table.lock().insert(name, slot);
