@@ -151,11 +151,20 @@ impl Applications {
         Box::pin(self.start_deployed(&record, ticket)).await
     }
 
-    /// The version before in the place of one that the node does not outlive.
-    pub(super) async fn taken_back(&self, failed: &Record, reason: &str) -> Record {
+    /// The version before in the place of one that the node does not outlive, and a word about that one.
+    pub(super) async fn taken_back(&self, failed: &Record, reason: &str) -> (Record, Undone) {
         let record = back(failed);
         self.record_back(&record, failed, reason).await;
-        record
+        (record, self.undone(failed, reason))
+    }
+
+    fn undone(&self, failed: &Record, reason: &str) -> Undone {
+        Undone {
+            version: failed.spec.version.clone(),
+            digest: failed.digest,
+            at: self.actors.clock().wall(),
+            reason: reason.to_owned(),
+        }
     }
 
     /// Writes down that the version before is back, and answers with the states that it begins with.
@@ -172,12 +181,7 @@ impl Applications {
             failed.spec.version, record.spec.version
         );
         self.says(name, Level::Error, &text);
-        let undone = Undone {
-            version: failed.spec.version.clone(),
-            digest: failed.digest,
-            at: self.actors.clock().wall(),
-            reason: reason.to_owned(),
-        };
+        let undone = self.undone(failed, reason);
         self.table
             .change(name, |deployed| deployed.undone = Some(undone));
         let deployments = &self.storage.deployments;

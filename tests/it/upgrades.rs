@@ -238,9 +238,10 @@ fn a_version_that_no_longer_starts_after_a_restart_of_the_node_is_replaced() {
     // Its own snapshot keeps it from starting.
     node.ask("app", b"xxfail");
     let node = Node::again(node.stop());
-    comes_to(&node, "app", |it| {
+    let seen = comes_to(&node, "app", |it| {
         it["version"] == "1" && it["status"] == "APPLICATION_STATUS_RUNNING"
     });
+    assert_eq!(seen["undone"]["version"], "2");
     assert_eq!(node.ask("app", b"").body_payload(), "ok");
 }
 
