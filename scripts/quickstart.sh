@@ -4,7 +4,9 @@ set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib/node.sh"
 
-say "Building the node ($profile; the first build takes some minutes)"
+quicker="; PROFILE=dev is quicker"
+[[ $profile != dev ]] || quicker=
+say "Building the node ($profile; the first build takes five to fifteen minutes on two cores$quicker)"
 build_node
 
 say "Starting it on a directory of its own"

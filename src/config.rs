@@ -449,12 +449,23 @@ pub fn in_one_line(text: &str, error: &toml::de::Error) -> String {
     format!("line {line}: {message}: {shown:?}")
 }
 
+/// What the parser takes a value for that stands without quotes.
+const UNQUOTED: [&str; 4] = [
+    "invalid float",
+    "invalid integer",
+    "invalid boolean",
+    "invalid datetime",
+];
+
 /// What serde says, in words of TOML instead of Rust's.
 fn in_plain_words(message: &str) -> String {
     let message = message.replace('\n', " ");
     let message = message.replace("expected usize", "expected a whole number");
     let message = message.replace("expected u64", "expected a whole number");
     let message = message.replace("expected a sequence", "expected a list");
+    if let Some(guessed) = UNQUOTED.iter().find(|it| message.starts_with(**it)) {
+        return format!("{guessed}; put the value in quotes if it is text");
+    }
     match message.split_once("expected struct ") {
         Some((before, name)) => {
             let rest = name.trim_start_matches(|it: char| it.is_ascii_alphanumeric());
@@ -527,6 +538,10 @@ mod tests {
             "[tuplespace]\ndurable = ['a', 'b/c']",
             &["line 2", "namespace", "b/c"],
         );
+        check("drain_time = 3s", &["line 1", "must be quoted"]);
+        for unquoted in ["listen_addr = 127.0.0.1:9100", "profile = tiny"] {
+            check(unquoted, &["line 1", "put the value in quotes", unquoted]);
+        }
         check("node_id = 'a b'", &["line 1", "a b", "letters"]);
         check("log_format = 'xml'", &["line 1", "xml", "plain", "json"]);
         check("drain_time = 'soon'", &["line 1", "soon", "30s"]);

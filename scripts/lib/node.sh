@@ -49,9 +49,19 @@ stop_node() {
     rm -rf "$node_dir"
 }
 
+# A command as it can be pasted: the words that need quotes have them.
+quoted() {
+    local word line=
+    for word; do
+        [[ $word =~ ^[A-Za-z0-9_./:=@,%+-]+$ ]] || word=${word@Q}
+        line+=" $word"
+    done
+    printf '%s' "${line# }"
+}
+
 # Prints a command, runs it, and keeps its output in `answer`.
 show() {
-    printf '$ %s\n' "$*"
+    printf '$ %s\n' "$(quoted "$@")"
     answer=$("$@") || die "that failed: $answer"
     printf '%s\n' "$answer"
 }

@@ -35,6 +35,8 @@ pub(super) struct Member {
     pub parent: Option<Arc<str>>,
     pub labels: BTreeMap<String, String>,
     pub last_error: Option<String>,
+    /// That error is the last that was heard of it; `false` where it has ended in order since.
+    pub broke: bool,
     /// The task of its start or of its life.
     pub task: Option<(task::Id, AbortHandle)>,
     pub living: bool,
@@ -62,6 +64,7 @@ impl Member {
             parent: None,
             labels: BTreeMap::new(),
             last_error: None,
+            broke: false,
             task: None,
             living: false,
             proven_from: 0,

@@ -99,9 +99,12 @@ impl<S: Start> Driver<S> {
             // Those that were spawned may break as they like: that is between them and whoever spawned them.
             (address, spawned || handled > member.proven_from)
         };
-        if let Exit::Error(text) = &exit {
-            self.actors.metrics().faults.count(During::Message);
-            self.error_of(key, text);
+        match &exit {
+            Exit::Error(text) => {
+                self.actors.metrics().faults.count(During::Message);
+                self.error_of(key, text);
+            }
+            _ => self.in_order(key),
         }
         self.actors.announce(&address, &exit);
         if let Some(left) = left {
@@ -130,6 +133,14 @@ impl<S: Start> Driver<S> {
         let mut grove = self.grove.lock().unwrap();
         if let Some(member) = grove.members.get_mut(&key) {
             member.last_error = Some(text.to_owned());
+            member.broke = true;
+        }
+    }
+
+    fn in_order(&mut self, key: Key) {
+        let mut grove = self.grove.lock().unwrap();
+        if let Some(member) = grove.members.get_mut(&key) {
+            member.broke = false;
         }
     }
 

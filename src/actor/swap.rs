@@ -42,7 +42,7 @@ impl<S: Start> Driver<S> {
                 }
                 member.resident.mailbox.rebound(before, self.bounds);
                 member.proven_from = member.vitals.handled.load(Relaxed);
-                (member.task, member.last_error) = (None, None);
+                (member.task, member.last_error, member.broke) = (None, None, false);
                 grove.by_id.insert(draft.id.clone(), draft.key);
                 grove.members.insert(draft.key, member);
                 self.seeds.insert(draft.key, draft.seed);

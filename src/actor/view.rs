@@ -102,7 +102,7 @@ impl Grove {
     fn standing_of(&self, key: Key) -> NodeState {
         let broke = || {
             let member = self.members.get(&key);
-            member.is_some_and(|member| member.last_error.is_some())
+            member.is_some_and(|member| member.broke)
         };
         match self.supervision.state(key) {
             State::Starting if self.restarts.contains_key(&key) => NodeState::Restarting,

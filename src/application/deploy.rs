@@ -93,6 +93,7 @@ impl Applications {
                     record,
                     backoff: Default::default(),
                     changing: None,
+                    undone: None,
                 });
                 Ok(())
             }

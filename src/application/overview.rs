@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::Applications;
 use super::record::Record;
 use super::spec::{ApplicationType, Spec};
-use super::table::{Deployed, Slot, State, Table};
+use super::table::{Deployed, Slot, State, Table, Undone};
 use crate::actor::{NodeView, View, Worker};
 use crate::id::{ActorId, ApplicationName, ChildId, Digest, NodeId, Scope, Version};
 use crate::refusal::{Kind, Refusal};
@@ -39,6 +39,8 @@ pub struct Overview {
     /// The version before, to which a rollback goes.
     pub previous: Option<(Version, Digest)>,
     pub on_probation: bool,
+    /// The version that failed in its probation, since which this one is back.
+    pub undone: Option<Undone>,
     /// Zero for one that does not run.
     pub uptime: Duration,
     pub actors: Vec<ActorOverview>,
@@ -180,6 +182,7 @@ impl Applications {
             deployed_at: record.deployed_at,
             previous: previous.map(|it| (it.spec.version.clone(), it.digest)),
             on_probation: record.on_probation,
+            undone: deployed.undone.clone(),
             uptime,
             actors: tree.as_ref().map(ActorOverview::all).unwrap_or_default(),
             supervisors: supervisors_of(record),

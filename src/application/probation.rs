@@ -4,7 +4,7 @@ use log::Level;
 
 use super::Applications;
 use super::record::Record;
-use super::table::{Change, State, Task, Ticket};
+use super::table::{Change, State, Task, Ticket, Undone};
 use crate::id::ApplicationName;
 use crate::limits;
 use crate::refusal::Refusal;
@@ -151,11 +151,20 @@ impl Applications {
         Box::pin(self.start_deployed(&record, ticket)).await
     }
 
-    /// The version before in the place of one that the node does not outlive.
-    pub(super) async fn taken_back(&self, failed: &Record, reason: &str) -> Record {
+    /// The version before in the place of one that the node does not outlive, and a word about that one.
+    pub(super) async fn taken_back(&self, failed: &Record, reason: &str) -> (Record, Undone) {
         let record = back(failed);
         self.record_back(&record, failed, reason).await;
-        record
+        (record, self.undone(failed, reason))
+    }
+
+    fn undone(&self, failed: &Record, reason: &str) -> Undone {
+        Undone {
+            version: failed.spec.version.clone(),
+            digest: failed.digest,
+            at: self.actors.clock().wall(),
+            reason: reason.to_owned(),
+        }
     }
 
     /// Writes down that the version before is back, and answers with the states that it begins with.
@@ -172,6 +181,9 @@ impl Applications {
             failed.spec.version, record.spec.version
         );
         self.says(name, Level::Error, &text);
+        let undone = self.undone(failed, reason);
+        self.table
+            .change(name, |deployed| deployed.undone = Some(undone));
         let deployments = &self.storage.deployments;
         let taken_back = deployments.take_back(name.to_string(), record.encode());
         taken_back.await.unwrap_or_else(|error| {

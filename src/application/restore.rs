@@ -8,7 +8,7 @@ use log::Level;
 use super::Applications;
 use super::dependencies::in_order;
 use super::record::{Desired, Record};
-use super::table::{Deployed, Failed, Slot, State, Ticket};
+use super::table::{Deployed, Failed, Slot, State, Ticket, Undone};
 use crate::id::{ApplicationName, Digest};
 use crate::limits;
 use crate::storage::StorageError;
@@ -31,8 +31,8 @@ impl Applications {
             self.troubles.lock().unwrap().push(trouble);
         }
         for record in records {
-            let record = self.unless_hopeless(record, &mut attempts).await;
-            self.admit(record, &attempts);
+            let (record, undone) = self.unless_hopeless(record, &mut attempts).await;
+            self.admit(record, undone, &attempts);
         }
         // Before anybody can deploy: a module that is being deployed has no record yet.
         self.collect_unused().await;
@@ -78,11 +78,15 @@ impl Applications {
     }
 
     /// A version on probation that the node does not outlive is replaced by the one before.
-    async fn unless_hopeless(&self, record: Record, attempts: &mut HashMap<String, u32>) -> Record {
+    async fn unless_hopeless(
+        &self,
+        record: Record,
+        attempts: &mut HashMap<String, u32>,
+    ) -> (Record, Option<Undone>) {
         let tried = attempts.get(&*record.spec.name).copied().unwrap_or(0);
         let on_trial = record.on_probation && record.previous.is_some();
         if !on_trial || tried < limits::START_ATTEMPTS_MAX {
-            return record;
+            return (record, None);
         }
         let reason = format!("the node ended {tried} times while it was starting");
         attempts.remove(&*record.spec.name);
@@ -90,11 +94,12 @@ impl Applications {
         if let Err(error) = self.storage.deployments.forget_attempts(key).await {
             log::warn!("{error}");
         }
-        self.taken_back(&record, &reason).await
+        let (record, undone) = self.taken_back(&record, &reason).await;
+        (record, Some(undone))
     }
 
     /// Puts a record into the table, and decides what becomes of it.
-    fn admit(&self, record: Record, attempts: &HashMap<String, u32>) {
+    fn admit(&self, record: Record, undone: Option<Undone>, attempts: &HashMap<String, u32>) {
         let name = record.spec.name.clone();
         let tried = attempts.get(&*name).copied().unwrap_or(0);
         let state = match record.desired {
@@ -118,6 +123,7 @@ impl Applications {
             state,
             backoff: Default::default(),
             changing: None,
+            undone,
         };
         let slot = Slot::Deployed(Box::new(deployed));
         self.table.lock().insert(name, slot);

@@ -16,6 +16,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::SystemTime;
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -60,6 +61,17 @@ pub struct Deployed {
     pub state: State,
     pub backoff: Backoff,
     pub changing: Option<NewVersion>,
+    /// What this version took the place of, until another is deployed or the node ends.
+    pub undone: Option<Undone>,
+}
+
+/// A version that failed in its probation.
+#[derive(Clone, Debug)]
+pub struct Undone {
+    pub version: crate::id::Version,
+    pub digest: Digest,
+    pub at: SystemTime,
+    pub reason: String,
 }
 
 /// What a version that is about to take another's place must find.

@@ -10,6 +10,7 @@ use super::logs::Logs;
 use super::output::{self, Output};
 use super::path;
 use super::shapes;
+use super::standing;
 use super::status::Status;
 
 /// Deploy, look at, start, stop, roll back and undeploy applications.
@@ -101,7 +102,29 @@ impl Undeploy {
     }
 }
 
-/// `start`, `stop` and `rollback` differ in their verb.
+impl Rollback {
+    fn run(self) -> anyhow::Result<()> {
+        let (client, wanted) = (self.client()?, self.wanted()?);
+        client::block_on(async {
+            let name = wanted.name(&client).await?;
+            let before = standing::of(&client, &name).await;
+            let path = format!("{}:rollback", path::application(&name));
+            let answer = client.call(Call::change(Method::POST, &path)).await?;
+            if self.output == Output::Json {
+                return output::answer(&answer);
+            }
+            let after = standing::of(&client, &name).await;
+            let way = before.zip(after);
+            let way = way.and_then(|(before, after)| standing::way(before.what(), after.what()));
+            let way = way.map(|way| format!(" {way}")).unwrap_or_default();
+            output::text(&format!(
+                "{name} is rolled back{way}; once more leads forward again\n"
+            ))
+        })
+    }
+}
+
+/// `start` and `stop` differ in their verb.
 macro_rules! wish {
     ($command:ident, $verb:literal) => {
         impl $command {
@@ -124,4 +147,3 @@ macro_rules! wish {
 
 wish!(Start, "start");
 wish!(Stop, "stop");
-wish!(Rollback, "rollback");

@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::address::NodeAddr;
+use super::remedies;
 use super::token_flag::Given;
 use crate::limits;
 
@@ -245,7 +246,7 @@ fn words(status: StatusCode, body: &[u8]) -> String {
         Some(error) if status == StatusCode::UNAUTHORIZED => {
             format!("{error}{HOW_A_TOKEN_IS_GIVEN}")
         }
-        Some(error) => error.replace('\n', " "),
+        Some(error) => remedies::in_commands(&error.replace('\n', " ")),
         None => {
             format!("{status}: no node of this kind answers there; is --node the gRPC port of one?")
         }

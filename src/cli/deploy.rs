@@ -15,9 +15,10 @@ use tokio::time::timeout;
 use super::client::{self, Client};
 use super::flags::node_command;
 use super::grpc;
-use super::module::{self, Module, megabytes};
+use super::module::{self, Module, Sha256Text, megabytes};
 use super::output::{self, Output};
-use super::shapes;
+use super::shapes::{self, Application};
+use super::standing::{self, Became};
 use super::upload::{Form, Progress};
 use crate::limits;
 
@@ -48,7 +49,7 @@ pub struct Deploy {
     /// the file of the module
     #[argh(option, arg_name = "file")]
     wasm: PathBuf,
-    /// an id of your own, for tracking (default: the name)
+    /// an id of your own, for tracking (default: the one it has, else the name)
     #[argh(option, arg_name = "id")]
     app_id: Option<String>,
     /// its version (default: 1.0.0)
@@ -59,7 +60,7 @@ pub struct Deploy {
     config: Option<PathBuf>,
     /// the SHA-256 that the file must have, in hexadecimal
     #[argh(option, arg_name = "hex")]
-    sha256: Option<String>,
+    sha256: Option<Sha256Text>,
     /// do everything but the deploy itself, and say whether it would succeed
     #[argh(switch)]
     dry_run: bool,
@@ -74,19 +75,38 @@ impl Deploy {
             module.check(sha256)?;
         }
         let config = self.config.as_deref().map(config).transpose()?;
-        let answer = client::block_on(async {
-            if module.bytes > GRPC_WASM_BYTES_MAX {
+        // Only a rehearsal compares it itself.
+        let digest = self.dry_run.then(|| module.digest()).transpose()?;
+        client::block_on(async {
+            let before = standing::of(&client, &self.name).await;
+            let id = self.application_id(before.as_ref());
+            let by_grpc = module.bytes <= GRPC_WASM_BYTES_MAX;
+            if !by_grpc {
                 self.announce_http(module.bytes);
-            } else if config.is_none() && !self.dry_run {
-                return self.by_grpc(&client, &mut module).await;
             }
-            self.by_http(&client, module, config.as_deref()).await
-        })?;
-        self.show(&answer)
+            let answer = match by_grpc && config.is_none() && !self.dry_run {
+                true => self.by_grpc(&client, id, &mut module).await?,
+                false => self.by_http(&client, id, module, config.as_deref()).await?,
+            };
+            if self.output == Output::Json {
+                return output::answer(&answer);
+            }
+            let text = match digest {
+                Some(digest) => self.rehearsed(before.as_ref(), &digest),
+                None => {
+                    let after = standing::of(&client, &self.name).await;
+                    let became = standing::deployed(before.as_ref(), after.as_ref());
+                    self.done(&client::read(&answer)?, &became)
+                }
+            };
+            output::text(&text)
+        })
     }
 
-    fn application_id(&self) -> &str {
-        self.app_id.as_ref().unwrap_or(&self.name)
+    /// An upgrade that says nothing else leaves an application the id that it has.
+    fn application_id<'a>(&'a self, before: Option<&'a Application>) -> &'a str {
+        let kept = before.map_or(&self.name, |it| &it.application_id);
+        self.app_id.as_ref().unwrap_or(kept)
     }
 
     /// The guide's line. Where standard output is for a program, it goes beside it.
@@ -109,9 +129,14 @@ impl Deploy {
         }
     }
 
-    async fn by_grpc(&self, client: &Client, module: &mut Module) -> anyhow::Result<Bytes> {
+    async fn by_grpc(
+        &self,
+        client: &Client,
+        application_id: &str,
+        module: &mut Module,
+    ) -> anyhow::Result<Bytes> {
         let deploy = grpc::Deploy {
-            application_id: self.application_id(),
+            application_id,
             name: &self.name,
             version: &self.version,
             wasm: module.read()?,
@@ -122,11 +147,12 @@ impl Deploy {
     async fn by_http(
         &self,
         client: &Client,
+        application_id: &str,
         module: Module,
         config: Option<&str>,
     ) -> anyhow::Result<Bytes> {
         let mut fields = vec![
-            ("application_id", self.application_id()),
+            ("application_id", application_id),
             ("name", &self.name),
             ("version", &self.version),
         ];
@@ -147,22 +173,29 @@ impl Deploy {
         answer
     }
 
-    fn show(&self, answer: &[u8]) -> anyhow::Result<()> {
-        if self.output == Output::Json {
-            return output::answer(answer);
-        }
-        let shapes::Deployed {
-            application_id,
-            status,
-        } = client::read(answer)?;
+    /// What a rehearsal of this module says, where `before` stands.
+    fn rehearsed(&self, before: Option<&Application>, digest: &str) -> String {
         let Self { name, version, .. } = self;
-        output::text(&match self.dry_run {
-            true => format!("{name} {version} could be deployed; nothing was changed\n"),
-            false => format!(
-                "{name} {version} is deployed (id {application_id}, {})\n",
-                shapes::status(&status)
+        let way = before.map(|it| standing::way(it.what(), (version, digest)));
+        match way {
+            None => format!("{name} {version} could be deployed; nothing was changed\n"),
+            Some(Some(way)) => format!("would upgrade {name} {way}; nothing was changed\n"),
+            Some(None) => {
+                format!("{name} {version} is there with this module; nothing was changed\n")
+            }
+        }
+    }
+
+    fn done(&self, deployed: &shapes::Deployed, became: &Became) -> String {
+        let Self { name, version, .. } = self;
+        let (id, status) = (&deployed.application_id, shapes::status(&deployed.status));
+        match became {
+            Became::New => format!("{name} {version} is deployed (id {id}, {status})\n"),
+            Became::Another(way) => format!("{name} is upgraded {way} (id {id}, {status})\n"),
+            Became::Same => format!(
+                "{name} {version} is deployed already, just so; nothing was changed (id {id}, {status})\n"
             ),
-        })
+        }
     }
 }
 

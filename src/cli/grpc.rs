@@ -12,6 +12,7 @@ use tonic::{Code, Request, Status};
 use super::client::{self, Client};
 use super::deploy::COMPILE_TIME_MAX;
 use super::module::hexadecimal;
+use super::remedies;
 use crate::grpc::proto::application::DeployApplicationRequest;
 use crate::grpc::proto::application::application_service_client::ApplicationServiceClient;
 use crate::grpc::proto::wasm::WasmModule;
@@ -115,6 +116,6 @@ fn explained(client: &Client, status: &Status) -> anyhow::Error {
     match status.code() {
         code if words.is_empty() => anyhow!("the node refuses with {code:?}"),
         Code::Unauthenticated => anyhow!("{words}{}", client::HOW_A_TOKEN_IS_GIVEN),
-        _ => anyhow!(words),
+        _ => anyhow!(remedies::in_commands(&words)),
     }
 }

@@ -80,22 +80,60 @@ pub fn complaint(text: &str, arguments: &[&str]) -> String {
     let first = lines.next().unwrap_or_default();
     let rest: Vec<&str> = lines.collect();
     let said = format!("{first} {}", rest.join(", "));
-    let (said, command) = (said.trim_end_matches([' ', '.']), command(arguments));
-    format!("{said}; see {command} --help")
+    let said = said.trim_end_matches([' ', '.']);
+    let path = command(arguments);
+    let next = arguments.get(path.len() - 1).copied().unwrap_or_default();
+    let meant = said
+        .starts_with("Unrecognized argument")
+        .then(|| bearing(next));
+    if let Some(meant) = meant.filter(|it| !it.is_empty()) {
+        return format!("{said}; did you mean {}?", meant.join(" or "));
+    }
+    let said = said_once(said).unwrap_or_else(|| said.to_owned());
+    format!("{said}; see {} --help", path.join(" "))
 }
 
-/// The command that these arguments begin with.
-fn command(arguments: &[&str]) -> String {
-    let mut path = vec!["plexspaces"];
+/// A complaint about a value that says the value itself, without argh's words before it, which say it too.
+fn said_once(complaint: &str) -> Option<String> {
+    const BEFORE: [&str; 2] = [
+        "Error parsing option '",
+        "Error parsing positional argument '",
+    ];
+    let rest = BEFORE.iter().find_map(|it| complaint.strip_prefix(it))?;
+    let (name, rest) = rest.split_once("' with value '")?;
+    let (value, problem) = rest.split_once("': ")?;
+    let says_it = problem.contains(&format!("{value:?}"));
+    says_it.then(|| format!("{name}: {problem}"))
+}
+
+/// All commands whose last word is this one.
+fn bearing(name: &str) -> Vec<String> {
+    fn walk(path: &str, below: CommandInfoWithArgs, name: &str, found: &mut Vec<String>) {
+        for command in below.commands {
+            let path = format!("{path} {}", command.name);
+            if command.name == name {
+                found.push(path.clone());
+            }
+            walk(&path, command.command, name, found);
+        }
+    }
+    let mut found = Vec::new();
+    walk("plexspaces", Arguments::get_args_info(), name, &mut found);
+    found
+}
+
+/// The words of the command that these arguments begin with.
+fn command(arguments: &[&str]) -> Vec<String> {
+    let mut path = vec!["plexspaces".to_owned()];
     let mut below: CommandInfoWithArgs = Arguments::get_args_info();
     for argument in arguments {
         let Some(found) = below.commands.into_iter().find(|it| it.name == *argument) else {
             break;
         };
-        path.push(found.name);
+        path.push(found.name.to_owned());
         below = found.command;
     }
-    path.join(" ")
+    path
 }
 
 #[cfg(test)]
@@ -130,6 +168,31 @@ mod tests {
             "Unrecognized argument: x\n",
             &["x", "list"],
             "Unrecognized argument: x; see plexspaces --help",
+        );
+        check(
+            "Unrecognized argument: logs\n",
+            &["logs", "calculator"],
+            "Unrecognized argument: logs; did you mean plexspaces application logs?",
+        );
+        check(
+            "Unrecognized argument: stop\n",
+            &["stop", "x"],
+            "Unrecognized argument: stop; did you mean plexspaces application stop or plexspaces actor stop?",
+        );
+        check(
+            "Unrecognized argument: list\n",
+            &["status", "x", "list"],
+            "Unrecognized argument: list; see plexspaces status --help",
+        );
+        check(
+            "Error parsing option '--timeout' with value '5x': \"5x\" is no length of time\n",
+            &["invoke", "a", "--timeout", "5x"],
+            "--timeout: \"5x\" is no length of time; see plexspaces invoke --help",
+        );
+        check(
+            "Error parsing option '--limit' with value 'x': invalid digit found in string\n",
+            &["tuplespace", "take"],
+            "Error parsing option '--limit' with value 'x': invalid digit found in string; see plexspaces tuplespace take --help",
         );
     }
 }

@@ -13,6 +13,7 @@ use super::output::{self, Output};
 use super::path;
 use super::shapes;
 use crate::clock::rfc3339;
+use crate::limits;
 
 application_command! {
 /// Show the last lines of an application's log, and follow it.
@@ -29,7 +30,7 @@ pub struct Logs {
     follow: bool,
     /// how many of the last lines to show, at most 1000 (default: 100)
     #[argh(option, arg_name = "lines")]
-    tail: Option<usize>,
+    tail: Option<Tail>,
     /// only lines from then on: 10m, 2h, or 2026-01-31T12:00:00Z
     #[argh(option, arg_name = "time")]
     since: Option<Since>,
@@ -37,6 +38,24 @@ pub struct Logs {
     #[argh(option, arg_name = "level")]
     level: Option<Level>,
 }
+}
+
+/// A number of lines that a node keeps at hand.
+#[derive(Clone, Copy, Debug)]
+struct Tail(usize);
+
+impl std::str::FromStr for Tail {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.parse().ok().filter(|it| *it <= limits::PAGE_ITEMS_MAX);
+        number.map(Self).ok_or_else(|| {
+            format!(
+                "{text:?} is not a number of lines from 0 to {}",
+                limits::PAGE_ITEMS_MAX
+            )
+        })
+    }
 }
 
 /// A moment in RFC 3339.
@@ -88,7 +107,7 @@ impl Logs {
 
     fn query(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        if let Some(tail) = self.tail {
+        if let Some(Tail(tail)) = self.tail {
             query.append_pair("tail", &tail.to_string());
         }
         if let Some(Since(since)) = &self.since {

@@ -26,8 +26,10 @@ mod pages;
 mod path;
 mod payload;
 mod ready;
+mod remedies;
 mod resolve;
 mod shapes;
+mod standing;
 mod start;
 mod status;
 mod table;
@@ -82,7 +84,11 @@ pub fn run(arguments: &[&str]) -> u8 {
         let version = env!("CARGO_PKG_VERSION");
         return code(output::text(&format!("plexspaces {version}\n")));
     }
-    let arguments = arguments::usual(arguments);
+    let arguments = match arguments {
+        // Who says nothing wants to know what there is.
+        [] => vec!["--help".to_owned()],
+        given => arguments::usual(given),
+    };
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match Arguments::from_args(&["plexspaces"], &arguments) {
         Ok(arguments) => code(arguments.command.run()),

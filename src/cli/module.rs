@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::{Context, bail, ensure};
 use sha2::{Digest as _, Sha256};
@@ -54,19 +55,42 @@ impl Module {
         Ok(bytes)
     }
 
-    /// The file's SHA-256 in hexadecimal must be this.
-    pub fn check(&mut self, sha256: &str) -> anyhow::Result<()> {
+    /// The file's SHA-256 in hexadecimal.
+    pub fn digest(&mut self) -> anyhow::Result<String> {
         let mut hasher = Sha256::new();
-        let shown = self.path.display().to_string();
         std::io::copy(&mut self.file, &mut hasher)
-            .with_context(|| format!("cannot read {shown}"))?;
+            .with_context(|| format!("cannot read {}", self.path.display()))?;
         self.file.rewind()?;
-        let found = hexadecimal(&hasher.finalize());
+        Ok(hexadecimal(&hasher.finalize()))
+    }
+
+    /// That must be this.
+    pub fn check(&mut self, sha256: &Sha256Text) -> anyhow::Result<()> {
+        let (found, shown) = (self.digest()?, self.path.display());
         ensure!(
-            sha256.trim().eq_ignore_ascii_case(&found),
+            sha256.0 == found,
             "{shown} has the SHA-256 {found}, not the one given; is it the right file?"
         );
         Ok(())
+    }
+}
+
+/// A SHA-256 as a user writes it: 64 hexadecimal digits.
+#[derive(Clone, Debug)]
+pub struct Sha256Text(String);
+
+impl FromStr for Sha256Text {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.trim().to_ascii_lowercase();
+        let hexadecimal = digits.bytes().all(|it| it.is_ascii_hexdigit());
+        match hexadecimal && digits.len() == 64 {
+            true => Ok(Self(digits)),
+            false => Err(format!(
+                "{text:?} is no SHA-256, which is 64 hexadecimal digits, as sha256sum prints"
+            )),
+        }
     }
 }
 

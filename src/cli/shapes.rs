@@ -22,6 +22,13 @@ pub struct Application {
     pub metrics: Metrics,
 }
 
+impl Application {
+    /// The version, and the SHA-256 of the module.
+    pub fn what(&self) -> (&str, &str) {
+        (&self.version, &self.module_hash)
+    }
+}
+
 #[derive(Deserialize)]
 pub struct Metrics {
     pub actor_count: u64,
@@ -38,9 +45,19 @@ pub struct Detail {
     pub previous: Option<Previous>,
     #[serde(default)]
     pub on_probation: bool,
+    /// The version that failed in its probation, since which this one is back.
+    #[serde(default)]
+    pub undone: Option<Undone>,
     pub actors: Vec<Actor>,
     /// `None` while nothing runs.
     pub tree: Option<Branch>,
+}
+
+#[derive(Deserialize)]
+pub struct Undone {
+    pub version: String,
+    pub undone_at: String,
+    pub reason: String,
 }
 
 #[derive(Deserialize)]

@@ -58,6 +58,14 @@ fn facts(detail: &Detail) -> String {
     ];
     let previous = detail.previous.as_ref();
     lines.extend(previous.map(|it| format!("  before    {}", it.version)));
+    let undone = detail.undone.as_ref().map(|it| {
+        let reason = it.reason.replace('\n', " ");
+        format!(
+            "  undone    {} failed in its probation at {}: {reason}",
+            it.version, it.undone_at
+        )
+    });
+    lines.extend(undone);
     lines.extend(
         detail
             .error

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use bytes::Bytes;
 use hyper::Method;
 use serde::Deserialize;
@@ -170,7 +171,7 @@ impl Write {
         let answer = posted(&self.client()?, "tuples", body, None)?;
         match self.output {
             Output::Json => output::answer(&answer),
-            Output::Text => Ok(()),
+            Output::Text => output::text("the tuple is written\n"),
         }
     }
 }
@@ -190,17 +191,18 @@ impl Count {
     }
 }
 
-/// One tuple a line.
+/// One tuple a line. That there is none is an error, as `grep` has it: a script need not read what was printed.
 fn shown(answer: &Bytes, form: Output) -> anyhow::Result<()> {
-    if form == Output::Json {
-        return output::answer(answer);
-    }
     let Tuples { tuples } = client::read(answer)?;
-    if tuples.is_empty() {
-        output::note("no such tuple");
+    match form {
+        Output::Json => output::answer(answer)?,
+        Output::Text => {
+            let lines = tuples.iter().map(|tuple| format!("{tuple}\n"));
+            output::text(&lines.collect::<String>())?;
+        }
     }
-    let lines = tuples.iter().map(|tuple| format!("{tuple}\n"));
-    output::text(&lines.collect::<String>())
+    ensure!(!tuples.is_empty(), "no such tuple");
+    Ok(())
 }
 
 fn of_place(tenant: Option<&str>, namespace: Option<&str>) -> Map<String, Value> {

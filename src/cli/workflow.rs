@@ -47,7 +47,7 @@ pub struct List {
     application: Option<String>,
     /// only running, completed, failed, cancelled or timed_out ones
     #[argh(option)]
-    status: Option<String>,
+    status: Option<Standing>,
 }
 }
 
@@ -111,6 +111,22 @@ pub struct Cancel {
 }
 }
 
+/// How far a workflow has come, as the node's query has it.
+#[derive(Clone, Copy, Debug)]
+struct Standing(&'static str);
+
+impl std::str::FromStr for Standing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const ALL: [&str; 5] = ["running", "completed", "failed", "cancelled", "timed_out"];
+        let known = ALL.into_iter().find(|it| it.eq_ignore_ascii_case(text));
+        known.map(Self).ok_or_else(|| {
+            format!("{text:?} is not running, completed, failed, cancelled or timed_out")
+        })
+    }
+}
+
 #[derive(Deserialize)]
 struct Listed {
     workflows: Vec<Shown>,
@@ -134,6 +150,27 @@ struct Shown {
     reason: Option<String>,
     #[serde(default)]
     result: Value,
+    /// The steps of one that has not ended; a list leaves them out.
+    #[serde(default)]
+    course: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    number: u64,
+    kind: String,
+    name: String,
+    attempts: u32,
+    /// When a sleep ends.
+    until: Option<String>,
+    outcome: Option<Outcome>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Outcome {
+    Done,
+    Failed { text: String },
 }
 
 impl Workflow {
@@ -150,9 +187,13 @@ impl Workflow {
 impl List {
     fn run(self) -> anyhow::Result<()> {
         let client = self.client()?;
-        let filters = [("application", &self.application), ("status", &self.status)];
-        let filters = filters.into_iter();
-        let query = filters.filter_map(|(key, value)| Some((key, value.as_deref()?)));
+        let filters = [
+            ("application", self.application.as_deref()),
+            ("status", self.status.map(|Standing(status)| status)),
+        ];
+        let query = filters
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)));
         let path = path::queried("/api/v1/workflows", query);
         let listed = client::block_on(pages::all(&client, &path, "workflows"))?;
         if self.output == Output::Json {
@@ -184,12 +225,46 @@ impl Status {
     fn run(self) -> anyhow::Result<()> {
         let client = self.client()?;
         let path = path::workflow(&self.application, &self.id);
-        let answer = client::block_on(client.get(&path))?;
+        let answer = client::block_on(pages::all(&client, &path, "course"))?;
         if self.output == Output::Json {
-            return output::answer(&answer);
+            return output::json(&answer);
         }
-        let shown: Shown = client::read(&answer)?;
-        output::text(&in_words(&shown))
+        let shown: Shown = client::shaped(answer)?;
+        output::text(&in_words(&shown))?;
+        if shown.course.is_empty() {
+            return Ok(());
+        }
+        output::text("\n")?;
+        let heads = ["STEP", "KIND", "NAME", "ATTEMPTS", "OUTCOME"];
+        table::print(heads, shown.course.iter().map(Step::row).collect())
+    }
+}
+
+impl Step {
+    fn row(&self) -> [String; 5] {
+        let outcome = match &self.outcome {
+            None => match &self.until {
+                Some(until) => format!("until {until}"),
+                None => "under way".to_owned(),
+            },
+            Some(Outcome::Done) => "done".to_owned(),
+            Some(Outcome::Failed { text }) => format!("failed: {text}"),
+        };
+        // A sleep is not attempted.
+        let attempts = match self.attempts {
+            0 => String::new(),
+            some => some.to_string(),
+        };
+        let number = self.number.to_string();
+        let cells = [
+            number,
+            self.kind.clone(),
+            self.name.clone(),
+            attempts,
+            outcome,
+        ];
+        // A failure's text is a guest's.
+        cells.map(|cell| output::harmless(&cell).replace('\n', " "))
     }
 }
 
@@ -214,10 +289,11 @@ fn in_words(shown: &Shown) -> String {
     add("steps", Some(shown.steps.to_string()));
     add(
         "signals",
-        Some(format!(
-            "{}, {} of them not taken yet",
-            shown.signals, shown.signals_waiting
-        )),
+        Some(match (shown.signals, shown.signals_waiting) {
+            (0, _) => "none".to_owned(),
+            (all, 0) => format!("{all}, all taken"),
+            (all, waiting) => format!("{all}, {waiting} of them not taken yet"),
+        }),
     );
     let repeated = shown.possibly_repeated.join(", ");
     add("may be twice", Some(repeated).filter(|it| !it.is_empty()));
@@ -236,7 +312,9 @@ impl Signal {
         let path = format!("{}/signal", path::workflow(&self.application, &self.id));
         let path = path::queried(&path, [("name", &*self.signal)].into_iter());
         let body = payload::payload(self.payload.as_deref())?;
-        posted(&self.client()?, &path, body, self.output)
+        let Self { signal, id, .. } = &self;
+        let told = format!("{id} has been sent the signal {signal}");
+        posted(&self.client()?, &path, body, self.output, &told)
     }
 }
 
@@ -245,11 +323,18 @@ impl Cancel {
         let path = format!("{}/cancel", path::workflow(&self.application, &self.id));
         let reason = self.reason.as_deref().map(|reason| ("reason", reason));
         let path = path::queried(&path, reason.into_iter());
-        posted(&self.client()?, &path, Bytes::new(), self.output)
+        let told = format!("{} is cancelled", self.id);
+        posted(&self.client()?, &path, Bytes::new(), self.output, &told)
     }
 }
 
-fn posted(client: &Client, path: &str, body: Bytes, form: Output) -> anyhow::Result<()> {
+fn posted(
+    client: &Client,
+    path: &str,
+    body: Bytes,
+    form: Output,
+    told: &str,
+) -> anyhow::Result<()> {
     let call = Call {
         body,
         ..Call::change(Method::POST, path)
@@ -257,6 +342,6 @@ fn posted(client: &Client, path: &str, body: Bytes, form: Output) -> anyhow::Res
     let answer = client::block_on(client.call(call))?;
     match form {
         Output::Json => output::answer(&answer),
-        Output::Text => Ok(()),
+        Output::Text => output::text(&format!("{told}\n")),
     }
 }

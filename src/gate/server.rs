@@ -30,12 +30,16 @@ pub struct Listeners {
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot listen on {address}: {error}; stop what uses the port, or choose another --listen-addr"
+    "cannot listen on {address}{role}: {error}; stop what uses the port, or choose another --listen-addr"
 )]
 pub struct BindError {
     address: SocketAddr,
+    /// Which of the two ports that is, where the address was not given as it is.
+    role: &'static str,
     error: io::Error,
 }
+
+const HTTP: &str = ", the HTTP port, which is one after --listen-addr";
 
 impl Listeners {
     /// Binds `address` and the port after it; port 0 looks for two that are free.
@@ -53,20 +57,23 @@ impl Listeners {
     }
 
     async fn bind_pair(address: SocketAddr) -> Result<Self, BindError> {
-        let grpc = bind(address).await?;
-        let mut next = grpc
-            .local_addr()
-            .map_err(|error| BindError { address, error })?;
+        let grpc = bind(address, "").await?;
+        let mut next = grpc.local_addr().map_err(|error| BindError {
+            address,
+            role: "",
+            error,
+        })?;
         let Some(port) = next.port().checked_add(1) else {
             return Err(BindError {
                 address: next,
+                role: ", which leaves no port after it for HTTP",
                 error: io::ErrorKind::AddrNotAvailable.into(),
             });
         };
         next.set_port(port);
         Ok(Self {
             grpc,
-            gateway: bind(next).await?,
+            gateway: bind(next, HTTP).await?,
         })
     }
 
@@ -138,10 +145,13 @@ fn any_port(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| BindError { address, error })
+async fn bind(address: SocketAddr, role: &'static str) -> Result<TcpListener, BindError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| BindError {
+        address,
+        role,
+        error,
+    })
 }
 
 /// As many on each port as the limits say, or as the file descriptors allow beside files, pipes and the other port.

@@ -78,10 +78,20 @@ pub struct Detail {
     /// The version to which a rollback goes.
     pub previous: Option<Previous>,
     pub on_probation: bool,
+    /// The version that failed in its probation, since which this one is back; forgotten when the node ends.
+    pub undone: Option<Undone>,
     /// As it runs. Of its workers, those of the page.
     pub tree: Option<Branch>,
     pub actors: Vec<Actor>,
     pub page: Page,
+}
+
+#[derive(Serialize)]
+pub struct Undone {
+    pub version: String,
+    pub module_hash: String,
+    pub undone_at: String,
+    pub reason: String,
 }
 
 #[derive(Serialize)]
@@ -321,6 +331,12 @@ impl Detail {
                 module_hash: hash.to_string(),
             }),
             on_probation: overview.on_probation,
+            undone: overview.undone.as_ref().map(|undone| Undone {
+                version: undone.version.to_string(),
+                module_hash: undone.digest.to_string(),
+                undone_at: rfc3339(undone.at),
+                reason: undone.reason.clone(),
+            }),
             tree: tree.and_then(|view| Branch::of(view, &shown)),
             actors: actors.into_iter().map(Actor::from).collect(),
             page,

@@ -187,7 +187,9 @@ async fn receive(
 /// Streams the module to the disk.
 async fn store(door: &Door, mut part: Part, streaming: &Streaming) -> Result<Artifact, Refusal> {
     let mut upload = door.applications.upload().await?;
+    let mut whole = None;
     while let Some(chunk) = part.chunk().await? {
+        whole = (upload.bytes() == 0).then(|| chunk.clone());
         if upload.bytes() + chunk.len() as u64 > limits::WASM_FILE_BYTES_MAX {
             return Err(too_large());
         }
@@ -196,7 +198,23 @@ async fn store(door: &Door, mut part: Part, streaming: &Streaming) -> Result<Art
         streaming.received(chunk.len());
         upload.write(chunk).await?;
     }
-    Ok(upload.finish().await?)
+    match whole.as_deref().and_then(path_of) {
+        Some(path) => Err(path_sent(path)),
+        None => Ok(upload.finish().await?),
+    }
+}
+
+/// The path of a module, where that was sent in the place of the module.
+fn path_of(wasm_file: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(wasm_file).ok()?.trim();
+    let is_path = text.len() <= 255 && text.ends_with(".wasm") && !text.contains(char::is_control);
+    is_path.then_some(text)
+}
+
+fn path_sent(path: &str) -> Refusal {
+    let text =
+        format!("wasm_file is the text {path:?}, not a module; write wasm_file=@FILE, with an @");
+    Refusal::new(Kind::Unprocessable, text)
 }
 
 impl Fields {

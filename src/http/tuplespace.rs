@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hyper::Response;
 use hyper::body::Incoming;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::invoke;
@@ -48,7 +49,7 @@ pub async fn write(door: &Door, body: Incoming) -> Response<Body> {
 
 async fn written(door: &Door, body: Incoming) -> Result<(), Refusal> {
     let body = received(door, body).await?;
-    let write: Write = serde_json::from_slice(&body).map_err(malformed)?;
+    let write: Write = object(&body, r#"{"tuple":["order",1]}"#)?;
     let place = place(write.tenant, write.namespace)?;
     let tuple = tuple_of(&write.tuple).map_err(|problem| invalid("tuple", &problem))?;
     let ttl = write.ttl_ms.map(Duration::from_millis);
@@ -118,7 +119,7 @@ async fn received(door: &Door, mut body: Incoming) -> Result<Bytes, Refusal> {
 
 async fn wanted(door: &Door, body: Incoming) -> Result<Search, Refusal> {
     let body = received(door, body).await?;
-    let search: Asked = serde_json::from_slice(&body).map_err(malformed)?;
+    let search: Asked = object(&body, r#"{"pattern":["order",{"any":true}]}"#)?;
     let pattern = pattern_of(&search.pattern).map_err(|problem| invalid("pattern", &problem))?;
     Ok(Search {
         place: place(search.tenant, search.namespace)?,
@@ -169,9 +170,18 @@ fn timeout(ms: Option<u64>) -> Result<Option<Duration>, Refusal> {
     }
 }
 
-fn malformed(error: serde_json::Error) -> Refusal {
-    let text = format!("the body is not the JSON object that docs/services.md shows: {error}");
-    Refusal::new(Kind::Malformed, text)
+/// A body that is a JSON object, such as `example`. serde takes an array for one, its fields in their order.
+fn object<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, Refusal> {
+    let text = match body.trim_ascii_start().first() {
+        Some(b'[') => format!("the body is an array; send an object: {example}"),
+        _ => match serde_json::from_slice(body) {
+            Ok(object) => return Ok(object),
+            Err(error) => {
+                format!("the body is not the JSON object that docs/services.md shows: {error}")
+            }
+        },
+    };
+    Err(Refusal::new(Kind::Malformed, text))
 }
 
 fn invalid(what: &str, problem: &str) -> Refusal {

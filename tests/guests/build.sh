@@ -22,7 +22,7 @@ main() {
 
 build_rust() {
     local name
-    for name in conformance older; do
+    for name in conformance counter older; do
         rust_guest "$guests/$name" wasm32-wasip2 "$name.wasm" "$guests/built/$name.wasm"
     done
 }

@@ -263,7 +263,7 @@ fn an_upgrade_is_rolled_back() {
     assert!(said.done().contains("\n  before    1.0.0\n"), "{said:?}");
     assert_eq!(
         to(&node, &["application", "rollback", "counter"]).done(),
-        "counter is RUNNING\n"
+        "counter is rolled back from 2.0.0 to 1.0.0; once more leads forward again\n"
     );
     let said = to(&node, &["status", "counter"]);
     assert!(

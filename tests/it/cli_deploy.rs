@@ -126,7 +126,7 @@ fn what_is_no_module_is_named_before_anything_is_sent() {
         shown(&wasm),
     ];
     let with = |more: &[&str]| run(&[&command, more].concat());
-    with(&["--sha256", "00"]).fails(1, &["SHA-256", "echo.wasm"]);
+    with(&["--sha256", &"0".repeat(64)]).fails(1, &["SHA-256", "echo.wasm"]);
     with(&["--config", "gone.toml"]).fails(1, &["gone.toml", "No such file"]);
     let binary = file(&dir, "binary.toml", &[0xff, 0xfe]);
     with(&["--config", shown(&binary)]).fails(1, &["binary.toml", "as text"]);
@@ -178,6 +178,53 @@ fn a_dry_run_tells_and_changes_nothing() {
     let deaf = file(&dir, "deaf.wasm", &wat::parse_str("(module)").unwrap());
     deploy(&node, "deaf", &deaf, &["--dry-run"]).fails(1, &["export"]);
     assert_eq!(node.total_applications(), 0);
+}
+
+#[test]
+fn a_deploy_says_whether_it_is_new_an_upgrade_or_so_already() {
+    let (node, dir) = (node(), TempDir::new().unwrap());
+    let counter = file(&dir, "counter.wasm", &guest(Kind::Component, COUNTER));
+    let echo = file(&dir, "echo.wasm", &guest(Kind::Core, ECHO));
+    deploy(&node, "app", &counter, &["--app-id", "mine"]).done();
+    let hash = |name: &str| digest_of(&node, name)[..12].to_owned();
+    let old = hash("app");
+    assert_eq!(
+        deploy(&node, "app", &counter, &[]).done(),
+        "app 1.0.0 is deployed already, just so; nothing was changed (id mine, RUNNING)\n"
+    );
+    assert_eq!(
+        deploy(&node, "app", &counter, &["--dry-run"]).done(),
+        "app 1.0.0 is there with this module; nothing was changed\n"
+    );
+    let two = ["--version", "2.0.0"];
+    assert_eq!(
+        deploy(&node, "app", &counter, &[&two[..], &["--dry-run"]].concat()).done(),
+        "would upgrade app from 1.0.0 to 2.0.0; nothing was changed\n"
+    );
+    // The id that it has stays, by gRPC and by HTTP.
+    assert_eq!(
+        deploy(&node, "app", &echo, &[]).done(),
+        format!(
+            "app is upgraded from module {old} to {} (id mine, RUNNING)\n",
+            hash("app")
+        )
+    );
+    let config = file(&dir, "app.toml", b"description = 'an echo'\n");
+    let with = ["--config", shown(&config)];
+    assert_eq!(
+        deploy(&node, "app", &echo, &with).done(),
+        "app is upgraded in its config or its id (id mine, RUNNING)\n"
+    );
+    let said = deploy(
+        &node,
+        "app",
+        &echo,
+        &[&two[..], &["--app-id", "other"]].concat(),
+    );
+    assert_eq!(
+        said.done(),
+        "app is upgraded from 1.0.0 to 2.0.0 (id other, RUNNING)\n"
+    );
 }
 
 #[test]

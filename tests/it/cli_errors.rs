@@ -126,8 +126,7 @@ fn a_missing_or_unknown_token_is_told_and_a_good_one_is_taken_from_anywhere() {
 #[test]
 fn wrong_usage_has_an_exit_code_of_its_own() {
     for wrong in [
-        &[][..],
-        &["launch"],
+        &["launch"][..],
         &["deploy", "--wasm", "x.wasm"],
         &["list", "--node", "localhost"],
         &["list", "--output", "xml"],
@@ -149,6 +148,68 @@ fn wrong_usage_has_an_exit_code_of_its_own() {
         .unwrap()
         .into();
     said.fails(1, &["PLEXSPACES_NODE", "nowhere", "localhost:8000"]);
+}
+
+#[test]
+fn who_says_nothing_is_helped_and_who_is_off_by_a_word_is_told_the_command() {
+    assert_eq!(run(&[]).done(), run(&["--help"]).done());
+    run(&["logs", "calculator"]).fails(2, &["did you mean plexspaces application logs?"]);
+    run(&["application", "invoke"]).fails(2, &["did you mean plexspaces invoke?"]);
+}
+
+#[test]
+fn a_value_that_does_not_fit_is_said_once_with_what_would() {
+    let check = |arguments: &[&str], words: &[&str]| {
+        let said = run(arguments);
+        said.fails(2, words);
+        assert!(!said.err.contains("Error parsing"), "{said:?}");
+    };
+    check(
+        &["invoke", "a", "--timeout", "5x"],
+        &["--timeout: \"5x\" is no length of time"],
+    );
+    check(
+        &["application", "logs", "a", "--tail", "5000"],
+        &["--tail", "from 0 to 1000"],
+    );
+    check(
+        &["workflow", "list", "--status", "bogus"],
+        &[
+            "--status",
+            "running, completed, failed, cancelled or timed_out",
+        ],
+    );
+    check(
+        &["deploy", "--name", "a", "--wasm", "a", "--sha256", "abcd"],
+        &["--sha256", "64 hexadecimal digits"],
+    );
+}
+
+#[test]
+fn what_to_do_is_said_in_commands() {
+    let node = node();
+    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
+    let check = |arguments: &[&str], command: &str| {
+        let said = to(&node, arguments);
+        said.fails(1, &[command]);
+        assert!(!said.err.contains("/api/v1/"), "{said:?}");
+    };
+    for command in [
+        &["status", "greetr"][..],
+        &["undeploy", "greetr"],
+        &["invoke", "greetr"],
+    ] {
+        check(command, "plexspaces list shows those deployed");
+    }
+    check(&["actor", "stop", "nobody"], "plexspaces actor list shows");
+    to(&node, &["actor", "stop", "echo"]).done();
+    check(&["invoke", "echo"], "plexspaces application start echo");
+    to(&node, &["application", "stop", "echo"]).done();
+    check(&["invoke", "echo"], "plexspaces application start echo");
+    let dir = TempDir::new().unwrap();
+    let wasm = file(&dir, "echo.wasm", &guest(Kind::Core, ECHO));
+    let again = ["deploy", "--name", "echo", "--wasm", shown(&wasm)];
+    check(&again, "plexspaces application start echo");
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn tuples_are_written_read_counted_and_taken() {
     let run = |arguments: &[&str]| to(&node, &[&["tuplespace"], arguments].concat());
     for number in 1..=3 {
         let tuple = format!("[\"order\", {number}, 1.0]");
-        assert_eq!(run(&["write", &tuple]).done(), "");
+        assert_eq!(run(&["write", &tuple]).done(), "the tuple is written\n");
     }
     let any = r#"["order",{"any":true},{"any":true}]"#;
     assert_eq!(run(&["read", any]).done(), "[\"order\",1,1.0]\n");
@@ -24,11 +24,12 @@ fn tuples_are_written_read_counted_and_taken() {
     assert_eq!(two.done(), "[\"order\",1,1.0]\n[\"order\",2,1.0]\n");
     let json = run(&["take", any, "--output", "json"]).json();
     assert_eq!(json["tuples"][0][1], 3);
-    let none = run(&["take", any]);
-    assert_eq!(
-        (none.code, &*none.out, none.err.trim_end()),
-        (0, "", "no such tuple")
-    );
+    for verb in ["take", "read"] {
+        run(&[verb, any]).fails(1, &["no such tuple"]);
+        let none = run(&[verb, any, "--output", "json"]);
+        assert_eq!(none.code, 1, "{none:?}");
+        assert!(none.out.contains("\"tuples\": []"), "{none:?}");
+    }
     let away = ["--tenant", "acme", "--namespace", "shop"];
     run(&[&["write", "[\"order\",1,1]", "--ttl", "1h"][..], &away].concat()).done();
     assert_eq!(run(&["count", any]).done(), "0\n");

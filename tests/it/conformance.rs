@@ -80,6 +80,9 @@ fn every_function_that_most_actors_use_keeps_its_word_in_python() {
 fn examples_run(node: &Node) {
     let outcomes = "doubled: true, led: true, told: 1, visits: 2, results: 1, dead letters: 1, bytes: 3, receipt: first";
     assert_eq!(asked(node, "guest", "examples", ""), outcomes);
+    let tea = || node.get("/api/v1/workflows/guest/tea-1").json();
+    node.waits_for("the tea", || tea()["status"] != "RUNNING");
+    assert_eq!(tea()["result"], "tea of water", "{:#}", tea());
 }
 
 #[test]

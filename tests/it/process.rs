@@ -51,6 +51,24 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
+fn a_port_in_use_that_nobody_named_is_explained() {
+    let dir = TempDir::new().unwrap();
+    let (taken, before) = loop {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let before = taken.local_addr().unwrap().port() - 1;
+        if TcpListener::bind(("127.0.0.1", before)).is_ok() {
+            break (taken, before);
+        }
+    };
+    let said = fails_to_start(&dir, &format!("127.0.0.1:{before}"));
+    let named = format!(
+        "cannot listen on {}, the HTTP port, which is one after --listen-addr",
+        taken.local_addr().unwrap()
+    );
+    assert!(said.contains(&named), "{said}");
+}
+
+#[test]
 fn a_data_directory_serves_one_node_at_a_time() {
     let node = node();
     let pid = node.pid().as_raw_nonzero();

@@ -27,10 +27,13 @@ fn steps(text: &str) -> Vec<Step> {
     for block in blocks.map(|rest| rest.split("```").next().unwrap()) {
         let mut open = false;
         for line in block.lines() {
-            match line.strip_prefix("# ") {
+            // An empty line of an answer is a bare mark.
+            let answer = line.strip_prefix("# ").or((line == "#").then_some(""));
+            match answer {
                 Some(answer) => {
                     let step = steps.last_mut().expect("a command stands before an answer");
-                    step.answer = Some(answer.to_owned());
+                    let above = step.answer.take().map(|it| it + "\n").unwrap_or_default();
+                    step.answer = Some(above + answer);
                 }
                 None if open => {
                     let step = steps.last_mut().unwrap();
@@ -64,10 +67,11 @@ fn fits(answer: &str, shown: &str) -> bool {
 impl Step {
     /// Whether it only asks, so that it may be asked until the answer is there.
     fn looks(&self) -> bool {
-        self.command.starts_with("curl ")
-            && ![" -X ", " -d ", " -F "]
+        let curl = self.command.starts_with("curl ")
+            && ![" -X ", " -d ", " -F ", " --data-binary "]
                 .iter()
-                .any(|flag| self.command.contains(flag))
+                .any(|flag| self.command.contains(flag));
+        curl || self.command.starts_with("plexspaces workflow status ")
     }
 
     /// Runs it in this folder, and gives what it printed.

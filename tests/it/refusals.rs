@@ -171,6 +171,10 @@ fn deploys(node: &Node) -> Vec<(&'static str, Answer)> {
         ),
         ("deploy of what is no module", node.deploy("odd", b"hello")),
         (
+            "deploy of a module's path",
+            node.deploy("odd", b"actors/odd.wasm"),
+        ),
+        (
             "deploy of a damaged module",
             node.deploy("odd", b"\0asm\x01\0\0\0\xff\xff"),
         ),
@@ -355,6 +359,7 @@ fn tuples(node: &Node) -> Vec<(&'static str, Answer)> {
     };
     vec![
         ("a tuple that is no array", post("tuples", r#"{"tuple":1}"#)),
+        ("a tuple alone", post("tuples", r#"["order",1]"#)),
         (
             "a tuple that lives for no time",
             post("tuples", r#"{"tuple":[],"ttl_ms":0}"#),

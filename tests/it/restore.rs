@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use plexspaces_node::wasm::Kind;
+use tempfile::TempDir;
 
 use crate::guests::{COUNTER, ECHO, RASCAL, for_both_kinds, guest};
 use crate::harness::{Node, node};
@@ -155,6 +156,27 @@ fn one_actor_is_stopped_by_its_id_and_started_with_its_application() {
 }
 
 #[test]
+fn an_actor_that_was_stopped_is_no_failed_one_whatever_broke_it_before() {
+    let node = node();
+    node.deploy("rascal", &guest(Kind::Core, RASCAL))
+        .is_deployed();
+    node.ask("rascal", b"trap")
+        .is_refused(502, "ABORTED", &["unreachable"]);
+    assert_eq!(node.ask("rascal", b"again").body_payload(), "again");
+    let stopped = node.request("DELETE", "/api/v1/actors/by-id/rascal", &[], b"");
+    assert_eq!(stopped.status, 200);
+    let detail = node.get("/api/v1/applications/rascal").json();
+    let actor = &detail["actors"][0];
+    assert_eq!(actor["state"], "stopped");
+    assert!(
+        actor["last_error"]
+            .as_str()
+            .unwrap()
+            .contains("unreachable")
+    );
+}
+
+#[test]
 fn what_cannot_be_started_or_stopped_says_so() {
     let node = node();
     for verb in ["start", "stop"] {
@@ -238,16 +260,8 @@ fn callers_do_not_wait_until_the_last_one_has_started() {
     assert_eq!(node.ask("echo", b"here").body_payload(), "here");
 }
 
-#[test]
-fn an_application_that_takes_the_node_down_is_held_back() {
-    let node = node();
-    node.form("trap", &keeper())
-        .config("[limits]\nmax_execution_time = '1h'")
-        .send()
-        .is_deployed();
-    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
-    node.ask("trap", b"l");
-    let mut dir = node.stop();
+/// Starts a node three times, and kills it while the application `trap` is starting.
+fn ends_while_trap_starts(mut dir: TempDir) -> TempDir {
     for attempt in 1..=3 {
         let node = Node::hurried(dir);
         if attempt > 1 {
@@ -261,7 +275,41 @@ fn an_application_that_takes_the_node_down_is_held_back() {
         }
         dir = node.kill();
     }
-    let node = Node::again(dir);
+    dir
+}
+
+#[test]
+fn a_new_version_that_takes_the_node_down_is_replaced_by_the_one_before() {
+    let node = node();
+    let version = |version: &str| {
+        let form = node.form("trap", &keeper()).field("version", version);
+        let form = form.config("[limits]\nmax_execution_time = '1h'");
+        form.send().is_deployed();
+    };
+    version("1");
+    version("2");
+    node.ask("trap", b"l");
+    let node = Node::again(ends_while_trap_starts(node.stop()));
+    node.waits_for("version 1", || node.status_of("trap") == "RUNNING");
+    let shown = node.get("/api/v1/applications/trap").json();
+    assert_eq!(
+        (&shown["version"], &shown["undone"]["version"]),
+        (&"1".into(), &"2".into())
+    );
+    let reason = shown["undone"]["reason"].as_str().unwrap();
+    assert!(reason.contains("ended 3 times"), "{reason}");
+}
+
+#[test]
+fn an_application_that_takes_the_node_down_is_held_back() {
+    let node = node();
+    node.form("trap", &keeper())
+        .config("[limits]\nmax_execution_time = '1h'")
+        .send()
+        .is_deployed();
+    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
+    node.ask("trap", b"l");
+    let node = Node::again(ends_while_trap_starts(node.stop()));
     assert_eq!(node.ask("echo", b"here").body_payload(), "here");
     let held = node.get("/api/v1/applications/trap").json();
     assert_eq!(held["status"], "APPLICATION_STATUS_FAILED");

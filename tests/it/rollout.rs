@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::harness::{Answer, Node, node};
+use crate::readmes::follow;
 
 fn example() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/intermediate/firmware_rollout")
@@ -56,6 +57,21 @@ fn result(node: &Node, id: &str) -> String {
         look(node, id)["status"] != "RUNNING"
     });
     look(node, id)["result"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_page_is_as_it_says() {
+    let readme = example().join("README.md");
+    if !example()
+        .join("wasm-modules/firmware_rollout.wasm")
+        .exists()
+    {
+        return;
+    }
+    let node = node();
+    for (heading, commands) in [("Deploy", 1), ("Roll out", 4), ("See it take back", 4)] {
+        assert_eq!(follow(&node, &readme, heading), commands, "{heading}");
+    }
 }
 
 #[test]

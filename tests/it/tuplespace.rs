@@ -392,6 +392,14 @@ fn what_cannot_be_read_is_refused_with_what_to_write() {
     check("tuples", "", &["docs/services.md"]);
     check("tuples", "{}", &["tuple"]);
     check("tuples", r#"{"tuple":1}"#, &["array"]);
+    for (path, body) in [
+        ("tuples", r#"["acme","shop",["order",1],1]"#),
+        ("take", r#" [null,null,["order"],1,1]"#),
+        ("read", "[]"),
+        ("count", "[[1]]"),
+    ] {
+        check(path, body, &["the body is an array; send an object: {"]);
+    }
     check("tuples", r#"{"tuple":[[1]]}"#, &["field 0"]);
     check("tuples", r#"{"tuple":[],"more":1}"#, &["more"]);
     check("tuples", r#"{"tuple":[],"ttl_ms":0}"#, &["1 ms"]);

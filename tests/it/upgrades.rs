@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::cli::to;
 use crate::harness::{Answer, Node, node};
 use crate::puppets::{puppet, stateful};
 use plexspaces_node::wasm::Kind;
@@ -183,6 +184,20 @@ fn a_version_that_breaks_at_its_first_message_is_replaced_by_the_one_before() {
         "the state at the upgrade"
     );
     node.log_says("version 2 has failed in its probation");
+    let undone = node.get("/api/v1/applications/app").json()["undone"].clone();
+    assert_eq!(undone["version"], "2");
+    assert!(undone["reason"].as_str().unwrap().contains("unreachable"));
+    let shown = to(&node, &["status", "app"]);
+    let line = "\n  undone    2 failed in its probation at ";
+    assert!(shown.done().contains(line), "{shown:?}");
+    deploy(&node, "app", "3", &good(1)).is_deployed();
+    let seen = node.get("/api/v1/applications/app").json();
+    assert_eq!(
+        seen["undone"],
+        Value::Null,
+        "the next deploy is another story"
+    );
+    assert_eq!(node.wish("app", "rollback").status, 200);
     let node = Node::again(node.kill());
     assert_eq!(version(&node, "app"), "1");
     assert_eq!(node.ask("app", b"9").payload(), 9);
@@ -223,9 +238,10 @@ fn a_version_that_no_longer_starts_after_a_restart_of_the_node_is_replaced() {
     // Its own snapshot keeps it from starting.
     node.ask("app", b"xxfail");
     let node = Node::again(node.stop());
-    comes_to(&node, "app", |it| {
+    let seen = comes_to(&node, "app", |it| {
         it["version"] == "1" && it["status"] == "APPLICATION_STATUS_RUNNING"
     });
+    assert_eq!(seen["undone"]["version"], "2");
     assert_eq!(node.ask("app", b"").body_payload(), "ok");
 }
 

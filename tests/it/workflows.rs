@@ -434,7 +434,8 @@ fn a_shell_lists_signals_and_cancels_workflows() {
     begin(&node, "other wait");
     let listed = run(&["list", "--application", "guest", "--status", "running"]);
     assert_eq!(listed.done().lines().count(), 3, "{}", listed.out);
-    run(&["signal", "guest", "one", "note", "a"]).done();
+    let noted = run(&["signal", "guest", "one", "note", "a"]);
+    assert_eq!(noted.done(), "one has been sent the signal note\n");
     run(&["signal", "guest", "one", "approve"]).done();
     ends(&node, "one");
     let shown = run(&["status", "guest", "one"]);
@@ -445,7 +446,9 @@ fn a_shell_lists_signals_and_cancels_workflows() {
             shown.out
         );
     }
-    run(&["cancel", "guest", "other", "--reason", "no more"]).done();
+    assert!(shown.out.contains("signals      2, all taken\n"));
+    let cancelled = run(&["cancel", "guest", "other", "--reason", "no more"]);
+    assert_eq!(cancelled.done(), "other is cancelled\n");
     let shown = run(&["status", "guest", "other", "--output", "json"]).json();
     assert_eq!(shown["reason"], "no more");
     run(&["cancel", "guest", "other"]).fails(1, &["has ended: it is cancelled"]);

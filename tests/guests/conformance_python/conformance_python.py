@@ -38,6 +38,10 @@ class WitWorld(wit_world.WitWorld):
             return WitWorld.state
         if msg_type == "examples":
             return examples.run()
+        if msg_type == "workflow":
+            return examples.brew(payload)
+        if msg_type == "activity":
+            return payload
         if msg_type in messaging.ORDERS:
             return messaging.ORDERS[msg_type](payload)
         raise Err(f"no such interface: {msg_type}")

@@ -1,6 +1,6 @@
 """The examples of docs/polyglot.md, each of which `run` calls."""
 
-from wit_world.imports import blob, channels, durability, keyvalue, locks, process_groups, tuplespace
+from wit_world.imports import blob, channels, durability, keyvalue, locks, process_groups, tuplespace, workflow
 from wit_world.imports.types import (
     Context,
     FieldType,
@@ -9,6 +9,7 @@ from wit_world.imports.types import (
     TupleField_IntVal as Int,
     TupleField_StringVal as Text,
 )
+from wit_world.imports.workflow import ActivityOptions, WorkflowOptions
 
 OWN = Context(tenant_id="", namespace="")
 
@@ -77,6 +78,25 @@ def take_order(id: str, receipt: bytes) -> bytes:
     return first
 
 
+def order_tea(water: bytes) -> str:
+    """Workflows: starts a run under an id of its own; a second start of the same is refused."""
+    options = WorkflowOptions(workflow_id=None, task_queue=None, execution_timeout=3_600_000, retry_policy=None)
+    return workflow.start_workflow(OWN, "guest", "tea-1", water, options)
+
+
+def brew(water: bytes) -> bytes:
+    """The run itself, a message of type `workflow`. Each step it takes is on disk before the next."""
+    options = ActivityOptions(
+        activity_id=None,
+        start_to_close_timeout=5_000,
+        schedule_to_close_timeout=None,
+        retry_policy='{"max_attempts":3,"initial_ms":100}',
+    )
+    hot = workflow.schedule_activity(OWN, "guest", water, options)
+    workflow.sleep(100)
+    return b"tea of " + hot
+
+
 def run() -> bytes:
     """Calls each once, and says what came of it."""
     tuplespace.write(OWN, [Text("job"), Int(21)])
@@ -88,6 +108,7 @@ def run() -> bytes:
     hear_of_orders()
     visit("Ada")
     take_order("7", b"first")
+    order_tea(b"water")
     outcomes = {
         "doubled": str(doubled).lower(),
         "led": str(lead()).lower(),

@@ -1,8 +1,9 @@
 //! The examples of docs/polyglot.md, each of which `run` calls.
 
 use crate::plexspaces::actor::types::{ActorError, Context, FieldType, PatternField, TupleField};
+use crate::plexspaces::actor::workflow::{ActivityOptions, WorkflowOptions};
 use crate::plexspaces::actor::{
-    blob, channels, durability, keyvalue, locks, process_groups, tuplespace,
+    blob, channels, durability, keyvalue, locks, process_groups, tuplespace, workflow,
 };
 
 fn own() -> Context {
@@ -92,6 +93,31 @@ fn take_order(id: &str, receipt: &[u8]) -> Result<Vec<u8>, ActorError> {
     Ok(first)
 }
 
+/// Workflows: starts a run under an id of its own; a second start of the same is refused.
+fn order_tea(water: &[u8]) -> Result<String, ActorError> {
+    let options = WorkflowOptions {
+        workflow_id: None,
+        task_queue: None,
+        execution_timeout: Some(3_600_000),
+        retry_policy: None,
+    };
+    workflow::start_workflow(&own(), "guest", Some("tea-1"), water, &options)
+}
+
+/// The run itself, a message of type `workflow`. Each step it takes is on disk before the next: after a restart of the node it
+/// comes here anew, the activity that was done is answered from the disk, and it sleeps for what is left.
+pub fn brew(water: &[u8]) -> Result<Vec<u8>, ActorError> {
+    let options = ActivityOptions {
+        activity_id: None,
+        start_to_close_timeout: Some(5_000),
+        schedule_to_close_timeout: None,
+        retry_policy: Some(r#"{"max_attempts":3,"initial_ms":100}"#.into()),
+    };
+    let hot = workflow::schedule_activity(&own(), "guest", water, &options)?;
+    workflow::sleep(100);
+    Ok([b"tea of ", hot.as_slice()].concat())
+}
+
 /// Calls each once, and says what came of it.
 pub fn run() -> Result<Vec<u8>, String> {
     outcomes().map(String::into_bytes).map_err(|error| error.message)
@@ -114,6 +140,7 @@ fn outcomes() -> Result<String, ActorError> {
     take_order("7", b"first")?;
     let receipt = String::from_utf8_lossy(&take_order("7", b"second")?).into_owned();
     let (led, told) = (lead()?, announce()?);
+    order_tea(b"brew echo water")?;
     Ok(format!(
         "doubled: {doubled}, led: {led}, told: {told}, visits: {visits}, results: {results}, dead letters: {dead}, \
          bytes: {map}, receipt: {receipt}"

@@ -155,6 +155,7 @@ pub fn asked(message_type: &str, payload: &str) -> Option<Result<Vec<u8>, String
             OPEN.set(Some(defer()));
             Ok(Vec::new())
         }
+        "brew" => crate::examples::brew(rest.as_bytes()).map_err(|error| error.message),
         "steps" => Ok(steps().into_bytes()),
         "course" => Ok(course(&run.workflow_id, rest).into_bytes()),
         other => Err(format!("no such run: {other}")),
