@@ -447,10 +447,18 @@ fn workflows_are_listed_by_pages_applications_and_states() {
     let get = |path: &str| node.get(&format!("/api/v1/workflows{path}"));
     get("?status=odd").is_refused(400, "INVALID_ARGUMENT", &["TIMED_OUT"]);
     get("/guest/none").is_refused(404, "NOT_FOUND", &["no workflow \"none\""]);
-    get("/nobody/a").is_refused(404, "NOT_FOUND", &["no workflow \"a\""]);
+    get("/nobody/a").is_refused(404, "NOT_FOUND", &["no application named \"nobody\""]);
+    get("/guest/none").is_refused(404, "NOT_FOUND", &["in application guest"]);
     let post = |path: &str| node.request("POST", &format!("/api/v1/workflows{path}"), &[], b"");
     post("/guest/open/signal").is_refused(400, "INVALID_ARGUMENT", &["?name="]);
     post("/guest/none/signal?name=x").is_refused(404, "NOT_FOUND", &["no workflow"]);
+    for call in ["signal?name=x", "cancel"] {
+        let gone = post(&format!("/nobody/a/{call}"));
+        gone.is_refused(404, "NOT_FOUND", &["no application named"]);
+    }
+    let named = |bytes: usize| post(&format!("/guest/open/signal?name={}", "n".repeat(bytes)));
+    assert_eq!(named(255).status, 200);
+    named(256).is_refused(400, "INVALID_ARGUMENT", &["1 to 255 bytes"]);
     post("/guest/a/signal?name=x").is_refused(409, "FAILED_PRECONDITION", &["has ended"]);
     post("/guest/a/cancel").is_refused(409, "FAILED_PRECONDITION", &["completed"]);
     post("/guest/none/cancel").is_refused(404, "NOT_FOUND", &["no workflow"]);
