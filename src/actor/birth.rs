@@ -94,6 +94,7 @@ impl<S: Start> Driver<S> {
             let supervisor = grove.supervisor_for(&spawn)?;
             let child = ChildSpec {
                 restart: spawn.restart,
+                shutdown_timeout: spawn.shutdown_timeout,
                 ..ChildSpec::temporary(id.clone())
             };
             let key = grove.supervision.adopt(supervisor, &child);

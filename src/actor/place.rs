@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -42,6 +43,8 @@ pub struct Spawn<S: Start> {
     /// By its id; the root where there is neither this nor a parent.
     pub supervisor: Option<ChildId>,
     pub restart: Restart,
+    /// How long it may take to end when its supervisor stops it; `None` is the usual grace.
+    pub shutdown_timeout: Option<Duration>,
     pub bounds: Bounds,
     pub labels: BTreeMap<String, String>,
 }

@@ -79,6 +79,7 @@ impl Applications {
         self.storage.journals.forget(&spec.name).await?;
         let workflows = &self.wasm.services().workflows;
         workflows.forget(&spec.name).await?;
+        let arrival = workflows.expect(&spec.name);
         let activating = self.activate(spec, &module);
         let activated = reservation.ticket.unless_revoked(activating).await;
         let (version, active) = activated.unwrap_or_else(|| Err(called_off(&spec.name)))?;
@@ -99,9 +100,10 @@ impl Applications {
             }
             Err(refusal) => {
                 self.take_down(active).await;
+                drop(arrival);
                 if let Err(error) = workflows.forget(&spec.name).await {
                     log::warn!(
-                        "what {} has begun stays until it is deployed: {error}",
+                        "what {} has begun stays until the node starts again: {error}",
                         spec.name
                     );
                 }
@@ -198,14 +200,15 @@ impl Applications {
             self.put_back(&name, deployed);
             return Err(error.into());
         }
+        // From here on no run begins. Those at work end at once: there is nothing left for them to go on with.
+        if let Err(error) = self.wasm.services().workflows.forget(&name).await {
+            log::warn!("workflows of application {name} stay until the node starts again: {error}");
+        }
         if let State::Running(Running { active, .. }) = deployed.state
             && let Some(tree) = active.tree
         {
             let by = self.actors.clock().now() + grace;
             tree.stop(by, Farewell::Plain).await;
-        }
-        if let Err(error) = self.wasm.services().workflows.forget(&name).await {
-            log::warn!("workflows of application {name} stay until it is deployed again: {error}");
         }
         // What its actors persisted while they were being stopped.
         if let Err(error) = self.storage.journals.forget(&name).await {

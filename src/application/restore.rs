@@ -30,6 +30,9 @@ impl Applications {
             let trouble = format!("modules are not restored: {error}");
             self.troubles.lock().unwrap().push(trouble);
         }
+        if let Err(error) = self.wasm.services().workflows.sweep().await {
+            log::warn!("workflows of applications that are not deployed stay: {error}");
+        }
         for record in records {
             let (record, undone) = self.unless_hopeless(record, &mut attempts).await;
             self.admit(record, undone, &attempts);

@@ -18,7 +18,7 @@ use crate::id::ApplicationName;
 use crate::limits;
 use crate::payload::Payload;
 use crate::refusal::{Kind, Refusal};
-use crate::services::workflows::{Mood, Shown};
+use crate::services::workflows::{Mood, Shown, WorkflowError};
 use crate::storage::{Outcome, RunStatus, RunsWanted, StepKind, Taken};
 
 #[derive(Serialize)]
@@ -105,7 +105,8 @@ pub async fn one(
 ) -> Response<Body> {
     let found = async {
         let (paging, application) = (Paging::of(query)?, of_application(application)?);
-        let (shown, value) = door.services.workflows.one(&application, id).await?;
+        let found = door.services.workflows.one(&application, id).await;
+        let (shown, value) = found.map_err(|it| in_words(door, &application, id, it))?;
         let stored = &door.services.storage.workflows;
         let steps = stored.steps(&application, id, paging.offset as u64).await?;
         Ok((shown, value, steps, paging))
@@ -139,21 +140,17 @@ pub async fn signal(
     (application, id): (&str, &str),
 ) -> Response<Body> {
     let signalled = async {
-        let application = of_application(application)?;
+        let of = of_application(application)?;
         let name = Query::of(query).value("name").ok_or_else(|| {
             let text = "?name= is missing: which signal, such as ?name=approve";
             Refusal::new(Kind::Malformed, text)
         })?;
-        if name.chars().count() > limits::MESSAGE_TYPE_CHARS_MAX {
-            let max = limits::MESSAGE_TYPE_CHARS_MAX;
-            let text = format!("a signal's name has at most {max} characters");
-            return Err(Refusal::new(Kind::Malformed, text));
-        }
         let (payload, _share) = invoke::read(door.actors.budget(), &mut body).await?;
-        let (workflows, id) = (door.services.workflows.clone(), id.to_owned());
+        let (own, id) = (door.clone(), id.to_owned());
         let work = async move {
             let signal = (name.as_str(), payload);
-            Ok(workflows.signal(&application, &id, signal, None).await?)
+            let signalled = own.services.workflows.signal(&of, &id, signal, None).await;
+            signalled.map_err(|it| in_words(&own, &of, &id, it))
         };
         door.to_its_end(work).await
     };
@@ -172,10 +169,14 @@ pub async fn cancel(
         Ok(prepared) => prepared,
         Err(refusal) => return invoke::told_to_wait(&refusal),
     };
-    let (workflows, id) = (door.services.workflows.clone(), id.to_owned());
+    let (own, id) = (door.clone(), id.to_owned());
     let reason = Query::of(query).value("reason");
     let reason = reason.map(|it| it.chars().take(limits::RUN_REASON_CHARS_MAX).collect());
-    let cancelling = async move { Ok(workflows.cancel(&application, &id, reason).await?) };
+    let cancelling = async move {
+        let workflows = &own.services.workflows;
+        let cancelled = workflows.cancel(&application, &id, reason).await;
+        cancelled.map_err(|it| in_words(&own, &application, &id, it))
+    };
     done(door.carry_out(entry, cancelling).await)
 }
 
@@ -184,6 +185,24 @@ fn done(done: Result<(), Refusal>) -> Response<Body> {
         Ok(()) => reply::json(&api::Done { success: true }),
         Err(refusal) => invoke::told_to_wait(&refusal),
     }
+}
+
+/// Of one that is not there, whether it is the application that is not, and which one was looked in.
+fn in_words(door: &Door, application: &ApplicationName, id: &str, error: WorkflowError) -> Refusal {
+    let refusal = Refusal::from(error);
+    if refusal.kind != Kind::NotFound {
+        return refusal;
+    }
+    if let Err(unknown) = door.applications.get(application)
+        && unknown.kind == Kind::NotFound
+    {
+        return unknown;
+    }
+    let id: String = id.chars().take(64).collect();
+    let text = format!(
+        "no workflow {id:?} in application {application}; GET /api/v1/workflows?application={application} lists them"
+    );
+    Refusal::new(Kind::NotFound, text)
 }
 
 fn of_application(name: &str) -> Result<ApplicationName, Refusal> {

@@ -58,6 +58,27 @@ pub fn records(
     records.collect()
 }
 
+/// Whether there is a record of this name.
+pub fn is_recorded(transaction: &redb::WriteTransaction, name: &str) -> Result<bool, redb::Error> {
+    Ok(transaction.open_table(RECORDS)?.get(name)?.is_some())
+}
+
+/// Those of these names that have no record.
+pub fn unrecorded(
+    transaction: &redb::ReadTransaction,
+    mut names: Vec<String>,
+) -> Result<Vec<String>, redb::Error> {
+    if let Some(table) = there(transaction.open_table(RECORDS))? {
+        let mut known = Vec::new();
+        for name in &names {
+            known.push(table.get(&**name)?.is_some());
+        }
+        let mut known = known.into_iter();
+        names.retain(|_| known.next() == Some(false));
+    }
+    Ok(names)
+}
+
 /// The records of all applications.
 #[derive(Clone)]
 pub struct Deployments {

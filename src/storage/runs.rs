@@ -139,6 +139,8 @@ pub enum Refused {
     There { id: String, status: Status },
     #[error("no workflow {0:?} in this application")]
     Unknown(String),
+    #[error("application {0} is not deployed any more: it starts no workflows; deploy it again")]
+    Leaving(String),
     #[error("workflow {id:?} has ended: it is {}", .status.in_words())]
     Over { id: String, status: Status },
     #[error("a workflow takes at most {max} steps, or {mib} MiB of them; let it start others for parts of its work",
@@ -644,6 +646,21 @@ pub fn forget(transaction: &WriteTransaction, application: &str) -> Result<(), r
     rows.ended.retain_in(ended, |_, ()| false)?;
     rows.usage.clear(Kept::Runs, application)?;
     rows.usage.clear(Kept::EndedRuns, application)
+}
+
+/// The applications that have runs, ended ones too.
+pub fn applications(transaction: &ReadTransaction) -> Result<Vec<String>, redb::Error> {
+    let mut found: Vec<String> = Vec::new();
+    let Some(heads) = there(transaction.open_table(HEADS))? else {
+        return Ok(found);
+    };
+    let mut from = String::new();
+    while let Some(row) = heads.range((&*from, "")..)?.next() {
+        let application = row?.0.value().0.to_owned();
+        from = after(&application);
+        found.push(application);
+    }
+    Ok(found)
 }
 
 fn key_of(key: &redb::AccessGuard<'_, (&'static str, u64, &'static str)>) -> (String, u64, String) {

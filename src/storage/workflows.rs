@@ -7,6 +7,7 @@ use redb::{ReadTransaction, WriteTransaction};
 
 use super::StorageError;
 use super::committer::Committer;
+use super::deployments;
 use super::runs::{
     self, Changed, Found, Head, Listed, Record, Refused, Rows, Status, Taken, Wanted,
 };
@@ -62,20 +63,25 @@ impl Workflows {
     }
 
     /// Writes down a run that begins, together with the step of another by which it does. `then` is called as soon as it
-    /// is on disk, whoever has left.
+    /// is on disk, whoever has left. An application without a record begins none, unless `is_expected` says otherwise.
     pub async fn start(
         &self,
         application: &str,
         id: &str,
-        head: Head,
-        input: Bytes,
+        (head, input): (Head, Bytes),
         step: Option<Record>,
+        is_expected: impl FnOnce() -> bool + Send + 'static,
         then: impl FnOnce() + Send + 'static,
     ) -> Result<(), WorkflowError> {
         named("a workflow's id", id)?;
         named("a workflow's type", &head.workflow_type)?;
-        let key = id.to_owned();
-        let start = move |rows: &mut Rows<'_>| rows.start(&key, head, &input);
+        let (name, key) = (application.to_owned(), id.to_owned());
+        let start = move |transaction: &WriteTransaction, rows: &mut Rows<'_>| {
+            if !deployments::is_recorded(transaction, &name)? && !is_expected() {
+                return Ok(Err(Refused::Leaving(name)));
+            }
+            rows.start(&key, head, &input)
+        };
         self.beside(application, step, start, move |()| then())
             .await
     }
@@ -92,7 +98,8 @@ impl Workflows {
         named("a workflow's id", id)?;
         named("a signal's name", name)?;
         let (key, name) = (id.to_owned(), name.to_owned());
-        let signal = move |rows: &mut Rows<'_>| rows.signal(&key, &name, &payload);
+        let signal =
+            move |_: &WriteTransaction, rows: &mut Rows<'_>| rows.signal(&key, &name, &payload);
         self.beside(application, step, signal, then).await
     }
 
@@ -197,6 +204,14 @@ impl Workflows {
         self.committer.read(runs::count).await
     }
 
+    /// The applications that have runs and no record.
+    pub async fn orphans(&self) -> Result<Vec<String>, StorageError> {
+        let look = |transaction: &ReadTransaction| {
+            deployments::unrecorded(transaction, runs::applications(transaction)?)
+        };
+        self.committer.read(look).await
+    }
+
     /// Forgets the runs of an application.
     pub async fn forget(&self, application: &str) -> Result<(), StorageError> {
         let application = application.to_owned();
@@ -210,13 +225,13 @@ impl Workflows {
         &self,
         application: &str,
         step: Option<Record>,
-        change: impl FnOnce(&mut Rows<'_>) -> Changed<T> + Send + 'static,
+        change: impl FnOnce(&WriteTransaction, &mut Rows<'_>) -> Changed<T> + Send + 'static,
         then: impl FnOnce(T) + Send + 'static,
     ) -> Result<(), WorkflowError> {
         let application = application.to_owned();
         let write = move |transaction: &WriteTransaction| {
             let mut rows = Rows::open(transaction, &application)?;
-            let changed = match change(&mut rows)? {
+            let changed = match change(transaction, &mut rows)? {
                 Ok(changed) => changed,
                 Err(refused) => return Ok(Err(refused)),
             };
@@ -246,6 +261,8 @@ mod tests {
 
     use super::*;
     use crate::retry::Retry;
+    use crate::storage::deployments::Deployments;
+    use crate::storage::journal::Journals;
     use crate::storage::store::tests::on;
 
     fn workflows() -> Workflows {
@@ -270,7 +287,40 @@ mod tests {
     async fn start(workflows: &Workflows, id: &str, input: usize) -> Result<(), WorkflowError> {
         let head = Head::new(format!("{id}#1"), "type".into(), 0, Retry::NONE);
         let input = Bytes::from(vec![0; input]);
-        workflows.start("app", id, head, input, None, || ()).await
+        workflows
+            .start("app", id, (head, input), None, || true, || ())
+            .await
+    }
+
+    #[tokio::test]
+    async fn no_run_begins_without_a_record_and_those_that_are_left_are_found() {
+        let workflows = workflows();
+        let journals = Journals::new(
+            workflows.committer.clone(),
+            workflows.committer.clone(),
+            vec![],
+        );
+        let deployments = Deployments::new(workflows.committer.clone(), journals);
+        let begin = async |id: &str, expected: bool| {
+            let head = Head::new(format!("{id}#1"), "type".into(), 0, Retry::NONE);
+            let what = (head, Bytes::new());
+            workflows
+                .start("app", id, what, None, move || expected, || ())
+                .await
+        };
+        let leaving = |it| matches!(it, Err(WorkflowError::Refused(Refused::Leaving(_))));
+        assert!(leaving(begin("w0", false).await));
+        begin("w1", true).await.unwrap();
+        assert_eq!(workflows.orphans().await.unwrap(), ["app"]);
+        deployments
+            .put("app".into(), vec![1], vec![])
+            .await
+            .unwrap();
+        begin("w2", false).await.unwrap();
+        assert_eq!(workflows.orphans().await.unwrap(), [""; 0]);
+        deployments.remove("app".into()).await.unwrap();
+        assert!(leaving(begin("w3", false).await));
+        assert_eq!(ids(&workflows).await, [""; 0]);
     }
 
     async fn end(workflows: &Workflows, id: &str, result: usize) -> bool {

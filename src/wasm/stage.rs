@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use super::Kind;
 use super::starter::{Birth, Breed, Starter};
@@ -97,6 +98,8 @@ fn spawn(starter: &Starter, breed: Breed, run: Option<Arc<Run>>) -> Spawn<Starte
         parent: None,
         supervisor: None,
         restart: Restart::Temporary,
+        // What they have in hand is on disk, and goes on in another life: nobody waits for them.
+        shutdown_timeout: Some(Duration::ZERO),
         bounds: starter.setting.bounds,
         labels,
     }

@@ -332,6 +332,62 @@ fn runs_go_with_their_application() {
     assert!(none(&node));
 }
 
+/// More of them than a node that gave each the 5 s of an actor could end while this test waits.
+const AT_WORK: usize = 14;
+
+/// Begins runs whose activity waits for a tuple that never comes.
+fn begin_those_at_work(node: &Node) {
+    for number in 0..AT_WORK {
+        begin(node, &format!("w{number} course before"));
+    }
+    are_at_work(node);
+}
+
+fn are_at_work(node: &Node) {
+    node.waits_for("all runs to be at work", || {
+        let runs = node.get("/api/v1/workflows?limit=100").json();
+        let runs = runs["workflows"].as_array().unwrap();
+        let busy = runs
+            .iter()
+            .filter(|run| run["doing"] == "waiting for an activity");
+        busy.count() == AT_WORK
+    });
+}
+
+#[test]
+fn an_undeploy_waits_for_no_run() {
+    let Some(wasm) = conformance() else { return };
+    let mut node = node();
+    deploy(&node, &wasm);
+    begin_those_at_work(&node);
+    assert_eq!(node.undeploy("guest").status, 200);
+    let total = |node: &Node| node.get("/api/v1/workflows").json()["page"]["total_size"].clone();
+    assert_eq!(total(&node), 0);
+    node = Node::again(node.kill());
+    assert_eq!(total(&node), 0);
+}
+
+#[test]
+fn no_supervisor_waits_for_runs_neither_to_restart_its_children_nor_to_give_up() {
+    let Some(wasm) = conformance() else { return };
+    let node = Node::unforgiving();
+    let tree = TREE.replace("'one_for_one'", "'one_for_all'\n    max_restarts = 1");
+    node.form("guest", &wasm).config(&tree).send().is_deployed();
+    begin_those_at_work(&node);
+    assert_ne!(ask(&node, "trap", "").status, 200);
+    node.waits_for("the caller to be back", || {
+        ask(&node, "begin", "later echo x").status != 503
+            && look(&node, "later")["status"] == "COMPLETED"
+    });
+    are_at_work(&node);
+    assert_ne!(ask(&node, "trap", "").status, 200);
+    node.waits_for("the application to have failed", || {
+        node.get("/api/v1/applications/guest").json()["status"]
+            .as_str()
+            .is_some_and(|it| it.contains("FAILED"))
+    });
+}
+
 #[test]
 fn a_backup_has_every_run_and_each_goes_on_after_a_restore() {
     let Some(wasm) = conformance() else { return };
@@ -391,10 +447,18 @@ fn workflows_are_listed_by_pages_applications_and_states() {
     let get = |path: &str| node.get(&format!("/api/v1/workflows{path}"));
     get("?status=odd").is_refused(400, "INVALID_ARGUMENT", &["TIMED_OUT"]);
     get("/guest/none").is_refused(404, "NOT_FOUND", &["no workflow \"none\""]);
-    get("/nobody/a").is_refused(404, "NOT_FOUND", &["no workflow \"a\""]);
+    get("/nobody/a").is_refused(404, "NOT_FOUND", &["no application named \"nobody\""]);
+    get("/guest/none").is_refused(404, "NOT_FOUND", &["in application guest"]);
     let post = |path: &str| node.request("POST", &format!("/api/v1/workflows{path}"), &[], b"");
     post("/guest/open/signal").is_refused(400, "INVALID_ARGUMENT", &["?name="]);
     post("/guest/none/signal?name=x").is_refused(404, "NOT_FOUND", &["no workflow"]);
+    for call in ["signal?name=x", "cancel"] {
+        let gone = post(&format!("/nobody/a/{call}"));
+        gone.is_refused(404, "NOT_FOUND", &["no application named"]);
+    }
+    let named = |bytes: usize| post(&format!("/guest/open/signal?name={}", "n".repeat(bytes)));
+    assert_eq!(named(255).status, 200);
+    named(256).is_refused(400, "INVALID_ARGUMENT", &["1 to 255 bytes"]);
     post("/guest/a/signal?name=x").is_refused(409, "FAILED_PRECONDITION", &["has ended"]);
     post("/guest/a/cancel").is_refused(409, "FAILED_PRECONDITION", &["completed"]);
     post("/guest/none/cancel").is_refused(404, "NOT_FOUND", &["no workflow"]);

@@ -54,6 +54,8 @@ struct Inner {
 struct State {
     stages: HashMap<ApplicationName, (u64, Stage)>,
     last_stage: u64,
+    /// Those that are being deployed, and have no record yet.
+    expected: Vec<ApplicationName>,
     /// Every run that has not ended.
     runs: BTreeMap<(ApplicationName, Arc<str>), Live>,
 }
@@ -61,6 +63,22 @@ struct State {
 struct Live {
     run: Arc<Run>,
     driver: Option<JoinHandle<()>>,
+}
+
+/// Until this is dropped, runs of an application may begin that has no record yet.
+pub struct Arrival {
+    workflows: Workflows,
+    application: ApplicationName,
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        let mut state = self.workflows.0.state.lock().unwrap();
+        let mut expected = state.expected.iter();
+        if let Some(place) = expected.position(|it| *it == self.application) {
+            state.expected.swap_remove(place);
+        }
+    }
 }
 
 /// What somebody wants to be run.
@@ -152,6 +170,28 @@ impl Workflows {
         }
     }
 
+    /// An application is about to be deployed: its actors may begin runs before its record is on disk.
+    pub fn expect(&self, application: &ApplicationName) -> Arrival {
+        let mut state = self.0.state.lock().unwrap();
+        state.expected.push(application.clone());
+        Arrival {
+            workflows: self.clone(),
+            application: application.clone(),
+        }
+    }
+
+    /// Forgets the runs of applications that are not deployed, and says so.
+    pub async fn sweep(&self) -> Result<(), StorageError> {
+        for name in self.0.storage.workflows.orphans().await? {
+            log::warn!("application {name} is not deployed: its workflows are removed");
+            match ApplicationName::parse(&name) {
+                Ok(application) => self.forget(&application).await?,
+                Err(_) => self.0.storage.workflows.forget(&name).await?,
+            }
+        }
+        Ok(())
+    }
+
     /// Lets the runs of an application come to rest, each at the end of its step if that ends in time: they go on when
     /// it begins again.
     pub async fn pause(&self, application: &ApplicationName, time: Duration) {
@@ -227,6 +267,7 @@ impl Workflows {
     }
 
     /// Begins a run, which is on disk when this returns. With the step of another run, by which it does, it is begun once.
+    /// Refused where the application is neither deployed nor being deployed.
     pub async fn start(
         &self,
         application: &ApplicationName,
@@ -249,8 +290,10 @@ impl Workflows {
         );
         let (own, runtime) = (self.clone(), Handle::current());
         let begin = move || own.admit(run, &runtime);
-        let id = &wanted.id;
-        let started = workflows.start(application, id, head, wanted.input, step, begin);
+        let (own, name, id) = (self.clone(), application.clone(), &wanted.id);
+        let is_expected = move || own.0.state.lock().unwrap().expected.contains(&name);
+        let what = (head, wanted.input);
+        let started = workflows.start(application, id, what, step, is_expected, begin);
         Ok(started.await?)
     }
 
@@ -485,9 +528,8 @@ impl From<WorkflowError> for Refusal {
             WorkflowError::Stored(Name { .. }) => Kind::Malformed,
             WorkflowError::Stored(Not(Refused::Unknown(_))) => Kind::NotFound,
             WorkflowError::Stored(Not(Refused::There { .. })) => Kind::AlreadyExists,
-            WorkflowError::Stored(Not(Refused::Over { .. })) | WorkflowError::Ended { .. } => {
-                Kind::FailedPrecondition
-            }
+            WorkflowError::Stored(Not(Refused::Over { .. } | Refused::Leaving(_)))
+            | WorkflowError::Ended { .. } => Kind::FailedPrecondition,
             WorkflowError::Stored(Not(_))
             | WorkflowError::SignalsWaiting(_)
             | WorkflowError::Waiters(_) => Kind::Exhausted,

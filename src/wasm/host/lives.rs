@@ -55,6 +55,7 @@ impl Guest {
                 .map(|id| self.child_id(&id))
                 .transpose()?,
             restart: restart_of(&labels)?,
+            shutdown_timeout: None,
             bounds,
             labels,
         })

@@ -386,7 +386,9 @@ impl From<WorkflowError> for ActorError {
             | WorkflowError::Stored(Not(Refused::There { .. } | Refused::Over { .. })) => {
                 ErrorCode::InvalidMessage
             }
-            WorkflowError::Stored(Not(Refused::Unknown(_))) => ErrorCode::ActorNotFound,
+            WorkflowError::Stored(Not(Refused::Unknown(_) | Refused::Leaving(_))) => {
+                ErrorCode::ActorNotFound
+            }
             WorkflowError::Stored(Not(_))
             | WorkflowError::SignalsWaiting(_)
             | WorkflowError::Waiters(_) => ErrorCode::ResourceExhausted,
