@@ -360,7 +360,12 @@ fn an_undeploy_waits_for_no_run() {
     let mut node = node();
     deploy(&node, &wasm);
     begin_those_at_work(&node);
-    assert_eq!(node.undeploy("guest").status, 200);
+    thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(node.undeploy("guest").status, 200));
+        node.waits_for("the application to be gone", || {
+            node.get("/api/v1/applications/guest").status == 404
+        });
+    });
     let total = |node: &Node| node.get("/api/v1/workflows").json()["page"]["total_size"].clone();
     assert_eq!(total(&node), 0);
     node = Node::again(node.kill());
