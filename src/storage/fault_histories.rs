@@ -104,6 +104,14 @@ impl House {
         self.committer.read(dump).await.unwrap()
     }
 
+    /// Waits for a message that was lent to nobody, since the disk refused its loan: it comes back by itself, with the
+    /// next round of the queues.
+    async fn has_all_back(&self) {
+        self.committer.commit(|_| Ok(())).await.unwrap();
+        let nothing = QueueName::parse(Place::default(), "of nobody").unwrap();
+        assert!(self.queues.receive(&nothing).await.unwrap().is_none());
+    }
+
     async fn told(&self) -> Told {
         self.committer.read(told).await.unwrap()
     }
@@ -417,11 +425,20 @@ async fn trial(step: usize, stage: &Stage, after: usize, kind: io::ErrorKind, on
             "{context}: half of it is there"
         ),
     }
+    let found = match STEPS[step] {
+        "receive" if done.is_err() => {
+            house.has_all_back().await;
+            house.dump().await
+        }
+        _ => found,
+    };
     // A power cut now loses the cache; and a process that begins anew finds the same.
     let again = House::on(&Disk::holding(disk.synced()));
+    let kept = again.dump().await;
     assert!(
-        again.dump().await == found,
-        "{context}: another after a cut"
+        kept == found,
+        "{context}: another after a cut, {:?}",
+        differing(&kept, &found)
     );
     again.fits_together().await;
     house.fits_together().await;
