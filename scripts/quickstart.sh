@@ -4,10 +4,9 @@ set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib/node.sh"
 
-quicker="; PROFILE=dev is quicker"
-[[ $profile != dev ]] || quicker=
-say "Building the node ($profile; the first build takes five to fifteen minutes on two cores$quicker)"
-build_node
+hint="; the first build takes five to fifteen minutes on two cores"
+[[ $profile == dev ]] || hint+="; PROFILE=dev is quicker"
+build_node "$hint"
 
 say "Starting it on a directory of its own"
 # The default port where it is free, else any other.

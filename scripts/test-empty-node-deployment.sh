@@ -15,7 +15,6 @@ applications() {
     expect "\"total_applications\":$1"
 }
 
-say "Building the node ($profile)"
 build_node
 say "Starting an empty node"
 start_node 127.0.0.1:0

@@ -20,7 +20,6 @@ if ! install_client; then
     echo "skipped: grpcio cannot be installed here, so no outside client was tried"
     exit 0
 fi
-say "Building the node ($profile)"
 build_node
 say "Starting a node"
 start_node 127.0.0.1:0

@@ -16,11 +16,16 @@ die() {
     exit 1
 }
 
+# build_node [HINT]: says what it builds, with the hint behind it, and sets `node`
 build_node() {
     command -v curl >/dev/null || die "curl not found: apt-get install curl"
     node=${NODE:-}
-    [[ -z $node ]] || return 0
+    if [[ -n $node ]]; then
+        say "Taking the node that is built: $node"
+        return 0
+    fi
     command -v cargo >/dev/null || die "cargo not found: install Rust 1.95 or newer from https://rustup.rs"
+    say "Building the node ($profile${1-})"
     (cd "$root" && cargo build --profile "$profile" --bin plexspaces)
     local target
     target=${CARGO_TARGET_DIR:-$root/target}
