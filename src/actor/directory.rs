@@ -65,14 +65,15 @@ impl Directory {
 
     /// An address as a sender wrote it, with or without `@NODE`.
     pub fn resolve(&self, address: &str, node: &NodeId) -> Option<Arc<Resident>> {
-        let state = self.0.state.lock().unwrap();
-        if address.contains('@') {
-            return state.by_address.get(address).cloned();
+        match address.contains('@') {
+            true => self.at(address),
+            false => self.at(&format!("{address}@{node}")),
         }
-        state
-            .by_address
-            .get(format!("{address}@{node}").as_str())
-            .cloned()
+    }
+
+    fn at(&self, whole: &str) -> Option<Arc<Resident>> {
+        let state = self.0.state.lock().unwrap();
+        state.by_address.get(whole).cloned()
     }
 
     /// An address as an actor of this application wrote it: short within it, else as any other sender writes it.
@@ -87,16 +88,8 @@ impl Directory {
             Some((local, named)) => (named == &**node).then_some(local),
         };
         let short = local.filter(|it| !it.is_empty() && !it.contains('/'));
-        let sibling = short.and_then(|short| {
-            let whole = [application, "/", short, "@", node].concat();
-            self.0
-                .state
-                .lock()
-                .unwrap()
-                .by_address
-                .get(&*whole)
-                .cloned()
-        });
+        let sibling =
+            short.and_then(|short| self.at(&[application, "/", short, "@", node].concat()));
         sibling.or_else(|| self.resolve(address, node))
     }
 

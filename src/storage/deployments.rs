@@ -66,17 +66,18 @@ pub fn is_recorded(transaction: &redb::WriteTransaction, name: &str) -> Result<b
 /// Those of these names that have no record.
 pub fn unrecorded(
     transaction: &redb::ReadTransaction,
-    mut names: Vec<String>,
+    names: Vec<String>,
 ) -> Result<Vec<String>, redb::Error> {
-    if let Some(table) = there(transaction.open_table(RECORDS))? {
-        let mut known = Vec::new();
-        for name in &names {
-            known.push(table.get(&**name)?.is_some());
+    let Some(table) = there(transaction.open_table(RECORDS))? else {
+        return Ok(names);
+    };
+    let mut unrecorded = Vec::new();
+    for name in names {
+        if table.get(&*name)?.is_none() {
+            unrecorded.push(name);
         }
-        let mut known = known.into_iter();
-        names.retain(|_| known.next() == Some(false));
     }
-    Ok(names)
+    Ok(unrecorded)
 }
 
 /// The records of all applications.

@@ -153,14 +153,17 @@ pub fn prefixed(store: &Store<Guest>, pointer: i32) -> wasmtime::Result<Slice> {
 
 /// A payload that the guest passes to a host function. One above its limit is refused before it is copied.
 pub fn payload(caller: &Caller<'_, Guest>, slice: Slice) -> Result<Vec<u8>, Unmet> {
-    caller.data().fits(slice.len())?;
-    Ok(view(caller, slice)?.to_vec())
+    Ok(view_payload(caller, slice)?.to_vec())
 }
 
 /// The same, to be shared.
 pub fn shared_payload(caller: &Caller<'_, Guest>, slice: Slice) -> Result<Bytes, Unmet> {
+    Ok(Bytes::copy_from_slice(view_payload(caller, slice)?))
+}
+
+fn view_payload<'a>(caller: &'a Caller<'_, Guest>, slice: Slice) -> Result<&'a [u8], Unmet> {
     caller.data().fits(slice.len())?;
-    Ok(Bytes::copy_from_slice(view(caller, slice)?))
+    Ok(view(caller, slice)?)
 }
 
 /// A text, likewise; what is not UTF-8 is replaced, and what is longer than any text may be is cut off.
