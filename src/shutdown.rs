@@ -1,8 +1,12 @@
 //! The wish to stop, and the wait for those who must finish first.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::thread;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -43,8 +47,88 @@ impl Shutdown {
         })
     }
 
+    /// The same for work that is mostly awaited to its end: it becomes a task only when nobody awaits it any more.
+    pub fn outlast<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Lasting<T> {
+        Lasting {
+            permit: Some(self.in_flight.subscribe()),
+            work: Some(Box::pin(work)),
+        }
+    }
+
     /// Resolves once nothing is in flight.
     pub async fn finished(&self) {
         self.in_flight.closed().await;
+    }
+}
+
+/// Work that outlasts whoever awaits it.
+pub struct Lasting<T: Send + 'static> {
+    permit: Option<watch::Receiver<()>>,
+    /// `None` once it is done.
+    work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+}
+
+impl<T: Send + 'static> Future for Lasting<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let work = self.work.as_mut().expect("it is polled until it is done");
+        let polled = work.as_mut().poll(context);
+        if polled.is_ready() {
+            self.work = None;
+        }
+        polled
+    }
+}
+
+impl<T: Send + 'static> Drop for Lasting<T> {
+    fn drop(&mut self) {
+        // What has panicked cannot go on.
+        if let (Some(work), Ok(runtime), false) =
+            (self.work.take(), Handle::try_current(), thread::panicking())
+        {
+            let permit = self.permit.take();
+            runtime.spawn(async move {
+                let _permit = permit;
+                work.await
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn work_goes_on_without_whoever_awaited_it() {
+        let shutdown = Shutdown::default();
+        let (go, going) = oneshot::channel::<()>();
+        let (done, outcome) = oneshot::channel();
+        let mut work = Box::pin(shutdown.outlast(async move {
+            going.await.unwrap();
+            done.send(7).unwrap();
+        }));
+        tokio::select! {
+            biased;
+            () = &mut work => unreachable!("it waits for a word"),
+            () = std::future::ready(()) => {}
+        }
+        drop(work);
+        go.send(()).unwrap();
+        assert_eq!(outcome.await, Ok(7));
+        shutdown.finished().await;
+    }
+
+    #[tokio::test]
+    async fn work_that_is_awaited_answers_and_leaves_nothing() {
+        let shutdown = Shutdown::default();
+        assert_eq!(shutdown.outlast(async { 7 }).await, 7);
+        shutdown.finished().await;
     }
 }

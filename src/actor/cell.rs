@@ -3,12 +3,12 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::behavior::{Behavior, Handled, Unsnapped};
+use super::behavior::{Behavior, Fault, Handled, Unsnapped};
 use super::control::{Control, Farewell, Wish, Wishes};
 use super::exit::Exit;
 use super::resident::Resident;
@@ -46,7 +46,6 @@ pub async fn live<B: Behavior>(
     let exit = |exit| End::Exit { exit, left: None };
     let control = &resident.control;
     let mut wishes = control.wishes();
-    let mut handled_this_turn = 0;
     loop {
         let kin_only = match wishes.next() {
             Wish::Live => false,
@@ -61,72 +60,85 @@ pub async fn live<B: Behavior>(
             }
             Wish::End(ended) => return exit(ended),
         };
-        while let Some(envelope) = next(resident, &wishes, kin_only, &mut handled_this_turn).await {
-            if let Err(ended) = one(&mut behavior, envelope, &wishes, vitals, metrics).await {
-                return exit(ended);
+        let arrivals = Arrivals {
+            resident,
+            wishes: &wishes,
+            kin_only,
+        };
+        let mut taken_this_turn = 0;
+        loop {
+            if taken_this_turn == limits::TURN_MESSAGES_MAX {
+                // A flood to one actor starves no other.
+                taken_this_turn = 0;
+                tokio::task::yield_now().await;
+            }
+            let next = poll_fn(|context| arrivals.poll_next(context, &mut taken_this_turn));
+            let Some(envelope) = next.await else {
+                break;
+            };
+            if envelope.is_stale() {
+                metrics.messages.count(Handling::Expired);
+                continue;
+            }
+            metrics.loop_lag.stir();
+            let began = Instant::now();
+            let handled = match unless_ended(&wishes, behavior.handle(envelope)).await {
+                Ok(handled) => handled,
+                Err(ended) => return exit(ended),
+            };
+            note(began, &handled, vitals, metrics);
+            if let Err(fault) = handled {
+                return exit(Exit::error(fault.to_string()));
             }
         }
     }
 }
 
-/// The next message, `None` once something else is wanted of the actor. After a turn's worth of messages, which it
-/// counts, others get theirs first: a flood to one actor starves no other.
-async fn next(
-    resident: &Resident,
-    wishes: &Wishes<'_>,
+/// What a life gets to do.
+struct Arrivals<'a> {
+    resident: &'a Resident,
+    wishes: &'a Wishes<'a>,
     kin_only: bool,
-    handled_this_turn: &mut usize,
-) -> Option<Envelope> {
-    let pop = || match kin_only {
-        true => resident
-            .mailbox
-            .pop_first(|it| resident.is_asked_by_kin(it)),
-        false => resident.mailbox.pop(),
-    };
-    if *handled_this_turn == limits::TURN_MESSAGES_MAX {
-        *handled_this_turn = 0;
-        tokio::task::yield_now().await;
-    }
-    *handled_this_turn += 1;
-    if wishes.have_changed() {
-        return None;
-    }
-    if let Some(envelope) = pop() {
-        return Some(envelope);
-    }
-    if kin_only {
-        resident.control.rests(true);
-    }
-    let stirred = poll_fn(|context| {
-        *handled_this_turn = 1;
-        resident.bell.listen(context.waker());
-        match wishes.have_changed() {
-            true => Poll::Ready(None),
-            false => pop().map_or(Poll::Pending, |envelope| Poll::Ready(Some(envelope))),
-        }
-    });
-    let envelope = stirred.await;
-    if kin_only && envelope.is_some() {
-        resident.control.rests(false);
-    }
-    envelope
 }
 
-/// One message, unless nobody waits for its answer any more.
-async fn one<B: Behavior>(
-    behavior: &mut B,
-    envelope: Envelope,
-    wishes: &Wishes<'_>,
-    vitals: &Vitals,
-    metrics: &Metrics,
-) -> Result<(), Exit> {
-    if envelope.is_stale() {
-        metrics.messages.count(Handling::Expired);
-        return Ok(());
+impl Arrivals<'_> {
+    /// The next message, `None` once something else is wanted of the actor. A rest ends the turn.
+    fn poll_next(
+        &self,
+        context: &mut Context<'_>,
+        taken_this_turn: &mut usize,
+    ) -> Poll<Option<Envelope>> {
+        if self.wishes.have_changed() {
+            return Poll::Ready(None);
+        }
+        let popped = match self.kin_only {
+            false => self.resident.mailbox.poll_pop(context),
+            true => self.poll_kin(context),
+        };
+        if popped.is_ready() {
+            *taken_this_turn += 1;
+            return popped.map(Some);
+        }
+        *taken_this_turn = 0;
+        // What has changed since the first look has rung before there was anyone who listened.
+        match self.wishes.have_changed() {
+            true => Poll::Ready(None),
+            false => Poll::Pending,
+        }
     }
-    metrics.loop_lag.stir();
-    let began = Instant::now();
-    let handled = unless_ended(wishes, behavior.handle(envelope)).await?;
+
+    /// The next that must be answered before those who wait for it can rest; without one, it rests itself.
+    fn poll_kin(&self, context: &mut Context<'_>) -> Poll<Envelope> {
+        let Self { resident, .. } = self;
+        let asked = |envelope: &Envelope| resident.is_asked_by_kin(envelope);
+        let popped = resident.mailbox.poll_pop_first(context, asked);
+        resident.control.rests(popped.is_pending());
+        popped
+    }
+}
+
+/// Counts a message that has been handled.
+fn note(began: Instant, handled: &Result<Handled, Fault>, vitals: &Vitals, metrics: &Metrics) {
     metrics.handling_time.observe(began.elapsed().as_secs_f64());
     let (handling, counter) = match handled {
         Ok(Handled::Well) => (Handling::Handled, &vitals.handled),
@@ -135,8 +147,6 @@ async fn one<B: Behavior>(
     };
     metrics.messages.count(handling);
     counter.fetch_add(1, Relaxed);
-    handled.map_err(|fault| Exit::error(fault.to_string()))?;
-    Ok(())
 }
 
 /// Does `work` unless the life is to end before it does; then what it had in hand is dropped with it.

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
-use super::bell::Bell;
 use super::exit::Exit;
+use super::mailbox::Mailbox;
 
 /// What its surroundings want of a life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,8 @@ pub struct Control {
     /// How often the wish has changed.
     changes: AtomicU64,
     changed: Notify,
-    bell: Arc<Bell>,
+    /// Over whose messages its owner waits.
+    mailbox: Arc<Mailbox>,
     suspended: Mutex<Option<oneshot::Sender<Told>>>,
     /// Whether it has no message in hand, once it is to be quiet. Few actors ever are.
     quiet: OnceLock<watch::Sender<bool>>,
@@ -61,12 +62,12 @@ pub struct Wishes<'a> {
 }
 
 impl Control {
-    pub fn new(bell: Arc<Bell>) -> Self {
+    pub fn new(mailbox: Arc<Mailbox>) -> Self {
         Self {
             wish: Mutex::new(Wish::Live),
             changes: AtomicU64::new(0),
             changed: Notify::new(),
-            bell,
+            mailbox,
             suspended: Mutex::default(),
             quiet: OnceLock::new(),
         }
@@ -94,7 +95,7 @@ impl Control {
         if changed {
             self.changes.fetch_add(1, Relaxed);
             self.changed.notify_waiters();
-            self.bell.ring();
+            self.mailbox.ring();
         }
         changed
     }

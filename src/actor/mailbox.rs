@@ -1,7 +1,8 @@
 //! An actor's inbox, bounded in number and in bytes: full is an answer, never a wait and never a silent loss.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
+use std::task::{Context, Poll};
 
 use super::bell::Bell;
 use crate::budget::{Budget, Share};
@@ -48,12 +49,11 @@ pub struct Returned {
 }
 
 /// Many senders, one receiver. It outlives the restarts of its actor.
-pub struct Mailbox {
-    state: Mutex<State>,
-    bell: Arc<Bell>,
-}
+pub struct Mailbox(Mutex<State>);
 
 struct State {
+    /// Whom a message wakes.
+    bell: Bell,
     bounds: Bounds,
     waiting: VecDeque<Envelope>,
     /// The bytes that wait.
@@ -62,41 +62,42 @@ struct State {
 }
 
 impl Mailbox {
-    pub fn new(bounds: Bounds, budget: &Budget, bell: Arc<Bell>) -> Self {
-        let state = State {
+    pub fn new(bounds: Bounds, budget: &Budget) -> Self {
+        Self(Mutex::new(State {
+            bell: Bell::default(),
             bounds,
             waiting: VecDeque::new(),
             share: budget.nothing(),
             closed: false,
-        };
-        Self {
-            state: Mutex::new(state),
-            bell,
-        }
+        }))
     }
 
     pub fn push(&self, envelope: Envelope) -> Result<(), Returned> {
-        self.state.lock().unwrap().push(envelope)?;
-        self.bell.ring();
+        let mut state = self.0.lock().unwrap();
+        state.push(envelope)?;
+        state.bell.ring();
         Ok(())
     }
 
     /// Puts in what the node itself has to say, however full it is: such notices are bounded by what they are about.
     pub fn push_notice(&self, envelope: Envelope) {
-        let mut state = self.state.lock().unwrap();
-        if state.closed {
-            return;
+        let mut state = self.0.lock().unwrap();
+        if !state.closed {
+            state.share.overdraw(envelope.message.weight());
+            state.waiting.push_back(envelope);
+            state.bell.ring();
         }
-        state.share.overdraw(envelope.message.weight());
-        state.waiting.push_back(envelope);
-        drop(state);
-        self.bell.ring();
+    }
+
+    /// Wakes its receiver, who is to look up from its messages.
+    pub fn ring(&self) {
+        self.0.lock().unwrap().bell.ring();
     }
 
     /// Other bounds from now on; what waits already stays, and so does a number of messages of its own, other than that
     /// of `before`.
     pub fn rebound(&self, before: Bounds, bounds: Bounds) {
-        let own = &mut self.state.lock().unwrap().bounds;
+        let own = &mut self.0.lock().unwrap().bounds;
         let messages_max = match own.messages_max == before.messages_max {
             true => bounds.messages_max,
             false => own.messages_max,
@@ -107,31 +108,39 @@ impl Mailbox {
         };
     }
 
-    pub fn pop(&self) -> Option<Envelope> {
-        self.state.lock().unwrap().take(0)
+    /// Takes the first message. Where there is none, the next ring wakes whoever asked.
+    pub fn poll_pop(&self, context: &mut Context<'_>) -> Poll<Envelope> {
+        let mut state = self.0.lock().unwrap();
+        let popped = state.waiting.pop_front();
+        state.hand_out(popped, context)
     }
 
-    /// Takes the first that is wanted, past others.
-    pub fn pop_first(&self, wanted: impl Fn(&Envelope) -> bool) -> Option<Envelope> {
-        let mut state = self.state.lock().unwrap();
-        let place = state.waiting.iter().position(wanted)?;
-        state.take(place)
+    /// The same for the first that is wanted, past others.
+    pub fn poll_pop_first(
+        &self,
+        context: &mut Context<'_>,
+        wanted: impl Fn(&Envelope) -> bool,
+    ) -> Poll<Envelope> {
+        let mut state = self.0.lock().unwrap();
+        let place = state.waiting.iter().position(wanted);
+        let popped = place.and_then(|place| state.waiting.remove(place));
+        state.hand_out(popped, context)
     }
 
     pub fn depth(&self) -> usize {
-        self.state.lock().unwrap().waiting.len()
+        self.0.lock().unwrap().waiting.len()
     }
 
     /// How many messages wait, and how many bytes they weigh.
     pub fn load(&self) -> (usize, usize) {
-        let state = self.state.lock().unwrap();
+        let state = self.0.lock().unwrap();
         (state.waiting.len(), state.share.bytes())
     }
 
     /// Takes nothing more, and drops what waits, so that every asker hears of it at once.
     pub fn close(&self) {
         let dropped = {
-            let mut state = self.state.lock().unwrap();
+            let mut state = self.0.lock().unwrap();
             state.closed = true;
             let bytes = state.share.bytes();
             state.share.shrink(bytes);
@@ -172,10 +181,13 @@ impl State {
         full.then_some(PushError::Full)
     }
 
-    fn take(&mut self, place: usize) -> Option<Envelope> {
-        let envelope = self.waiting.remove(place)?;
+    fn hand_out(&mut self, popped: Option<Envelope>, context: &mut Context<'_>) -> Poll<Envelope> {
+        let Some(envelope) = popped else {
+            self.bell.listen(context.waker());
+            return Poll::Pending;
+        };
         self.share.shrink(envelope.message.weight());
-        Some(envelope)
+        Poll::Ready(envelope)
     }
 }
 
@@ -190,13 +202,13 @@ mod tests {
             ..Bounds::default()
         };
         let check = |own: usize, expected: usize| {
-            let mailbox = Mailbox::new(of(own), &Budget::new(usize::MAX), Arc::default());
+            let mailbox = Mailbox::new(of(own), &Budget::new(usize::MAX));
             let longer = Bounds {
                 message_bytes_max: 7,
                 ..of(20)
             };
             mailbox.rebound(of(10), longer);
-            let bounds = mailbox.state.lock().unwrap().bounds;
+            let bounds = mailbox.0.lock().unwrap().bounds;
             assert_eq!(
                 (bounds.messages_max, bounds.message_bytes_max),
                 (expected, 7)

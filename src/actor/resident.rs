@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Actors;
-use super::bell::Bell;
 use super::control::Control;
 use super::directory::Listing;
 use super::exit::Exit;
@@ -16,10 +15,8 @@ use crate::message::Envelope;
 
 pub struct Resident {
     pub id: ActorId,
-    pub mailbox: Mailbox,
+    pub mailbox: Arc<Mailbox>,
     pub control: Control,
-    /// Rings whenever either of them has something new.
-    pub bell: Arc<Bell>,
     traps_exits: AtomicBool,
     shutdown_timeout: Mutex<Duration>,
 }
@@ -33,12 +30,11 @@ pub struct Presence {
 
 impl Resident {
     pub fn new(id: ActorId, bounds: Bounds, actors: &Actors) -> Arc<Self> {
-        let bell = Arc::new(Bell::default());
+        let mailbox = Arc::new(Mailbox::new(bounds, actors.budget()));
         Arc::new(Self {
             id,
-            mailbox: Mailbox::new(bounds, actors.budget(), bell.clone()),
-            control: Control::new(bell.clone()),
-            bell,
+            control: Control::new(mailbox.clone()),
+            mailbox,
             traps_exits: AtomicBool::new(false),
             shutdown_timeout: Mutex::new(limits::SHUTDOWN_GRACE),
         })

@@ -177,7 +177,7 @@ impl Door {
     }
 
     /// Delivers a message, and waits for the answer where one is asked for. A client that leaves meanwhile changes
-    /// nothing.
+    /// nothing, and costs nothing while it stays.
     pub async fn send(
         &self,
         to: Arc<str>,
@@ -192,7 +192,7 @@ impl Door {
             Manner::Ask { timeout } => {
                 let (door, deadline) = (self.clone(), self.actors.clock().now() + timeout);
                 let asking = async move { Ok(door.actors.ask(&to, message, deadline).await?) };
-                self.to_its_end(asking).await.map(Some)
+                self.shutdown.outlast(asking).await.map(Some)
             }
         }
     }

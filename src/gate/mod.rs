@@ -43,6 +43,8 @@ pub struct Door(Arc<Hall>);
 pub struct Hall {
     pub applications: Applications,
     pub actors: Actors,
+    /// Who sends what comes over HTTP, as its receivers see it.
+    pub http_sender: Arc<str>,
     pub services: Services,
     pub shutdown: Shutdown,
     pub started_at: SystemTime,
@@ -74,6 +76,7 @@ impl Door {
         let (started_at, started) = (actors.clock().wall(), actors.clock().now());
         Self(Arc::new(Hall {
             applications,
+            http_sender: format!("http@{}", actors.node()).into(),
             actors,
             services,
             shutdown,

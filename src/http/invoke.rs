@@ -19,10 +19,10 @@ use crate::refusal::{Kind, Refusal};
 pub async fn invoke(
     door: &Door,
     target: Target<'_>,
-    parts: &Parts,
+    parts: Parts,
     mut body: Incoming,
 ) -> Response<Body> {
-    let prepared = Invocation::of(parts).and_then(|it| Ok((door.address(target)?, it)));
+    let prepared = Invocation::of(&parts).and_then(|it| Ok((door.address(target)?, it)));
     let (to, invocation) = match prepared {
         Ok(prepared) => prepared,
         Err(refusal) => return reply::refuse_early(refusal, &parts.headers, body),
@@ -30,6 +30,9 @@ pub async fn invoke(
     if body.size_hint().lower() > limits::MESSAGE_BYTES_MAX as u64 {
         return reply::refuse_early(invocation::too_large(), &parts.headers, body);
     }
+    let wants_octets = invocation::lists(&parts.headers, header::ACCEPT, OCTETS);
+    // The head lies in the connection's buffer, which is free for the next request once nobody holds it.
+    drop(parts);
     let budget = door.actors.budget();
     let (payload, share) = match invocation.payload {
         Some(payload) => (payload, budget.nothing()),
@@ -41,7 +44,7 @@ pub async fn invoke(
             }
         },
     };
-    let from = format!("http@{}", door.actors.node()).into();
+    let from = door.http_sender.clone();
     let message = door
         .actors
         .message(from, &*invocation.message_type, payload);
@@ -57,9 +60,7 @@ pub async fn invoke(
             };
             reply::json_with(StatusCode::ACCEPTED, &told)
         }
-        Ok(Some(answer)) if invocation::lists(&parts.headers, header::ACCEPT, OCTETS) => {
-            counted(door, reply::content(OCTETS, answer))
-        }
+        Ok(Some(answer)) if wants_octets => counted(door, reply::content(OCTETS, answer)),
         Ok(Some(answer)) => counted(door, render(&to, &answer)),
         Err(refusal) => told_to_wait(&refusal),
     }

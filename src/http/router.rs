@@ -64,60 +64,70 @@ enum Endpoint {
     Icon,
 }
 
+/// One line of the table.
+struct Route {
+    method: Method,
+    /// What the path begins with, to the letter.
+    literal: &'static str,
+    /// What follows, from the first place on; empty where there is none.
+    places: &'static str,
+    endpoint: Endpoint,
+}
+
 /// Method, path, endpoint. `{…}` takes one segment, `{…...}` all that are left; literal paths stand before those with a place to fill.
 #[rustfmt::skip]
-const ROUTES: [(Method, &str, Endpoint); 51] = [
-    (Method::GET,    "/health",                                   Endpoint::Health),
-    (Method::GET,    "/health/live",                              Endpoint::Live),
-    (Method::GET,    "/health/ready",                             Endpoint::Ready),
-    (Method::GET,    "/health/startup",                           Endpoint::Startup),
-    (Method::GET,    "/metrics",                                  Endpoint::Metrics),
-    (Method::GET,    "/api/v1/backup",                            Endpoint::Backup),
-    (Method::POST,   "/api/v1/applications/deploy",               Endpoint::Deploy),
-    (Method::GET,    "/api/v1/applications",                      Endpoint::ListApplications),
-    (Method::GET,    "/api/v1/applications/{name}",               Endpoint::Application),
-    (Method::GET,    "/api/v1/applications/{name}/status",        Endpoint::Application),
-    (Method::GET,    "/api/v1/applications/{name}/logs",          Endpoint::Logs),
-    (Method::DELETE, "/api/v1/applications/{name}",               Endpoint::Undeploy),
-    (Method::POST,   "/api/v1/applications/{name}:start",         Endpoint::Start),
-    (Method::POST,   "/api/v1/applications/{name}:stop",          Endpoint::Stop),
-    (Method::POST,   "/api/v1/applications/{name}:rollback",      Endpoint::Rollback),
-    (Method::POST,   "/api/v1/actors/by-id/{actor_id}",           Endpoint::InvokeById),
-    (Method::DELETE, "/api/v1/actors/by-id/{actor_id}",           Endpoint::StopActor),
-    (Method::GET,    "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
-    (Method::POST,   "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
-    (Method::PUT,    "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
-    (Method::DELETE, "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
-    (Method::GET,    "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
-    (Method::POST,   "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
-    (Method::PUT,    "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
-    (Method::DELETE, "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
-    (Method::POST,   "/api/v1/tuplespace/tuples",                 Endpoint::WriteTuple),
-    (Method::POST,   "/api/v1/tuplespace/read",                   Endpoint::ReadTuples),
-    (Method::POST,   "/api/v1/tuplespace/take",                   Endpoint::TakeTuples),
-    (Method::POST,   "/api/v1/tuplespace/count",                  Endpoint::CountTuples),
-    (Method::GET,    "/api/v1/tuplespace/tuples",                 Endpoint::ListTuples),
-    (Method::GET,    "/api/v1/tuplespace/count",                  Endpoint::CountTuplesQueried),
-    (Method::GET,    "/api/v1/tuplespace/stats",                  Endpoint::TupleStats),
-    (Method::GET,    "/api/v1/blobs/{bucket}",                    Endpoint::ListBlobs),
-    (Method::PUT,    "/api/v1/blobs/{bucket}/{key...}",           Endpoint::PutBlob),
-    (Method::GET,    "/api/v1/blobs/{bucket}/{key...}",           Endpoint::FetchBlob),
-    (Method::DELETE, "/api/v1/blobs/{bucket}/{key...}",           Endpoint::DeleteBlob),
-    (Method::GET,    "/api/v1/workflows",                         Endpoint::ListWorkflows),
-    (Method::GET,    "/api/v1/workflows/{application}/{id}",      Endpoint::Workflow),
-    (Method::POST,   "/api/v1/workflows/{application}/{id}/signal", Endpoint::SignalWorkflow),
-    (Method::POST,   "/api/v1/workflows/{application}/{id}/cancel", Endpoint::CancelWorkflow),
-    (Method::GET,    "/api/v1/dashboard/summary",                 Endpoint::Summary),
-    (Method::GET,    "/api/v1/dashboard/nodes",                   Endpoint::Nodes),
-    (Method::GET,    "/api/v1/dashboard/applications",            Endpoint::DashboardApplications),
-    (Method::GET,    "/api/v1/dashboard/actors",                  Endpoint::Actors),
-    (Method::GET,    "/api/v1/dashboard/system-info",             Endpoint::SystemInfo),
-    (Method::GET,    "/",                                         Endpoint::Page),
-    (Method::GET,    "/dashboard",                                Endpoint::Page),
-    (Method::GET,    "/dashboard/node/{id}",                      Endpoint::Page),
-    (Method::GET,    "/assets/dashboard.js",                      Endpoint::Script),
-    (Method::GET,    "/assets/dashboard.css",                     Endpoint::Style),
-    (Method::GET,    "/assets/icon.svg",                          Endpoint::Icon),
+static ROUTES: [Route; 51] = [
+    route(Method::GET,    "/health",                                   Endpoint::Health),
+    route(Method::GET,    "/health/live",                              Endpoint::Live),
+    route(Method::GET,    "/health/ready",                             Endpoint::Ready),
+    route(Method::GET,    "/health/startup",                           Endpoint::Startup),
+    route(Method::GET,    "/metrics",                                  Endpoint::Metrics),
+    route(Method::GET,    "/api/v1/backup",                            Endpoint::Backup),
+    route(Method::POST,   "/api/v1/applications/deploy",               Endpoint::Deploy),
+    route(Method::GET,    "/api/v1/applications",                      Endpoint::ListApplications),
+    route(Method::GET,    "/api/v1/applications/{name}",               Endpoint::Application),
+    route(Method::GET,    "/api/v1/applications/{name}/status",        Endpoint::Application),
+    route(Method::GET,    "/api/v1/applications/{name}/logs",          Endpoint::Logs),
+    route(Method::DELETE, "/api/v1/applications/{name}",               Endpoint::Undeploy),
+    route(Method::POST,   "/api/v1/applications/{name}:start",         Endpoint::Start),
+    route(Method::POST,   "/api/v1/applications/{name}:stop",          Endpoint::Stop),
+    route(Method::POST,   "/api/v1/applications/{name}:rollback",      Endpoint::Rollback),
+    route(Method::POST,   "/api/v1/actors/by-id/{actor_id}",           Endpoint::InvokeById),
+    route(Method::DELETE, "/api/v1/actors/by-id/{actor_id}",           Endpoint::StopActor),
+    route(Method::GET,    "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
+    route(Method::POST,   "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
+    route(Method::PUT,    "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
+    route(Method::DELETE, "/api/v1/actors/{namespace}/{actor_type}",   Endpoint::Invoke),
+    route(Method::GET,    "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
+    route(Method::POST,   "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
+    route(Method::PUT,    "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
+    route(Method::DELETE, "/api/v1/actors/{tenant}/{namespace}/{actor_type}", Endpoint::InvokeInTenant),
+    route(Method::POST,   "/api/v1/tuplespace/tuples",                 Endpoint::WriteTuple),
+    route(Method::POST,   "/api/v1/tuplespace/read",                   Endpoint::ReadTuples),
+    route(Method::POST,   "/api/v1/tuplespace/take",                   Endpoint::TakeTuples),
+    route(Method::POST,   "/api/v1/tuplespace/count",                  Endpoint::CountTuples),
+    route(Method::GET,    "/api/v1/tuplespace/tuples",                 Endpoint::ListTuples),
+    route(Method::GET,    "/api/v1/tuplespace/count",                  Endpoint::CountTuplesQueried),
+    route(Method::GET,    "/api/v1/tuplespace/stats",                  Endpoint::TupleStats),
+    route(Method::GET,    "/api/v1/blobs/{bucket}",                    Endpoint::ListBlobs),
+    route(Method::PUT,    "/api/v1/blobs/{bucket}/{key...}",           Endpoint::PutBlob),
+    route(Method::GET,    "/api/v1/blobs/{bucket}/{key...}",           Endpoint::FetchBlob),
+    route(Method::DELETE, "/api/v1/blobs/{bucket}/{key...}",           Endpoint::DeleteBlob),
+    route(Method::GET,    "/api/v1/workflows",                         Endpoint::ListWorkflows),
+    route(Method::GET,    "/api/v1/workflows/{application}/{id}",      Endpoint::Workflow),
+    route(Method::POST,   "/api/v1/workflows/{application}/{id}/signal", Endpoint::SignalWorkflow),
+    route(Method::POST,   "/api/v1/workflows/{application}/{id}/cancel", Endpoint::CancelWorkflow),
+    route(Method::GET,    "/api/v1/dashboard/summary",                 Endpoint::Summary),
+    route(Method::GET,    "/api/v1/dashboard/nodes",                   Endpoint::Nodes),
+    route(Method::GET,    "/api/v1/dashboard/applications",            Endpoint::DashboardApplications),
+    route(Method::GET,    "/api/v1/dashboard/actors",                  Endpoint::Actors),
+    route(Method::GET,    "/api/v1/dashboard/system-info",             Endpoint::SystemInfo),
+    route(Method::GET,    "/",                                         Endpoint::Page),
+    route(Method::GET,    "/dashboard",                                Endpoint::Page),
+    route(Method::GET,    "/dashboard/node/{id}",                      Endpoint::Page),
+    route(Method::GET,    "/assets/dashboard.js",                      Endpoint::Script),
+    route(Method::GET,    "/assets/dashboard.css",                     Endpoint::Style),
+    route(Method::GET,    "/assets/icon.svg",                          Endpoint::Icon),
 ];
 
 /// Answers one request on the gateway's port.
@@ -141,7 +151,7 @@ pub async fn beside_grpc(
 ) -> Response<Body> {
     let admitted = door.admit(peer, &request, Access::Open);
     let (parts, body) = request.into_parts();
-    let routed = route(&parts.method, parts.uri.path());
+    let routed = find(&parts.method, parts.uri.path());
     let health = routed.ok().and_then(|(endpoint, _)| endpoint.health(&door));
     match (admitted, health) {
         (Err(refusal), _) => reply::refuse_early(refusal, &parts.headers, body),
@@ -155,7 +165,7 @@ pub async fn beside_grpc(
 }
 
 async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
-    let routed = route(request.method(), request.uri().path());
+    let routed = find(request.method(), request.uri().path());
     let access = routed
         .as_ref()
         .map_or(Access::Needs(Scope::Read), |(endpoint, _)| {
@@ -207,7 +217,7 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
                 namespace,
                 actor_type,
             };
-            Box::pin(invoke::invoke(&door, target, &parts, body)).await
+            Box::pin(invoke::invoke(&door, target, parts, body)).await
         }
         (Endpoint::InvokeInTenant, [tenant, namespace, actor_type]) => {
             match id::Scope::parse("tenant", tenant) {
@@ -217,13 +227,13 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
                         namespace,
                         actor_type,
                     };
-                    Box::pin(invoke::invoke(&door, target, &parts, body)).await
+                    Box::pin(invoke::invoke(&door, target, parts, body)).await
                 }
                 Err(error) => reply::refuse_early(error.into(), &parts.headers, body),
             }
         }
         (Endpoint::InvokeById, [id]) => {
-            Box::pin(invoke::invoke(&door, Target::Id(id), &parts, body)).await
+            Box::pin(invoke::invoke(&door, Target::Id(id), parts, body)).await
         }
         (Endpoint::StopActor, [id]) => Box::pin(applications::stop_actor(&door, entry(), id)).await,
         (Endpoint::WriteTuple, _) => Box::pin(tuplespace::write(&door, body)).await,
@@ -368,54 +378,82 @@ impl Rejection {
     }
 }
 
+const fn route(method: Method, path: &'static str, endpoint: Endpoint) -> Route {
+    let mut literal = 0;
+    while literal < path.len() && path.as_bytes()[literal] != b'{' {
+        literal += 1;
+    }
+    let (literal, places) = path.split_at(literal);
+    Route {
+        method,
+        literal,
+        places,
+        endpoint,
+    }
+}
+
 /// The endpoint of a request and what fills its places, decoded.
-fn route(method: &Method, path: &str) -> Result<(Endpoint, Vec<String>), Rejection> {
+fn find(method: &Method, path: &str) -> Result<(Endpoint, Vec<String>), Rejection> {
+    let mut served = ROUTES.iter().filter(|route| route.serves(method));
+    let found = served.find_map(|route| Some((route.endpoint, route.fill(path)?)));
+    let (endpoint, filled) = found.ok_or_else(|| no_route(path))?;
+    Ok((endpoint, decode(&filled)?))
+}
+
+#[cold]
+fn no_route(path: &str) -> Rejection {
     let mut allowed = Vec::new();
-    for (served, pattern, endpoint) in &ROUTES {
-        let Some(filled) = fill(pattern, path) else {
-            continue;
-        };
-        let head_too = *served == Method::GET && endpoint.only_looks();
-        if served == method || (head_too && method == Method::HEAD) {
-            return Ok((*endpoint, decode(&filled)?));
-        }
-        allowed.push(served.as_str());
-        if head_too {
+    for route in ROUTES.iter().filter(|route| route.fill(path).is_some()) {
+        allowed.push(route.method.as_str());
+        if route.serves(&Method::HEAD) {
             allowed.push("HEAD");
         }
     }
     if allowed.is_empty() {
         let text = "no such path; GET / is the dashboard, README.md and docs/wasm-deployment.md list the others";
-        return Err(Rejection::Refused(Refusal::new(Kind::NotFound, text)));
+        return Rejection::Refused(Refusal::new(Kind::NotFound, text));
     }
-    Err(Rejection::Method(allowed))
+    Rejection::Method(allowed)
 }
 
-/// What stands in the pattern's places, if the path fits it.
-fn fill<'a>(pattern: &str, path: &'a str) -> Option<Vec<&'a str>> {
-    let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
-    let (mut filled, mut passed) = (Vec::new(), 0);
-    loop {
-        let segment = given.next();
-        let rest = path.get(passed..);
-        passed += segment.map_or(0, |segment| segment.len() + 1);
-        match (wanted.next(), segment) {
-            (None, None) => return Some(filled),
-            (Some(place), Some(_)) if place.ends_with("...}") => {
-                filled.push(rest.filter(|rest| !rest.is_empty())?);
+impl Route {
+    fn serves(&self, method: &Method) -> bool {
+        let looks = self.method == Method::GET && self.endpoint.only_looks();
+        self.method == *method || (looks && *method == Method::HEAD)
+    }
+
+    /// What stands in the places, if the path fits.
+    fn fill<'a>(&self, path: &'a str) -> Option<Vec<&'a str>> {
+        let left = path.strip_prefix(self.literal)?;
+        let mut filled = Vec::new();
+        if self.places.is_empty() {
+            return left.is_empty().then_some(filled);
+        }
+        let mut left = Some(left);
+        for place in self.places.split('/') {
+            let given = left?;
+            if place.ends_with("...}") {
+                filled.push((!given.is_empty()).then_some(given)?);
                 return Some(filled);
             }
-            // There, actors are named by their id: it is no namespace.
-            (Some("{namespace}" | "{tenant}"), Some("by-id")) => return None,
-            (Some(place), Some(segment)) if place.starts_with('{') => {
-                // `{name}:verb` takes what stands before the verb.
-                let (_, verb) = place.split_once('}')?;
-                let taken = segment.strip_suffix(verb)?;
-                filled.push((!taken.is_empty()).then_some(taken)?);
+            let (segment, rest) = match given.split_once('/') {
+                Some((segment, rest)) => (segment, Some(rest)),
+                None => (given, None),
+            };
+            match place {
+                // There, actors are named by their id: it is no namespace.
+                "{namespace}" | "{tenant}" if segment == "by-id" => return None,
+                literal if !literal.starts_with('{') => (literal == segment).then_some(())?,
+                place => {
+                    // `{name}:verb` takes what stands before the verb.
+                    let (_, verb) = place.split_once('}')?;
+                    let taken = segment.strip_suffix(verb)?;
+                    filled.push((!taken.is_empty()).then_some(taken)?);
+                }
             }
-            (Some(literal), Some(segment)) if literal == segment => {}
-            _ => return None,
+            left = rest;
         }
+        left.is_none().then_some(filled)
     }
 }
 
@@ -437,7 +475,7 @@ mod tests {
     #[test]
     fn a_path_leads_to_its_endpoint() {
         let check = |method: Method, path: &str, expected: Option<(Endpoint, &[&str])>| {
-            let routed = route(&method, path).ok();
+            let routed = find(&method, path).ok();
             let routed = routed
                 .as_ref()
                 .map(|(endpoint, filled)| (*endpoint, filled.as_slice()));
@@ -492,6 +530,12 @@ mod tests {
         check(Method::POST, "/api/v1/applications/calc:pause", None);
         check(Method::GET, "/api/v1/applications/", None);
         check(Method::GET, "/api/v1/applications/a/b/c", None);
+        check(Method::GET, "/api/v1/applications/a/", None);
+        check(Method::GET, "/api/v1/applications/a/status/", None);
+        check(Method::POST, "/api/v1/actors/default/calc/", None);
+        check(Method::POST, "/api/v1/actors/default", None);
+        check(Method::GET, "/health/", None);
+        check(Method::GET, "//health", None);
         check(Method::GET, "/api/v1/applications/%ff", None);
         check(Method::POST, "/health", None);
         check(Method::GET, "/api/v1/actors/by-id/calc", None);

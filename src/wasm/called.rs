@@ -1,6 +1,6 @@
 //! What a call into a guest takes and what it comes to, in either spelling.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 
@@ -19,32 +19,34 @@ pub enum GuestError {
 }
 
 /// All that a component's handler may get; its type says which of it it does get.
-pub struct Arguments {
+#[derive(Clone, Copy)]
+pub struct Arguments<'a> {
     /// The state that the node keeps for the guest.
-    pub state: Arc<str>,
-    pub from: Arc<str>,
-    pub message_type: Arc<str>,
-    pub payload: Bytes,
+    pub state: &'a Arc<str>,
+    pub from: &'a Arc<str>,
+    pub message_type: &'a Arc<str>,
+    pub payload: &'a Bytes,
 }
 
-impl Arguments {
+static NOTHING: LazyLock<Arc<str>> = LazyLock::new(Arc::default);
+
+impl<'a> Arguments<'a> {
     /// Those that a message brings.
-    pub fn of(message: &Message, state: Arc<str>) -> Self {
+    pub fn of(message: &'a Message, state: &'a Arc<str>) -> Self {
         Self {
             state,
-            from: message.from.clone(),
-            message_type: message.message_type.clone(),
-            payload: message.payload.clone(),
+            from: &message.from,
+            message_type: &message.message_type,
+            payload: &message.payload,
         }
     }
 
     /// For hooks, which get at most a payload.
-    pub fn only(payload: Bytes) -> Self {
-        let nothing: Arc<str> = Arc::default();
+    pub fn only(payload: &'a Bytes) -> Self {
         Self {
-            state: nothing.clone(),
-            from: nothing.clone(),
-            message_type: nothing,
+            state: &NOTHING,
+            from: &NOTHING,
+            message_type: &NOTHING,
             payload,
         }
     }

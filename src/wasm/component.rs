@@ -10,9 +10,7 @@ use wasmtime::component::{
 use wasmtime::{AsContextMut, Engine, Store};
 
 use super::called::{Arguments, Called, GuestError};
-use super::exports::{
-    self, Chosen, HANDLERS, HOOKS, Handler, Handlers, Hook, Hooks, INIT, Intent, Route,
-};
+use super::exports::{self, Chosen, HANDLERS, HOOKS, Handler, Handlers, Hook, Hooks, INIT};
 use super::host::bindings::types::{ActorError, ErrorCode};
 use super::host::{self, Guest};
 use super::linkers::Linkers;
@@ -321,7 +319,7 @@ fn is_payload(ty: &Type) -> bool {
 
 /// One instance's functions, ready to be called.
 pub struct Bound {
-    handlers: Handlers<Call>,
+    pub handlers: Handlers<Call>,
     hooks: Hooks<Call>,
     init: Option<Call>,
 }
@@ -344,27 +342,12 @@ impl Linked {
 }
 
 impl Bound {
-    /// Those that a message goes to, in their order.
-    pub fn route(&self, intent: Intent, message_type: &str) -> Route {
-        self.handlers.route(intent, message_type)
-    }
-
-    /// Whether it is told of others' ends.
-    pub fn hears_notices(&self) -> bool {
-        self.handlers.hears_notices()
-    }
-
-    /// Whether the node keeps this guest's state for it.
-    pub fn is_state_machine(&self) -> bool {
-        self.handlers.is_state_machine()
-    }
-
     /// Calls a handler that the guest has.
     pub async fn handle(
         &self,
         store: &mut Store<Guest>,
         handler: Handler,
-        arguments: Arguments,
+        arguments: Arguments<'_>,
     ) -> Called<Bytes> {
         let call = self.handlers.get(handler).expect("routing chose it");
         call.call(store, arguments).await
@@ -374,23 +357,23 @@ impl Bound {
         let Some(init) = &self.init else {
             return Ok(Ok(()));
         };
-        let called = init.call(store, Arguments::only(state)).await?;
+        let called = init.call(store, Arguments::only(&state)).await?;
         Ok(called.map(drop))
     }
 
     pub fn has(&self, hook: Hook) -> bool {
-        self.hooks.get(hook).is_some()
+        self.hooks.has(hook)
     }
 
     /// `None` where the guest does not have it.
     pub async fn hook(&self, store: &mut Store<Guest>, hook: Hook) -> Option<Called<Bytes>> {
         let call = self.hooks.get(hook)?;
-        Some(call.call(store, Arguments::only(Bytes::new())).await)
+        Some(call.call(store, Arguments::only(&Bytes::new())).await)
     }
 }
 
 /// A typed function for each form of parameters, with results `R`.
-enum Typed<R: 'static> {
+pub enum Typed<R: 'static> {
     None(TypedFunc<(), R>),
     SenderTypePayload(TypedFunc<(Arc<str>, Arc<str>, Bytes), R>),
     SenderPayload(TypedFunc<(Arc<str>, Bytes), R>),
@@ -420,25 +403,37 @@ impl<R: wasmtime::component::ComponentNamedList + Lift + 'static> Typed<R> {
         })
     }
 
-    async fn call(&self, store: &mut Store<Guest>, arguments: Arguments) -> wasmtime::Result<R> {
+    async fn call(
+        &self,
+        store: &mut Store<Guest>,
+        arguments: Arguments<'_>,
+    ) -> wasmtime::Result<R> {
         let Arguments {
             state,
             from,
             message_type,
             payload,
         } = arguments;
+        let payload = || payload.clone();
         match self {
             Self::None(function) => function.call_async(store, ()).await,
             Self::SenderTypePayload(function) => {
-                let arguments = (from, message_type, payload);
+                let arguments = (from.clone(), message_type.clone(), payload());
                 function.call_async(store, arguments).await
             }
-            Self::SenderPayload(function) => function.call_async(store, (from, payload)).await,
-            Self::TypePayload(function) => {
-                function.call_async(store, (message_type, payload)).await
+            Self::SenderPayload(function) => {
+                let arguments = (from.clone(), payload());
+                function.call_async(store, arguments).await
             }
-            Self::StatePayload(function) => function.call_async(store, (state, payload)).await,
-            Self::Payload(function) => function.call_async(store, (payload,)).await,
+            Self::TypePayload(function) => {
+                let arguments = (message_type.clone(), payload());
+                function.call_async(store, arguments).await
+            }
+            Self::StatePayload(function) => {
+                let arguments = (state.clone(), payload());
+                function.call_async(store, arguments).await
+            }
+            Self::Payload(function) => function.call_async(store, (payload(),)).await,
         }
     }
 }
@@ -446,7 +441,7 @@ impl<R: wasmtime::component::ComponentNamedList + Lift + 'static> Typed<R> {
 macro_rules! answers {
     ($($answer:ident($results:ty) $value:pat => $reply:expr;)*) => {
         /// A function with both sides of its type settled.
-        enum Call { $($answer(Typed<$results>)),* }
+        pub enum Call { $($answer(Typed<$results>)),* }
 
         impl Call {
             fn bind(store: impl AsContextMut, instance: &Instance, export: &Export) -> wasmtime::Result<Self> {
@@ -455,7 +450,7 @@ macro_rules! answers {
                 })
             }
 
-            async fn call(&self, store: &mut Store<Guest>, arguments: Arguments) -> Called<Bytes> {
+            async fn call(&self, store: &mut Store<Guest>, arguments: Arguments<'_>) -> Called<Bytes> {
                 Ok(match self {
                     $(Self::$answer(typed) => {
                         let $value = typed.call(store, arguments).await?;
@@ -490,7 +485,7 @@ answers! {
 /// The package's own result variant, which generators write where they could have used `result`.
 #[derive(ComponentType, Lift)]
 #[component(variant)]
-enum ActorResult {
+pub enum ActorResult {
     #[component(name = "ok")]
     Ok(Bytes),
     #[component(name = "err")]
@@ -500,7 +495,7 @@ enum ActorResult {
 /// The same in the older edition, where errors are texts.
 #[derive(ComponentType, Lift)]
 #[component(variant)]
-enum OlderResult {
+pub enum OlderResult {
     #[component(name = "ok")]
     Ok(Bytes),
     #[component(name = "err")]

@@ -10,9 +10,7 @@ use wasmtime::{
 
 use super::called::{Called, GuestError};
 use super::exchange::{self, Buffer, Exchange, Slice};
-use super::exports::{
-    self, Chosen, HANDLERS, HOOKS, Handler, Handlers, Hook, Hooks, INIT, Intent, Route,
-};
+use super::exports::{self, Chosen, HANDLERS, HOOKS, Handler, Handlers, Hook, Hooks, INIT};
 use super::host::Guest;
 use super::linkers::Linkers;
 use super::{host, wasi};
@@ -206,7 +204,7 @@ fn find(
 
 /// One instance's functions and the buffer its arguments are passed in.
 pub struct Bound {
-    handlers: Handlers<Call<Pointers>>,
+    pub handlers: Handlers<Call<Pointers>>,
     hooks: Hooks<Call<()>>,
     init: Option<Call<(i32, i32)>>,
     arguments: Buffer,
@@ -245,21 +243,6 @@ impl Linked {
 }
 
 impl Bound {
-    /// Those that a message goes to, in their order.
-    pub fn route(&self, intent: Intent, message_type: &str) -> Route {
-        self.handlers.route(intent, message_type)
-    }
-
-    /// Whether it is told of others' ends.
-    pub fn hears_notices(&self) -> bool {
-        self.handlers.hears_notices()
-    }
-
-    /// Whether the node keeps this guest's state for it.
-    pub fn is_state_machine(&self) -> bool {
-        self.handlers.is_state_machine()
-    }
-
     /// Calls a handler that the guest has.
     pub async fn handle(
         &mut self,
@@ -267,13 +250,13 @@ impl Bound {
         handler: Handler,
         message: &Message,
     ) -> Called<Bytes> {
-        let call = self.handlers.get(handler).expect("routing chose it");
         let parts = [
             message.from.as_bytes(),
             message.message_type.as_bytes(),
             &message.payload,
         ];
-        let [from, kind, payload] = self.arguments.lend(store, parts).await?;
+        let [from, kind, payload] = self.lend(store, parts).await?;
+        let call = self.handlers.get(handler).expect("routing chose it");
         let pointers = (from.0, from.1, kind.0, kind.1, payload.0, payload.1);
         let answer = call.call(store, pointers).await?;
         Ok(unless_failed(store, answer))
@@ -281,17 +264,31 @@ impl Bound {
 
     /// A result other than 0 is a failure.
     pub async fn init(&mut self, store: &mut Store<Guest>, state: Bytes) -> Called<()> {
-        let Some(init) = &self.init else {
+        if self.init.is_none() {
             return Ok(Ok(()));
-        };
-        let [state] = self.arguments.lend(store, [&state[..]]).await?;
+        }
+        let [state] = self.lend(store, [&state[..]]).await?;
+        let init = self.init.as_ref().expect("it was there just now");
         let status = init.call_for_status(store, (state.0, state.1)).await?;
         let done = unless_failed(store, ());
         Ok(done.and_then(|()| succeeded(INIT, status)))
     }
 
+    /// Arguments, in memory that the guest borrows for one call.
+    async fn lend<const N: usize>(
+        &mut self,
+        store: &mut Store<Guest>,
+        parts: [&[u8]; N],
+    ) -> wasmtime::Result<[Slice; N]> {
+        let len = parts.iter().map(|part| part.len()).sum();
+        if len > self.arguments.capacity() {
+            Box::pin(self.arguments.enlarge(store, len)).await?;
+        }
+        self.arguments.fill(store, parts)
+    }
+
     pub fn has(&self, hook: Hook) -> bool {
-        self.hooks.get(hook).is_some()
+        self.hooks.has(hook)
     }
 
     /// `None` where the guest does not have it.
@@ -326,7 +323,7 @@ fn unless_failed<T>(store: &mut Store<Guest>, answer: T) -> Result<T, GuestError
     }
 }
 
-enum Call<P> {
+pub enum Call<P> {
     Nothing(TypedFunc<P, ()>),
     Pointer(TypedFunc<P, i32>),
     Packed(TypedFunc<P, i64>),

@@ -153,46 +153,56 @@ pub fn prefixed(store: &Store<Guest>, pointer: i32) -> wasmtime::Result<Slice> {
 
 /// A payload that the guest passes to a host function. One above its limit is refused before it is copied.
 pub fn payload(caller: &Caller<'_, Guest>, slice: Slice) -> Result<Vec<u8>, Unmet> {
-    Ok(view_payload(caller, slice)?.to_vec())
-}
-
-/// The same, to be shared.
-pub fn shared_payload(caller: &Caller<'_, Guest>, slice: Slice) -> Result<Bytes, Unmet> {
-    Ok(Bytes::copy_from_slice(view_payload(caller, slice)?))
-}
-
-fn view_payload<'a>(caller: &'a Caller<'_, Guest>, slice: Slice) -> Result<&'a [u8], Unmet> {
     caller.data().fits(slice.len())?;
-    Ok(view(caller, slice)?)
+    Ok(view(caller, slice)?.to_vec())
 }
 
-/// A text, likewise; what is not UTF-8 is replaced, and what is longer than any text may be is cut off.
+/// A text, likewise; see `Passed::text`.
 pub fn text(caller: &Caller<'_, Guest>, slice: Slice) -> wasmtime::Result<String> {
-    Ok(view_text(caller, slice)?.into_owned())
-}
-
-/// A text where it lies.
-pub fn view_text<'a>(
-    caller: &'a Caller<'_, Guest>,
-    slice: Slice,
-) -> wasmtime::Result<Cow<'a, str>> {
-    let bytes = view(caller, slice)?;
-    let read = &bytes[..bytes.len().min(limits::GUEST_TEXT_BYTES_MAX)];
-    Ok(String::from_utf8_lossy(read))
+    let memory = caller.data().exchange()?.memory.data(caller);
+    Ok(Passed(memory).text(slice)?.into_owned())
 }
 
 /// The bytes of a slice, which must lie in the guest's memory.
 fn view(store: &impl AsContext<Data = Guest>, slice: Slice) -> wasmtime::Result<&[u8]> {
     let store = store.as_context();
-    let memory = store.data().exchange()?.memory.data(store);
-    let (start, len, size) = (slice.start(), slice.len(), memory.len());
-    let end = start.checked_add(len);
-    let bytes = end.and_then(|end| memory.get(start..end));
-    bytes.ok_or_else(|| {
+    Ok(Passed(store.data().exchange()?.memory.data(store)).bytes(slice)?)
+}
+
+/// A guest's memory during a host function, to read what it passed where it lies.
+#[derive(Clone, Copy)]
+pub struct Passed<'a>(&'a [u8]);
+
+impl<'a> Passed<'a> {
+    /// With the state of the guest, which may be changed meanwhile.
+    pub fn by(caller: &'a mut Caller<'_, Guest>) -> wasmtime::Result<(Self, &'a mut Guest)> {
+        let memory = caller.data().exchange()?.memory;
+        let (bytes, guest) = memory.data_and_store_mut(caller);
+        Ok((Self(bytes), guest))
+    }
+
+    pub fn bytes(self, slice: Slice) -> wasmtime::Result<&'a [u8]> {
+        let (start, len) = (slice.start(), slice.len());
+        let end = start.checked_add(len);
+        let bytes = end.and_then(|end| self.0.get(start..end));
+        bytes.ok_or_else(|| self.outside(slice))
+    }
+
+    /// A text: what is not UTF-8 is replaced, and what is longer than any text may be is cut off.
+    pub fn text(self, slice: Slice) -> wasmtime::Result<Cow<'a, str>> {
+        let bytes = self.bytes(slice)?;
+        let read = &bytes[..bytes.len().min(limits::GUEST_TEXT_BYTES_MAX)];
+        let text = std::str::from_utf8(read).map(Cow::Borrowed);
+        Ok(text.unwrap_or_else(|_| String::from_utf8_lossy(read)))
+    }
+
+    #[cold]
+    fn outside(self, slice: Slice) -> wasmtime::Error {
+        let (start, len, size) = (slice.start(), slice.len(), self.0.len());
         wasmtime::Error::msg(format!(
             "the guest passed {len} bytes at {start}, outside its memory of {size} bytes"
         ))
-    })
+    }
 }
 
 /// Gives the guest bytes in fresh memory of its own, and writes their pointer and length at `answer_at`.
@@ -347,32 +357,38 @@ fn no_room(len: usize) -> wasmtime::Error {
 }
 
 impl Buffer {
-    /// Writes `parts` one after the other; the guest borrows them for one call.
-    pub async fn lend<const N: usize>(
-        &mut self,
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Writes `parts`, which must not be longer than the capacity in all, one after the other.
+    pub fn fill<const N: usize>(
+        &self,
         store: &mut Store<Guest>,
         parts: [&[u8]; N],
     ) -> wasmtime::Result<[Slice; N]> {
-        let len: usize = parts.iter().map(|part| part.len()).sum();
-        if len > self.capacity {
-            Box::pin(self.enlarge(store, Self::capacity_for(len))).await?;
-        }
         let memory = store.data().exchange()?.memory;
-        let mut at = self.pointer;
-        let mut lent = [Slice(0, 0); N];
-        for (part, slice) in parts.iter().zip(&mut lent) {
-            memory.write(&mut *store, at, part)?;
-            *slice = Slice(
-                u32::try_from(at)?.cast_signed(),
-                u32::try_from(part.len())?.cast_signed(),
-            );
-            at += part.len();
+        let len = parts.iter().map(|part| part.len()).sum();
+        let room = memory.data_mut(store).get_mut(self.pointer..);
+        let mut room = room
+            .filter(|room| room.len() >= len)
+            .ok_or_else(|| no_room(len))?;
+        let mut at = u32::try_from(self.pointer)?;
+        let mut slices = [Slice(0, 0); N];
+        for (part, slice) in parts.iter().zip(&mut slices) {
+            let (place, rest) = room.split_at_mut(part.len());
+            place.copy_from_slice(part);
+            let len = u32::try_from(part.len())?;
+            *slice = Slice(at.cast_signed(), len.cast_signed());
+            (room, at) = (rest, at + len);
         }
-        Ok(lent)
+        Ok(slices)
     }
 
-    async fn enlarge(&mut self, store: &mut Store<Guest>, capacity: usize) -> wasmtime::Result<()> {
+    /// Makes room for `len` bytes; what was written before is forgotten.
+    pub async fn enlarge(&mut self, store: &mut Store<Guest>, len: usize) -> wasmtime::Result<()> {
         let exchange = store.data().exchange()?.clone();
+        let capacity = Self::capacity_for(len);
         self.pointer = exchange.allocate(store, capacity).await?;
         self.capacity = capacity;
         Ok(())

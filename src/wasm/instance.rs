@@ -7,17 +7,16 @@ use bytes::Bytes;
 use log::Level;
 use wasmtime::Store;
 
-use super::called::{Arguments, Called, GuestError};
-use super::exports::{Handler, Hook, Intent, Route};
+use super::called::{Called, GuestError};
+use super::callee::{Callee, Functions, fits};
+use super::exports::{Hook, Intent};
 use super::fault::fault;
 use super::host::durability::Phase;
 use super::host::{Commitments, Guest};
-use super::program::Form;
 use super::replay::Origin;
 use super::slices::{Meter, Pace, SLICE_BEATS};
 use super::snapshot::Snapshot;
 use super::starter::{Birth, Starter};
-use super::{component, core_abi};
 use crate::actor::{Fault, Handled, Place, Unsnapped};
 use crate::id::ActorId;
 use crate::message::{Envelope, Failure, Message, Nature};
@@ -28,7 +27,7 @@ pub struct Instance {
     pub(super) functions: Functions,
     /// What the node keeps for a guest whose only handler is a transition.
     pub(super) state: Arc<str>,
-    pub(super) pace: Arc<Pace>,
+    pub(super) pace: Pace,
 }
 
 impl Instance {
@@ -37,7 +36,7 @@ impl Instance {
         let origin = Origin::of(starter, &place.actor).await?;
         let (mut store, meter) = open(starter, place);
         store.data_mut().journal.phase = Phase::Starting;
-        let pace = Arc::new(starter.pace(&meter));
+        let pace = starter.pace(&meter);
         let started = pace
             .run(pin!(begin(&mut store, starter, &origin.birth)))
             .await;
@@ -112,8 +111,8 @@ impl Instance {
             seat.begins(envelope.message.id);
         }
         let message = guest.conversation.begin(envelope);
-        let pace = self.pace.clone();
-        let called = pace.run(pin!(self.pass(intent, &message))).await;
+        let (callee, pace) = self.parts();
+        let called = pace.run(pin!(callee.pass(intent, &message))).await;
         let (mut answer, mut fault) = self.outcome(called, &message);
         if fault.is_none() && self.store.data().journal.wish.is_some() {
             match Box::pin(self.checkpoint()).await {
@@ -135,7 +134,10 @@ impl Instance {
         message: &Message,
     ) -> (Result<Bytes, Failure>, Option<Fault>) {
         let failure = match called {
-            Some(Ok(Ok(payload))) => return (self.checked(payload), None),
+            Some(Ok(Ok(payload))) => {
+                let fits = fits(&self.store, &payload);
+                return (fits.map(|()| payload), None);
+            }
             Some(Ok(Err(GuestError::Failed(text)))) => Failure::Refused(text),
             Some(Ok(Err(GuestError::NotImplemented(text)))) => Failure::NotImplemented(text),
             Some(Err(error)) => match fault("handling a message", &self.store, &error) {
@@ -188,8 +190,8 @@ impl Instance {
 
     /// Asks for the state, after telling that it is wanted. The guest may go on afterwards.
     pub async fn snapshot(&mut self) -> Result<Snapshot, Unsnapped> {
-        let pace = self.pace.clone();
-        let told = pace.run(pin!(self.tell_state())).await;
+        let (callee, pace) = self.parts();
+        let told = pace.run(pin!(callee.tell_state())).await;
         self.store.data().flush();
         match told {
             Ok(Ok(own)) => {
@@ -235,10 +237,7 @@ impl Instance {
 
     /// Whether it is told of others' ends.
     pub fn hears_notices(&self) -> bool {
-        match &self.functions {
-            Functions::Component(bound) => bound.hears_notices(),
-            Functions::Core(bound) => bound.hears_notices(),
-        }
+        self.functions.hears_notices()
     }
 
     /// What stays with the actor when another instance takes the place of this one.
@@ -250,61 +249,18 @@ impl Instance {
         self.store.data_mut().inherit(commitments);
     }
 
-    /// Tries the handlers in their order until one does not pass the message over. `None` where there is none.
-    async fn pass(&mut self, intent: Intent, message: &Message) -> Option<Called<Bytes>> {
-        let mut passed_over = None;
-        for handler in self.functions.route(intent, &message.message_type) {
-            let called = self.call(handler, message).await;
-            if !matches!(called, Ok(Err(GuestError::NotImplemented(_)))) {
-                return Some(called);
-            }
-            passed_over = Some(called);
-        }
-        passed_over
-    }
-
-    pub(super) async fn call(&mut self, handler: Handler, message: &Message) -> Called<Bytes> {
-        let store = &mut self.store;
-        let called = match &mut self.functions {
-            Functions::Component(bound) => {
-                let arguments = Arguments::of(message, self.state.clone());
-                bound.handle(store, handler, arguments).await
-            }
-            Functions::Core(bound) => bound.handle(store, handler, message).await,
+    /// What calls touch, and what drives them.
+    pub(super) fn parts(&mut self) -> (Callee<'_>, &Pace) {
+        let callee = Callee {
+            store: &mut self.store,
+            functions: &mut self.functions,
+            state: &mut self.state,
         };
-        if let (Handler::Transition, Ok(Ok(state))) = (handler, &called)
-            && self.checked(state.clone()).is_ok()
-        {
-            self.state = String::from_utf8_lossy(state).into();
-        }
-        called
-    }
-
-    async fn tell_state(&mut self) -> Called<Option<Bytes>> {
-        let (store, functions) = (&mut self.store, &self.functions);
-        let actor = store.data().actor.clone();
-        if let Some(Err(error)) = functions.hook(store, Hook::PreSuspend).await.transpose()? {
-            let text = error.into_text();
-            log::warn!("{actor} was not ready to be suspended: {text}");
-        }
-        let state = functions.hook(store, Hook::SnapshotState).await;
-        Ok(state.transpose()?.transpose())
+        (callee, &self.pace)
     }
 
     pub(super) fn actor(&self) -> &ActorId {
         &self.store.data().actor
-    }
-
-    fn checked(&self, payload: Bytes) -> Result<Bytes, Failure> {
-        let max = self.store.data().limits.message_bytes_max;
-        if payload.len() > max {
-            let text = format!(
-                "the reply has {} bytes, this actor's limit is {max}",
-                payload.len()
-            );
-            return Err(Failure::Refused(text));
-        }
-        Ok(payload)
     }
 
     fn no_handler(&self, message_type: &str) -> String {
@@ -395,60 +351,5 @@ fn intent_of(envelope: &Envelope) -> Intent {
         (Nature::Sent, None) => Intent::Tell,
         (Nature::Notice, _) => Intent::Notice,
         (Nature::Event, _) => Intent::Event,
-    }
-}
-
-/// The guest's exports in the spelling of its kind.
-pub(super) enum Functions {
-    Component(Box<component::Bound>),
-    Core(Box<core_abi::Bound>),
-}
-
-impl Functions {
-    /// Those of a fresh instance.
-    async fn start(store: &mut Store<Guest>, starter: &Starter) -> wasmtime::Result<Self> {
-        Ok(match &starter.program.form {
-            Form::Component(linked) => Self::Component(Box::new(linked.start(store).await?)),
-            Form::Core(linked) => Self::Core(Box::new(linked.start(store).await?)),
-            Form::Command(_) => return Err(wasmtime::Error::msg("a command is not kept running")),
-        })
-    }
-
-    /// Those that a message goes to, in their order.
-    pub(super) fn route(&self, intent: Intent, message_type: &str) -> Route {
-        match self {
-            Self::Component(bound) => bound.route(intent, message_type),
-            Self::Core(bound) => bound.route(intent, message_type),
-        }
-    }
-
-    /// Whether it can tell its state, or the node has it.
-    fn tells_state(&self) -> bool {
-        self.is_state_machine()
-            || match self {
-                Self::Component(bound) => bound.has(Hook::SnapshotState),
-                Self::Core(bound) => bound.has(Hook::SnapshotState),
-            }
-    }
-
-    fn is_state_machine(&self) -> bool {
-        match self {
-            Self::Component(bound) => bound.is_state_machine(),
-            Self::Core(bound) => bound.is_state_machine(),
-        }
-    }
-
-    async fn init(&mut self, store: &mut Store<Guest>, state: Bytes) -> Called<()> {
-        match self {
-            Self::Component(bound) => bound.init(store, state).await,
-            Self::Core(bound) => bound.init(store, state).await,
-        }
-    }
-
-    pub(super) async fn hook(&self, store: &mut Store<Guest>, hook: Hook) -> Option<Called<Bytes>> {
-        match self {
-            Self::Component(bound) => bound.hook(store, hook).await,
-            Self::Core(bound) => bound.hook(store, hook).await,
-        }
     }
 }

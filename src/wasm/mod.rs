@@ -2,6 +2,7 @@
 
 mod cache;
 mod called;
+mod callee;
 mod capabilities;
 mod command;
 pub mod compile;

@@ -87,9 +87,13 @@ impl Instance {
     /// Whether there is a handler for it.
     async fn replay_one(&mut self, entry: Entry) -> Result<bool, Fault> {
         let (sequence, event) = (entry.sequence, entry.event);
-        let mut handlers = self.functions.route(Intent::Event, &event.event_type);
+        let mut handlers = (self
+            .functions
+            .route(Intent::Event, &event.event_type)
+            .iter())
+        .copied();
         let replays = |it: &Handler| matches!(it, Handler::Event | Handler::Transition);
-        let Some(handler) = handlers.find(replays) else {
+        let Some(handler) = handlers.find(|it| replays(it) && self.functions.has(*it)) else {
             return Ok(false);
         };
         let guest = self.store.data();
@@ -97,8 +101,8 @@ impl Instance {
         let message = guest
             .actors
             .message(from.into(), &*event.event_type, event.payload);
-        let pace = self.pace.clone();
-        let called = pace.run(pin!(self.call(handler, &message))).await;
+        let (mut callee, pace) = self.parts();
+        let called = pace.run(pin!(callee.call(handler, &message))).await;
         let called = called.map(|called| {
             let called = called.map(drop);
             called.map_err(|error| {

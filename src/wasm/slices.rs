@@ -82,7 +82,7 @@ impl Slices {
         Pace {
             slices: self.clone(),
             meter: meter.clone(),
-            allowed,
+            allowed: u64::try_from(allowed.as_micros()).unwrap_or(u64::MAX),
         }
     }
 
@@ -127,11 +127,21 @@ impl Slices {
     }
 }
 
+impl Shared {
+    /// Guests are called on one thread only, so nobody else counts meanwhile.
+    fn next_ticket(&self) -> u64 {
+        let ticket = self.last_ticket.load(Relaxed) + 1;
+        self.last_ticket.store(ticket, Relaxed);
+        ticket
+    }
+}
+
 /// One guest's share of the thread: the time that each of its calls has, and what measures it.
 pub struct Pace {
     slices: Slices,
     meter: Arc<Meter>,
-    allowed: Duration,
+    /// Microseconds.
+    allowed: u64,
 }
 
 impl Pace {
@@ -139,7 +149,7 @@ impl Pace {
     pub async fn run<T>(&self, mut call: Pin<&mut impl Future<Output = T>>) -> T {
         let (Slices(shared), meter) = (&self.slices, &self.meter);
         let ticket = Ticket {
-            id: shared.last_ticket.fetch_add(1, Relaxed) + 1,
+            id: shared.next_ticket(),
             slices: &self.slices,
         };
         meter.begin(ticket.id, self.allowed);
@@ -160,8 +170,7 @@ impl Pace {
 }
 
 impl Meter {
-    fn begin(&self, ticket: u64, allowed: Duration) {
-        let allowed = u64::try_from(allowed.as_micros()).unwrap_or(u64::MAX);
+    fn begin(&self, ticket: u64, allowed: u64) {
         self.ticket.store(ticket, Relaxed);
         self.used.store(0, Relaxed);
         self.allowed.store(allowed, Relaxed);

@@ -2,12 +2,13 @@
 //!
 //! Each reads its parts and calls the method that components call; what it means is said there.
 
+use bytes::Bytes;
 use wasmtime::{Caller, Linker};
 
 use super::bindings::messaging::Host;
 use super::{Guest, core_lives};
 use crate::wasm::core_abi::MODULE;
-use crate::wasm::exchange::{self, Slice, Unmet};
+use crate::wasm::exchange::{self, Passed, Slice, Unmet};
 
 /// Their names.
 pub const FUNCTIONS: &[&str] = &[
@@ -39,16 +40,16 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap(
         MODULE,
         "send_message",
-        |caller: Caller<'_, Guest>, to: i32, to_len: i32, payload: i32, len: i32| {
-            let told = send_message(&caller, Slice(to, to_len), Slice(payload, len));
+        |mut caller: Caller<'_, Guest>, to: i32, to_len: i32, payload: i32, len: i32| {
+            let told = send_message(&mut caller, Slice(to, to_len), Slice(payload, len));
             exchange::status(told)
         },
     )?;
     linker.func_wrap(
         MODULE,
         "tell",
-        |caller: Caller<'_, Guest>, a: i32, b: i32, c: i32, d: i32, e: i32, f: i32| {
-            exchange::status(tell(&caller, (a, b, c, d, e, f)))
+        |mut caller: Caller<'_, Guest>, a: i32, b: i32, c: i32, d: i32, e: i32, f: i32| {
+            exchange::status(tell(&mut caller, (a, b, c, d, e, f)))
         },
     )?;
     linker.func_wrap_async(
@@ -146,22 +147,25 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-fn send_message(caller: &Caller<'_, Guest>, to: Slice, payload: Slice) -> Result<(), Unmet> {
-    let to = exchange::view_text(caller, to)?;
-    let payload = exchange::shared_payload(caller, payload)?;
-    caller.data().post(&to, "message", payload)?;
-    Ok(())
+fn send_message(caller: &mut Caller<'_, Guest>, to: Slice, payload: Slice) -> Result<(), Unmet> {
+    let (passed, guest) = Passed::by(caller)?;
+    post(guest, &passed.text(to)?, "message", passed.bytes(payload)?)
 }
 
 /// What is told often is read where it lies.
 fn tell(
-    caller: &Caller<'_, Guest>,
+    caller: &mut Caller<'_, Guest>,
     (to, to_len, kind, kind_len, payload, len): Parts,
 ) -> Result<(), Unmet> {
-    let to = exchange::view_text(caller, Slice(to, to_len))?;
-    let kind = exchange::view_text(caller, Slice(kind, kind_len))?;
-    let payload = exchange::shared_payload(caller, Slice(payload, len))?;
-    caller.data().post(&to, &kind, payload)?;
+    let (passed, guest) = Passed::by(caller)?;
+    let to = passed.text(Slice(to, to_len))?;
+    let kind = passed.text(Slice(kind, kind_len))?;
+    post(guest, &to, &kind, passed.bytes(Slice(payload, len))?)
+}
+
+fn post(guest: &mut Guest, to: &str, kind: &str, payload: &[u8]) -> Result<(), Unmet> {
+    guest.fits(payload.len())?;
+    guest.post(to, kind, Bytes::copy_from_slice(payload))?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What an actor does over and over: it mostly writes to whom it wrote last, and the same kind of message.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::bindings::types::ActorError;
 use crate::actor::Recipient;
@@ -8,8 +8,8 @@ use crate::actor::Recipient;
 /// What it did last. Found here, an address need not be looked up and a type need not be written down again.
 #[derive(Default)]
 pub struct Habits {
-    last: Mutex<Option<Correspondent>>,
-    message_type: Mutex<Arc<str>>,
+    last: Option<Correspondent>,
+    message_type: Arc<str>,
 }
 
 struct Correspondent {
@@ -23,15 +23,14 @@ struct Correspondent {
 impl Habits {
     /// Whom it wrote to last, if that was this one and nobody has come or gone since.
     pub fn recipient(&self, address: &str, edition: u64) -> Option<Recipient> {
-        let last = self.last.lock().unwrap();
-        let known = last.as_ref()?;
+        let known = self.last.as_ref()?;
         let same = known.edition == edition && *known.address == *address;
         same.then(|| known.recipient.clone())
     }
 
     /// It writes to this one.
-    pub fn sends(&self, address: &str, edition: u64, recipient: &Recipient) {
-        *self.last.lock().unwrap() = Some(Correspondent {
+    pub fn sends(&mut self, address: &str, edition: u64, recipient: &Recipient) {
+        self.last = Some(Correspondent {
             address: address.into(),
             edition,
             recipient: recipient.clone(),
@@ -40,15 +39,14 @@ impl Habits {
 
     /// A message type to be shared; one that was not used last is checked.
     pub fn message_type(
-        &self,
+        &mut self,
         named: &str,
         check: impl FnOnce(&str) -> Result<(), ActorError>,
     ) -> Result<Arc<str>, ActorError> {
-        let mut last = self.message_type.lock().unwrap();
-        if **last != *named {
+        if *self.message_type != *named {
             check(named)?;
-            *last = named.into();
+            self.message_type = named.into();
         }
-        Ok(last.clone())
+        Ok(self.message_type.clone())
     }
 }

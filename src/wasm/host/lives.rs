@@ -114,12 +114,12 @@ impl Guest {
     }
 
     /// The whole address of an actor that is there, and of the caller's tenant.
-    pub fn acquaintance(&self, address: &str) -> Result<Arc<str>, ActorError> {
+    pub fn acquaintance(&mut self, address: &str) -> Result<Arc<str>, ActorError> {
         Ok(self.reach(address)?.id().address().clone())
     }
 
     /// Tells an actor of the same application to stop. It is not waited for: it may be waiting for the caller.
-    pub fn stop_other(&self, address: &str, timeout_ms: u64) -> Result<(), ActorError> {
+    pub fn stop_other(&mut self, address: &str, timeout_ms: u64) -> Result<(), ActorError> {
         let address = self.acquaintance(address)?;
         let application = self.actors.application_of(&address);
         if application.as_ref() != Some(self.actor.application()) {

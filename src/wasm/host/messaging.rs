@@ -187,7 +187,7 @@ impl types::Host for Guest {}
 impl Guest {
     /// Tells another actor something.
     pub(super) fn post(
-        &self,
+        &mut self,
         to: &str,
         message_type: &str,
         payload: Bytes,
@@ -197,7 +197,7 @@ impl Guest {
     }
 
     fn outgoing(
-        &self,
+        &mut self,
         to: &str,
         message_type: &str,
         payload: Bytes,
@@ -208,7 +208,7 @@ impl Guest {
     }
 
     fn forwarded(
-        &self,
+        &mut self,
         to: &str,
         message_type: &str,
         payload: Bytes,
@@ -227,7 +227,7 @@ impl Guest {
     }
 
     fn message_from(
-        &self,
+        &mut self,
         from: Arc<str>,
         message_type: &str,
         payload: Bytes,
@@ -242,7 +242,7 @@ impl Guest {
     }
 
     /// Who is to get a message. Where nobody is, that counts as one more message undelivered.
-    fn receiver(&self, to: &str) -> Result<Recipient, ActorError> {
+    fn receiver(&mut self, to: &str) -> Result<Recipient, ActorError> {
         self.reach(to).inspect_err(|error| {
             if error.code == ErrorCode::ActorNotFound {
                 self.actors
@@ -254,7 +254,7 @@ impl Guest {
     }
 
     /// The actor that it calls so, if it may send at all: the actors of other tenants are none of its business.
-    pub fn reach(&self, to: &str) -> Result<Recipient, ActorError> {
+    pub fn reach(&mut self, to: &str) -> Result<Recipient, ActorError> {
         self.may_send()?;
         let edition = self.actors.edition();
         if let Some(known) = self.habits.recipient(to, edition) {
