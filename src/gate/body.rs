@@ -86,29 +86,21 @@ impl Body {
         })
     }
 
-    /// The same, with `busy` held for as long as it goes on.
-    pub fn keeping(self, busy: Busy) -> Self {
+    /// Holds `busy` for as long as it goes on.
+    pub fn keep(&mut self, busy: Busy) {
         match self {
-            Self::Whole(bytes) => Self::Whole(bytes),
-            Self::Stream(stream) => Self::Stream(Stream {
-                _busy: Some(busy),
-                ..stream
-            }),
-            Self::Foreign(foreign) => Self::Foreign(Foreign {
-                _busy: Some(busy),
-                ..foreign
-            }),
+            Self::Whole(_) => {}
+            Self::Stream(stream) => stream._busy = Some(busy),
+            Self::Foreign(foreign) => foreign._busy = Some(busy),
         }
     }
 
-    /// The same, counted against the node's bytes until it is sent: a client may be slow to read it.
-    pub fn counted(self, budget: &Budget) -> Self {
-        match self {
-            Self::Whole(Some(bytes)) => {
-                let _share = budget.overdraw(bytes.len());
-                Self::Whole(Some(Bytes::from_owner(Counted { bytes, _share })))
-            }
-            other => other,
+    /// Counts against the node's bytes until it is sent: a client may be slow to read it.
+    pub fn count(&mut self, budget: &Budget) {
+        if let Self::Whole(Some(bytes)) = self {
+            let _share = budget.overdraw(bytes.len());
+            let bytes = std::mem::take(bytes);
+            *self = Self::Whole(Some(Bytes::from_owner(Counted { bytes, _share })));
         }
     }
 

@@ -192,7 +192,8 @@ const ONE_HOST: &str = "exactly one valid Host header is needed";
 
 /// Pages of other sites may send GET without an Origin; browsers tell by another header.
 fn check_site(headers: &HeaderMap) -> Result<(), Refusal> {
-    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+    const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+    match headers.get(FETCH_SITE).map(HeaderValue::as_bytes) {
         None | Some(b"same-origin" | b"none") => Ok(()),
         Some(_) => {
             let text = "this node takes no requests from pages of other sites";

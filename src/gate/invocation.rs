@@ -28,6 +28,8 @@ pub enum Target<'a> {
 }
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
+const MESSAGE_TYPE: HeaderName = HeaderName::from_static("x-message-type");
+const TIMEOUT_MS: HeaderName = HeaderName::from_static("x-timeout-ms");
 
 /// What a request asks for, by its method, query and headers.
 pub struct Invocation {
@@ -48,14 +50,14 @@ pub enum Manner {
 
 impl Invocation {
     pub fn of(parts: &Parts) -> Result<Self, Refusal> {
-        let given = |name: &str| {
+        let given = |name: HeaderName| {
             let value = parts.headers.get(name);
             value.map(|value| value.to_str().unwrap_or("\0"))
         };
         let query: Vec<_> =
             form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).collect();
         let has_body = matches!(parts.method, Method::POST | Method::PUT);
-        let option = |name: &str, in_query: &str| {
+        let option = |name: HeaderName, in_query: &str| {
             let queried = query
                 .iter()
                 .rev()
@@ -63,8 +65,8 @@ impl Invocation {
                 .map(|(_, value)| &**value);
             queried.or_else(|| given(name)).map(str::to_owned)
         };
-        let message_type = message_type(option("x-message-type", "type"))?;
-        let timeout = timeout(option("x-timeout-ms", "timeout_ms"))?;
+        let message_type = message_type(option(MESSAGE_TYPE, "type"))?;
+        let timeout = timeout(option(TIMEOUT_MS, "timeout_ms"))?;
         let manner = if lists(&parts.headers, PREFER, "respond-async") {
             Manner::Tell
         } else {

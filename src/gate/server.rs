@@ -4,9 +4,11 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -228,23 +230,28 @@ async fn serve(stream: TcpStream, peer: SocketAddr, seat: Seat, door: Door, hand
         let called = log::log_enabled!(log::Level::Debug).then(called);
         let answer = handler.answer(door.clone(), peer, request);
         async move {
-            let answer = answer.await;
+            let mut answer = answer.await;
             if let Some(called) = called {
                 log::debug!("{peer} {called} {}", answer.status().as_u16());
             }
             let class = StatusClass::of(answer.status().as_u16());
             metrics.http_requests.count(class);
-            Ok::<_, Infallible>(answer.map(|body| body.keeping(busy)))
+            answer.body_mut().keep(busy);
+            Ok::<_, Infallible>(answer)
         }
     });
     let builder = builder();
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut ends = ends(&seat, &shutdown);
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => ended,
-        () = seat.lost() => return,
-        () = drained(&shutdown) => {
-            connection.as_mut().graceful_shutdown();
-            connection.as_mut().await
+        Some(end) = ends.next() => match end {
+            End::Lost => return,
+            End::Drained => {
+                connection.as_mut().graceful_shutdown();
+                connection.as_mut().await
+            }
         }
     };
     if let Err(error) = ended {
@@ -252,10 +259,31 @@ async fn serve(stream: TcpStream, peer: SocketAddr, seat: Seat, door: Door, hand
     }
 }
 
-/// Resolves when a stopping node has nothing in flight any more: only then are connections told to end.
-async fn drained(shutdown: &Shutdown) {
-    shutdown.begun().await;
-    shutdown.finished().await;
+/// Why a connection is ended from this side.
+enum End {
+    Lost,
+    /// A stopping node has nothing in flight any more: only then are connections told to end.
+    Drained,
+}
+
+/// What ends a connection, in a set that looks at each only when it has something to say: the connection itself is
+/// polled several times for every request.
+type Ends<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = End> + Send + 'a>>>;
+
+fn ends<'a>(seat: &'a Seat, shutdown: &'a Shutdown) -> Ends<'a> {
+    let lost = async {
+        seat.lost().await;
+        End::Lost
+    };
+    let drained = async {
+        shutdown.begun().await;
+        shutdown.finished().await;
+        End::Drained
+    };
+    let ends = FuturesUnordered::new();
+    ends.push(Box::pin(lost) as Pin<Box<dyn Future<Output = _> + Send>>);
+    ends.push(Box::pin(drained));
+    ends
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {

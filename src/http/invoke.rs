@@ -94,8 +94,9 @@ fn render(address: &str, answer: &[u8]) -> Response<Body> {
     })
 }
 
-pub fn counted(door: &Door, answer: Response<Body>) -> Response<Body> {
-    answer.map(|body| body.counted(door.actors.budget()))
+pub fn counted(door: &Door, mut answer: Response<Body>) -> Response<Body> {
+    answer.body_mut().count(door.actors.budget());
+    answer
 }
 
 /// A refusal, and when to try again where that helps.

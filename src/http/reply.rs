@@ -17,8 +17,12 @@ pub fn json(value: &impl Serialize) -> Response<Body> {
     json_with(StatusCode::OK, value)
 }
 
+/// Most answers are no longer.
+const JSON_BYTES_USUAL: usize = 256;
+
 pub fn json_with(status: StatusCode, value: &impl Serialize) -> Response<Body> {
-    let text = serde_json::to_vec(value).expect("the shapes of this API are JSON");
+    let mut text = Vec::with_capacity(JSON_BYTES_USUAL);
+    serde_json::to_writer(&mut text, value).expect("the shapes of this API are JSON");
     let mut response = content("application/json", text.into());
     *response.status_mut() = status;
     response

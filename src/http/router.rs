@@ -429,17 +429,16 @@ impl Route {
         if self.places.is_empty() {
             return left.is_empty().then_some(filled);
         }
-        let mut left = Some(left);
-        for place in self.places.split('/') {
+        let (mut left, mut places) = (Some(left), Some(self.places));
+        while let Some(wanted) = places {
+            let (place, others) = cut(wanted);
+            places = others;
             let given = left?;
             if place.ends_with("...}") {
                 filled.push((!given.is_empty()).then_some(given)?);
                 return Some(filled);
             }
-            let (segment, rest) = match given.split_once('/') {
-                Some((segment, rest)) => (segment, Some(rest)),
-                None => (given, None),
-            };
+            let (segment, rest) = cut(given);
             match place {
                 // There, actors are named by their id: it is no namespace.
                 "{namespace}" | "{tenant}" if segment == "by-id" => return None,
@@ -454,6 +453,14 @@ impl Route {
             left = rest;
         }
         left.is_none().then_some(filled)
+    }
+}
+
+/// The first segment, and what follows its slash. By hand: it is short, and every request has some.
+fn cut(path: &str) -> (&str, Option<&str>) {
+    match path.bytes().position(|byte| byte == b'/') {
+        Some(slash) => (&path[..slash], Some(&path[slash + 1..])),
+        None => (path, None),
     }
 }
 
