@@ -30,9 +30,7 @@ impl Applications {
             let trouble = format!("modules are not restored: {error}");
             self.troubles.lock().unwrap().push(trouble);
         }
-        if let Err(error) = self.wasm.services().workflows.sweep().await {
-            log::warn!("workflows of applications that are not deployed stay: {error}");
-        }
+        self.sweep().await;
         for record in records {
             let (record, undone) = self.unless_hopeless(record, &mut attempts).await;
             self.admit(record, undone, &attempts);
@@ -42,6 +40,25 @@ impl Applications {
         let applications = self.clone();
         let starting = tokio::spawn(async move { applications.start_wanted(attempts).await });
         let _ = tokio::time::timeout(limits::RESTORE_PATIENCE, starting).await;
+    }
+
+    /// What deploys and undeploys left behind that the node did not outlive.
+    async fn sweep(&self) {
+        if let Err(error) = self.wasm.services().workflows.sweep().await {
+            log::warn!("workflows of applications that are not deployed stay: {error}");
+        }
+        if let Err(error) = self.sweep_journals().await {
+            log::warn!("journals of applications that are not deployed stay: {error}");
+        }
+    }
+
+    async fn sweep_journals(&self) -> Result<(), StorageError> {
+        let journals = &self.storage.journals;
+        for name in journals.orphans().await? {
+            log::warn!("application {name} is not deployed: its journals are removed");
+            journals.forget(&name).await?;
+        }
+        Ok(())
     }
 
     async fn start_wanted(&self, attempts: HashMap<String, u32>) {

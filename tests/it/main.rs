@@ -33,6 +33,7 @@ mod durability;
 mod durable_crash;
 mod durable_tuples;
 mod examples;
+mod first_deploys;
 mod floods;
 mod forgery;
 mod forms;
