@@ -62,6 +62,7 @@ mod otp;
 mod polyglot;
 mod pool;
 mod preview1;
+mod probation;
 mod process;
 mod process_groups;
 mod published;
