@@ -14,7 +14,8 @@ use crate::limits;
 use crate::storage::StorageError;
 
 impl Applications {
-    /// Starts everything in the order in which it was deployed, and waits for that no longer than
+    /// Starts everything in the order in which it was deployed, but that whose code is lost last and the smaller modules of
+    /// it first, and waits for that no longer than
     /// `limits::RESTORE_PATIENCE`: the rest is started while the node serves. One that is slow, fails or cannot be read
     /// stops nobody else.
     pub async fn restore(&self) {
@@ -63,11 +64,22 @@ impl Applications {
 
     async fn start_wanted(&self, attempts: HashMap<String, u32>) {
         let (records, mut tickets) = self.wanted();
-        for record in in_order(records) {
+        for record in in_order(self.with_bytes_to_compile(records).await) {
             if let Some(ticket) = tickets.remove(&record.spec.name) {
                 self.start_in_turn(record, ticket, &attempts).await;
             }
         }
+    }
+
+    /// How large the module of each is that must be compiled anew: nobody is to wait for the compiler behind a larger one.
+    async fn with_bytes_to_compile(&self, records: Vec<Record>) -> Vec<(Record, u64)> {
+        let mut weighed = Vec::new();
+        for record in records {
+            let compiled = (self.wasm).is_compiled(record.digest, &record.spec.limits);
+            let bytes = if compiled.await { 0 } else { record.bytes };
+            weighed.push((record, bytes));
+        }
+        weighed
     }
 
     /// The records that can be read, and how many starts of each the node did not outlive.
