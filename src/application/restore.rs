@@ -126,8 +126,8 @@ impl Applications {
         if let Err(error) = self.storage.deployments.forget_attempts(key).await {
             log::warn!("{error}");
         }
-        let (record, undone) = self.taken_back(&record, &reason).await;
-        (record, Some(undone))
+        let back = self.taken_back(&record, &reason).await;
+        (back.record, Some(back.undone))
     }
 
     /// Puts a record into the table, and decides what becomes of it.
