@@ -100,7 +100,7 @@ impl<S: Start> Tree<S> {
         driver.begun = Some(begun);
         let grove = driver.grove.clone();
         let task = tokio::spawn(driver.run(ordered));
-        let tree = Self {
+        let mut tree = Self {
             orders,
             grove,
             standing: seen,
@@ -108,7 +108,12 @@ impl<S: Start> Tree<S> {
         };
         match begins.await {
             Ok(Ok(())) => Ok(tree),
-            Ok(Err(not_started)) => Err(not_started),
+            Ok(Err(not_started)) => {
+                // What was being spawned goes with it.
+                tree.task.abort();
+                let _ = (&mut tree.task).await;
+                Err(not_started)
+            }
             Err(_) => unreachable!("a tree says how its start went"),
         }
     }

@@ -125,20 +125,24 @@ fn circle<'a>(
     None
 }
 
-/// Records in an order in which each comes after what it depends on, and else in that of their deploys.
-pub(super) fn in_order(mut records: Vec<Record>) -> Vec<Record> {
-    records.sort_by(|one, other| (one.order, &one.spec.name).cmp(&(other.order, &other.spec.name)));
+/// Records in an order in which each comes after what it depends on; else those with the smaller modules to compile come
+/// first, by the bytes that are told with each, and of the same the one that was deployed first.
+pub(super) fn in_order(mut records: Vec<(Record, u64)>) -> Vec<Record> {
+    records.sort_by(|(one, bytes), (other, of_other)| {
+        let rank = (bytes, one.order, &one.spec.name);
+        rank.cmp(&(of_other, other.order, &other.spec.name))
+    });
     let mut ordered: Vec<Record> = Vec::new();
-    let there = |records: &[Record], name: &ApplicationName| {
-        records.iter().any(|record| record.spec.name == *name)
+    let there = |records: &[(Record, u64)], name: &ApplicationName| {
+        records.iter().any(|(record, _)| record.spec.name == *name)
     };
     while !records.is_empty() {
-        let ready = records.iter().position(|record| {
+        let ready = records.iter().position(|(record, _)| {
             let mut dependencies = record.spec.dependencies.iter();
             dependencies.all(|name| !there(&records, name))
         });
         // A circle was never deployed; were there one all the same, it is broken at the first.
-        ordered.push(records.remove(ready.unwrap_or(0)));
+        ordered.push(records.remove(ready.unwrap_or(0)).0);
     }
     ordered
 }
@@ -176,20 +180,37 @@ mod tests {
         );
     }
 
+    fn record(text: &str, order: u64, dependencies: &[&str], bytes: u64) -> (Record, u64) {
+        let mut spec = Spec::of_form("id", text, "1").unwrap();
+        spec.dependencies = names(dependencies);
+        (Record::for_tests(spec, order), bytes)
+    }
+
+    fn ordered(records: Vec<(Record, u64)>) -> String {
+        let ordered = in_order(records).into_iter();
+        ordered.map(|record| record.spec.name.to_string()).collect()
+    }
+
     #[test]
     fn what_is_needed_starts_first() {
-        let record = |text: &str, order: u64, dependencies: &[&str]| {
-            let mut spec = Spec::of_form("id", text, "1").unwrap();
-            spec.dependencies = names(dependencies);
-            Record::for_tests(spec, order)
-        };
-        let ordered = in_order(vec![
-            record("c", 0, &["b", "a"]),
-            record("d", 1, &[]),
-            record("a", 3, &[]),
-            record("b", 2, &["a"]),
-        ]);
-        let ordered: Vec<&str> = ordered.iter().map(|record| &*record.spec.name).collect();
-        assert_eq!(ordered, ["d", "a", "b", "c"]);
+        let records = vec![
+            record("c", 0, &["b", "a"], 0),
+            record("d", 1, &[], 0),
+            record("a", 3, &[], 0),
+            record("b", 2, &["a"], 0),
+        ];
+        assert_eq!(ordered(records), "dabc");
+    }
+
+    #[test]
+    fn of_those_to_be_compiled_the_small_start_first_unless_they_need_a_large_one() {
+        let records = vec![
+            record("l", 0, &[], 100),
+            record("n", 1, &["l"], 1),
+            record("m", 2, &[], 50),
+            record("s", 3, &[], 2),
+            record("c", 4, &[], 0),
+        ];
+        assert_eq!(ordered(records), "csmln");
     }
 }

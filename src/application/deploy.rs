@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use log::Level;
+use tokio::sync::oneshot;
 
 use super::activation::{Active, Binary, Prepared};
 use super::overview::Status;
@@ -75,20 +76,14 @@ impl Applications {
         module: Binary,
         reservation: Reservation,
     ) -> Result<(), Refusal> {
-        // Nobody's that was called so before.
-        self.storage.journals.forget(&spec.name).await?;
+        let name = &spec.name;
         let workflows = &self.wasm.services().workflows;
-        workflows.forget(&spec.name).await?;
-        let arrival = workflows.expect(&spec.name);
-        let activating = self.activate(spec, &module);
-        let activated = reservation.ticket.unless_revoked(activating).await;
-        let (version, active) = activated.unwrap_or_else(|| Err(called_off(&spec.name)))?;
-        let kept = match reservation.is_final() {
-            true => self.keep(version, module).await,
-            false => Err(called_off(&spec.name)),
-        };
-        match kept {
-            Ok(record) => {
+        // Nobody's that was called so before.
+        self.storage.journals.forget(name).await?;
+        workflows.forget(name).await?;
+        let arrival = workflows.expect(name);
+        match self.activate_and_keep(spec, module, &reservation).await {
+            Ok((record, active)) => {
                 reservation.fill(Deployed {
                     state: State::Running(self.running(&record, active)),
                     record,
@@ -99,16 +94,44 @@ impl Applications {
                 Ok(())
             }
             Err(refusal) => {
-                self.take_down(active).await;
+                // From here on no run begins.
                 drop(arrival);
-                if let Err(error) = workflows.forget(&spec.name).await {
-                    log::warn!(
-                        "what {} has begun stays until the node starts again: {error}",
-                        spec.name
-                    );
-                }
+                self.forget_what_it_began(name).await;
+                self.storage.logs.remove(name).await;
                 Err(refusal)
             }
+        }
+    }
+
+    async fn activate_and_keep(
+        &self,
+        spec: &Spec,
+        module: Binary,
+        reservation: &Reservation,
+    ) -> Result<(Record, Active), Refusal> {
+        let activating = self.activate(spec, &module);
+        let activated = reservation.ticket.unless_revoked(activating).await;
+        let (version, active) = activated.unwrap_or_else(|| Err(called_off(&spec.name)))?;
+        let kept = match reservation.is_final() {
+            true => self.keep(version, module).await,
+            false => Err(called_off(&spec.name)),
+        };
+        match kept {
+            Ok(record) => Ok((record, active)),
+            Err(refusal) => {
+                self.take_down(active).await;
+                Err(refusal)
+            }
+        }
+    }
+
+    /// The rows that actors made which are gone, of an application without a record.
+    async fn forget_what_it_began(&self, name: &ApplicationName) {
+        if let Err(error) = self.wasm.services().workflows.forget(name).await {
+            log::warn!("workflows of application {name} stay until the node starts again: {error}");
+        }
+        if let Err(error) = self.storage.journals.forget(name).await {
+            log::warn!("journals of application {name} stay until the node starts again: {error}");
         }
     }
 
@@ -177,7 +200,7 @@ impl Applications {
     }
 
     /// Removes an application and what it brought, after `grace` for its actors. Answers with its id. One that is
-    /// still being deployed is called off.
+    /// still being deployed is called off, and what it has begun is undone before this answers.
     pub async fn undeploy(&self, name: &str, grace: Duration) -> Result<ApplicationId, Refusal> {
         let undeployed = self.take_and_remove(name, grace).await;
         let metrics = self.actors.metrics();
@@ -188,7 +211,11 @@ impl Applications {
     async fn take_and_remove(&self, name: &str, grace: Duration) -> Result<ApplicationId, Refusal> {
         let (name, taken) = self.take(name)?;
         let deployed = match taken {
-            Taken::CalledOff(id) => return Ok(id),
+            Taken::CalledOff(id, ended) => {
+                // Nobody sends: it ends with its owner.
+                let _ = ended.await;
+                return Ok(id);
+            }
             Taken::Deployed(deployed) => deployed,
         };
         let (id, digests) = (
@@ -212,7 +239,7 @@ impl Applications {
         }
         // What its actors persisted while they were being stopped.
         if let Err(error) = self.storage.journals.forget(&name).await {
-            log::warn!("journals of application {name} stay until it is deployed again: {error}");
+            log::warn!("journals of application {name} stay until the node starts again: {error}");
         }
         self.table.lock().remove(&name);
         for digest in digests {
@@ -230,14 +257,15 @@ impl Applications {
         let (name, slot) = Table::find(&mut slots, name)?;
         match slot {
             Slot::Deploying {
-                id,
                 ticket: Some(ticket),
                 ..
             } => {
                 ticket.revoke();
-                let id = id.clone();
-                slots.remove(&name);
-                Ok((name, Taken::CalledOff(id)))
+                let leaving = slot.leaving();
+                let Slot::Deploying { id, ended, .. } = std::mem::replace(slot, leaving) else {
+                    unreachable!("it was just matched")
+                };
+                Ok((name, Taken::CalledOff(id, ended)))
             }
             Slot::Deployed(deployed)
                 if !matches!(deployed.state, State::Stopping) && deployed.changing.is_none() =>
@@ -253,13 +281,10 @@ impl Applications {
     fn take_deployed(&self, name: ApplicationName) -> Result<(ApplicationName, Taken), Refusal> {
         let mut slots = self.table.lock();
         let (name, slot) = Table::find(&mut slots, &name)?;
-        let Slot::Deployed(deployed) = slot else {
+        if !matches!(slot, Slot::Deployed(_)) {
             return Err(slot.refuses(&name));
-        };
-        let leaving = Slot::Leaving {
-            id: deployed.record.spec.application_id.clone(),
-            digests: deployed.record.digests(),
-        };
+        }
+        let leaving = slot.leaving();
         let Slot::Deployed(deployed) = std::mem::replace(slot, leaving) else {
             unreachable!("it was just matched")
         };
@@ -287,7 +312,7 @@ pub(super) enum Course {
 
 /// What an undeploy found.
 enum Taken {
-    /// A deploy that had not ended.
-    CalledOff(ApplicationId),
+    /// A deploy that had not ended; it has once nobody can send any more.
+    CalledOff(ApplicationId, oneshot::Receiver<()>),
     Deployed(Box<Deployed>),
 }

@@ -4,10 +4,11 @@ use log::Level;
 
 use super::Applications;
 use super::record::Record;
-use super::table::{Change, State, Task, Ticket, Undone};
+use super::table::{Change, Deployed, State, Task, Ticket, Undone};
 use crate::id::ApplicationName;
 use crate::limits;
 use crate::refusal::Refusal;
+use crate::storage::Left;
 
 impl Applications {
     /// Ends the trial of what is running under this name, if it lasts so long.
@@ -92,8 +93,12 @@ impl Applications {
         failed: &Record,
         reason: &str,
     ) -> Result<(), Refusal> {
-        let record = back(failed);
-        let left = self.record_back(&record, failed, reason).await;
+        let Back {
+            record,
+            undone,
+            left,
+        } = self.taken_back(failed, reason).await;
+        self.shows(name, undone);
         let module = self.kept(record.digest, record.bytes);
         let tree = record.own_tree.clone();
         let prepared = self.prepare(&record.spec, &module, tree).await?;
@@ -146,51 +151,53 @@ impl Applications {
         if is_ours != Some(true) {
             return Err(refusal);
         }
-        self.record_back(&record, failed, &refusal.message).await;
+        let back = self.taken_back(failed, &refusal.message).await;
+        self.shows(name, back.undone);
         // The version before is on no trial, so this goes no deeper.
         Box::pin(self.start_deployed(&record, ticket)).await
     }
 
-    /// The version before in the place of one that the node does not outlive, and a word about that one.
-    pub(super) async fn taken_back(&self, failed: &Record, reason: &str) -> (Record, Undone) {
-        let record = back(failed);
-        self.record_back(&record, failed, reason).await;
-        (record, self.undone(failed, reason))
-    }
-
-    fn undone(&self, failed: &Record, reason: &str) -> Undone {
-        Undone {
-            version: failed.spec.version.clone(),
-            digest: failed.digest,
-            at: self.actors.clock().wall(),
-            reason: reason.to_owned(),
-        }
-    }
-
-    /// Writes down that the version before is back, and answers with the states that it begins with.
-    async fn record_back(
-        &self,
-        record: &Record,
-        failed: &Record,
-        reason: &str,
-    ) -> Vec<crate::storage::Left> {
-        let name = &record.spec.name;
+    /// Writes down that the version before is back.
+    pub(super) async fn taken_back(&self, failed: &Record, reason: &str) -> Back {
+        let (name, record) = (&failed.spec.name, back(failed));
         let text = format!(
             "version {} has failed in its probation: {reason}; version {} takes its place, with the state at the \
              upgrade: what has changed since is lost",
             failed.spec.version, record.spec.version
         );
         self.says(name, Level::Error, &text);
-        let undone = self.undone(failed, reason);
-        self.table
-            .change(name, |deployed| deployed.undone = Some(undone));
+        let undone = Undone {
+            version: failed.spec.version.clone(),
+            digest: failed.digest,
+            at: self.actors.clock().wall(),
+            reason: reason.to_owned(),
+        };
         let deployments = &self.storage.deployments;
         let taken_back = deployments.take_back(name.to_string(), record.encode());
-        taken_back.await.unwrap_or_else(|error| {
+        let left = taken_back.await.unwrap_or_else(|error| {
             log::error!("application {name}: {error}; its actors begin anew");
             Vec::new()
-        })
+        });
+        Back {
+            record,
+            undone,
+            left,
+        }
     }
+
+    fn shows(&self, name: &ApplicationName, undone: Undone) {
+        let change = |deployed: &mut Deployed| deployed.undone = Some(undone);
+        self.table.change(name, change);
+    }
+}
+
+/// The version before, in the place of one that failed on trial.
+pub(super) struct Back {
+    pub record: Record,
+    /// A word about the one that failed.
+    pub undone: Undone,
+    /// The states that its actors begin with.
+    pub left: Vec<Left>,
 }
 
 /// The record of the version before.

@@ -14,7 +14,8 @@ use crate::limits;
 use crate::storage::StorageError;
 
 impl Applications {
-    /// Starts everything in the order in which it was deployed, and waits for that no longer than
+    /// Starts everything in the order in which it was deployed, but that whose code is lost last and the smaller modules of
+    /// it first, and waits for that no longer than
     /// `limits::RESTORE_PATIENCE`: the rest is started while the node serves. One that is slow, fails or cannot be read
     /// stops nobody else.
     pub async fn restore(&self) {
@@ -30,9 +31,7 @@ impl Applications {
             let trouble = format!("modules are not restored: {error}");
             self.troubles.lock().unwrap().push(trouble);
         }
-        if let Err(error) = self.wasm.services().workflows.sweep().await {
-            log::warn!("workflows of applications that are not deployed stay: {error}");
-        }
+        self.sweep().await;
         for record in records {
             let (record, undone) = self.unless_hopeless(record, &mut attempts).await;
             self.admit(record, undone, &attempts);
@@ -44,13 +43,43 @@ impl Applications {
         let _ = tokio::time::timeout(limits::RESTORE_PATIENCE, starting).await;
     }
 
+    /// What deploys and undeploys left behind that the node did not outlive.
+    async fn sweep(&self) {
+        if let Err(error) = self.wasm.services().workflows.sweep().await {
+            log::warn!("workflows of applications that are not deployed stay: {error}");
+        }
+        if let Err(error) = self.sweep_journals().await {
+            log::warn!("journals of applications that are not deployed stay: {error}");
+        }
+    }
+
+    async fn sweep_journals(&self) -> Result<(), StorageError> {
+        let journals = &self.storage.journals;
+        for name in journals.orphans().await? {
+            log::warn!("application {name} is not deployed: its journals are removed");
+            journals.forget(&name).await?;
+        }
+        Ok(())
+    }
+
     async fn start_wanted(&self, attempts: HashMap<String, u32>) {
         let (records, mut tickets) = self.wanted();
-        for record in in_order(records) {
+        for record in in_order(self.with_bytes_to_compile(records).await) {
             if let Some(ticket) = tickets.remove(&record.spec.name) {
                 self.start_in_turn(record, ticket, &attempts).await;
             }
         }
+    }
+
+    /// How large the module of each is that must be compiled anew: nobody is to wait for the compiler behind a larger one.
+    async fn with_bytes_to_compile(&self, records: Vec<Record>) -> Vec<(Record, u64)> {
+        let mut weighed = Vec::new();
+        for record in records {
+            let compiled = (self.wasm).is_compiled(record.digest, &record.spec.limits);
+            let bytes = if compiled.await { 0 } else { record.bytes };
+            weighed.push((record, bytes));
+        }
+        weighed
     }
 
     /// The records that can be read, and how many starts of each the node did not outlive.
@@ -97,8 +126,8 @@ impl Applications {
         if let Err(error) = self.storage.deployments.forget_attempts(key).await {
             log::warn!("{error}");
         }
-        let (record, undone) = self.taken_back(&record, &reason).await;
-        (record, Some(undone))
+        let back = self.taken_back(&record, &reason).await;
+        (back.record, Some(back.undone))
     }
 
     /// Puts a record into the table, and decides what becomes of it.

@@ -3,7 +3,7 @@
 //! ```text
 //!             deploy                        deploy ends well
 //! (nothing) ─────────► deploying ──────────────────────────────► running
-//!                          │ any refusal, or undeploy               │  ▲
+//!                          │ any refusal; undeploy: leaving         │  ▲
 //!                          └──► (nothing)             restarts used │  │ starting ◄── after a while, or :start
 //!                                                                up ▼  │    │
 //!        :stop from any of the right-hand side ──► stopped        failed ◄──┘ it does not start
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -47,9 +47,11 @@ pub enum Slot {
         dependencies: Vec<ApplicationName>,
         /// `None` once the deploy is being recorded: then it cannot be called off any more.
         ticket: Option<Ticket>,
+        /// Closed once the deploy has ended and is undone.
+        ended: oneshot::Receiver<()>,
     },
     Deployed(Box<Deployed>),
-    /// Being undeployed; the module is still in use.
+    /// Being undeployed, or a deploy that was called off; the module is still in use.
     Leaving {
         id: ApplicationId,
         digests: Vec<Digest>,
@@ -199,17 +201,21 @@ impl Table {
             return Err(Refusal::new(Kind::Exhausted, text));
         }
         let ticket = Ticket::default();
+        let (ends, ended) = oneshot::channel();
         let slot = Slot::Deploying {
             id: spec.application_id.clone(),
             digest,
             dependencies: spec.dependencies.clone(),
             ticket: Some(ticket.clone()),
+            ended,
         };
         slots.insert(spec.name.clone(), slot);
         Ok(Claim::New(Reservation {
             name: spec.name.clone(),
             ticket,
+            filled: false,
             table: self.clone(),
+            _ends: ends,
         }))
     }
 
@@ -315,6 +321,14 @@ impl Slot {
         }
     }
 
+    /// What stands here until all of this is gone.
+    pub fn leaving(&self) -> Self {
+        Self::Leaving {
+            id: self.id().clone(),
+            digests: self.digests(),
+        }
+    }
+
     pub fn status(&self) -> Status {
         match self {
             Self::Deploying { .. } => Status::Starting,
@@ -402,45 +416,37 @@ impl Deployed {
     }
 }
 
-/// A name held for a deploy. Dropped unfilled, even by a panic, it is free again.
+/// A name held for a deploy, also once that was called off. Dropped unfilled, even by a panic, it is free again.
 pub struct Reservation {
     name: ApplicationName,
     pub ticket: Ticket,
+    filled: bool,
     table: Table,
+    /// Dropped after the name is free.
+    _ends: oneshot::Sender<()>,
 }
 
 impl Reservation {
     /// From here on the deploy cannot be called off. False if it has been.
     pub fn is_final(&self) -> bool {
         match self.table.lock().get_mut(&self.name) {
-            Some(Slot::Deploying { ticket, .. }) if self.owns(ticket) => {
-                *ticket = None;
-                true
-            }
+            Some(Slot::Deploying { ticket, .. }) => ticket.take().is_some(),
             _ => false,
         }
     }
 
     /// Puts what was deployed in the place of the reservation, which is final.
-    pub fn fill(self, deployed: Deployed) {
-        let name = self.name.clone();
+    pub fn fill(mut self, deployed: Deployed) {
+        self.filled = true;
         let slot = Slot::Deployed(Box::new(deployed));
-        self.table.lock().insert(name, slot);
-    }
-
-    fn owns(&self, ticket: &Option<Ticket>) -> bool {
-        ticket.as_ref().is_some_and(|own| own.is(&self.ticket))
+        self.table.lock().insert(self.name.clone(), slot);
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut slots = self.table.lock();
-        // A final one has no ticket; nobody but its owner takes it away.
-        if let Some(Slot::Deploying { ticket, .. }) = slots.get(&self.name)
-            && (ticket.is_none() || self.owns(ticket))
-        {
-            slots.remove(&self.name);
+        if !self.filled {
+            self.table.lock().remove(&self.name);
         }
     }
 }

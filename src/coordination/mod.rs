@@ -14,8 +14,10 @@ mod pattern;
 pub mod process_groups;
 pub mod registry;
 mod space;
+pub mod subscriptions;
 mod tuple;
 pub mod tuplespace;
+pub mod waiting;
 
 use crate::budget::Budget;
 use crate::clock::Clock;

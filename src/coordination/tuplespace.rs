@@ -8,9 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -20,7 +18,9 @@ use super::durable::Log;
 use super::interest::Key;
 use super::pattern::Pattern;
 use super::space::{Desk, Kept, Space};
+use super::subscriptions::Subscriptions;
 use super::tuple::{Field, Tuple};
+use super::waiting::Waiting;
 use crate::budget::Budget;
 use crate::id::ActorId;
 use crate::limits;
@@ -39,7 +39,7 @@ pub(super) struct Inner {
     budget: Budget,
     place_bytes_max: usize,
     /// Of a seed that nobody knows, so that no guest can choose fields that share a key.
-    hasher: RandomState,
+    pub(super) hasher: RandomState,
 }
 
 #[derive(Default)]
@@ -419,169 +419,6 @@ impl State {
     pub(super) fn tidy(&mut self, place: &Place) {
         if self.spaces.get(place).is_some_and(Space::is_empty) {
             self.spaces.remove(place);
-        }
-    }
-}
-
-/// The wait of one reader or taker.
-pub struct Waiting {
-    pub(super) spaces: TupleSpaces,
-    pub(super) place: Place,
-    pub(super) wish: Wish,
-    number: u64,
-    key: Option<Key>,
-    arity: usize,
-    fetched: bool,
-}
-
-impl Future for Waiting {
-    type Output = Tuple;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Tuple> {
-        let wish = self.wish;
-        self.poll_served(context, |state, place, kept| {
-            if wish == Wish::Take {
-                if let Some(space) = state.spaces.get_mut(place) {
-                    space.forget(&kept);
-                }
-                state.does_not_end(&kept);
-                state.tidy(place);
-            }
-            kept.tuple
-        })
-    }
-}
-
-impl Waiting {
-    /// Fetches what was laid down for this waiter, if there is something.
-    pub(super) fn poll_served<T>(
-        &mut self,
-        context: &Context<'_>,
-        fetch: impl FnOnce(&mut State, &Place, Kept) -> T,
-    ) -> Poll<T> {
-        self.spaces.clone().with(|state| {
-            let Some(kept) = state.desk.served.remove(&self.number) else {
-                if let Some(space) = state.spaces.get_mut(&self.place) {
-                    space.wake_by(self.number, self.arity, self.wish, context.waker());
-                }
-                return Poll::Pending;
-            };
-            self.fetched = true;
-            Poll::Ready(fetch(state, &self.place, kept))
-        })
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        if self.fetched {
-            return;
-        }
-        self.spaces.with(|state| {
-            let served = state.desk.served.remove(&self.number);
-            if let Some(space) = state.spaces.get_mut(&self.place) {
-                match served {
-                    None => space.wait_no_more(self.number, self.key, self.arity, self.wish),
-                    Some(_) if self.wish == Wish::Read => {}
-                    Some(kept) if kept.is_over(Instant::now()) => {
-                        space.forget(&kept);
-                        let log = self.spaces.0.log.get();
-                        if log.is_some_and(|log| log.keeps(&self.place)) {
-                            state.over.push(TupleAt {
-                                place: self.place.clone(),
-                                number: kept.number,
-                            });
-                        }
-                    }
-                    Some(kept) => space.offer(kept, &mut state.desk),
-                }
-            }
-            state.tidy(&self.place);
-        });
-    }
-}
-
-/// Where a subscription is, and for which tuples.
-struct Open {
-    place: Place,
-    key: Option<Key>,
-    arity: usize,
-    /// Of the whole pattern: equal for equal ones.
-    likeness: u64,
-}
-
-/// The subscriptions of one life of an actor. Dropped, they end.
-pub struct Subscriptions {
-    spaces: TupleSpaces,
-    actor: ActorId,
-    open: BTreeMap<u64, Open>,
-}
-
-impl Subscriptions {
-    /// From now on the actor is to hear of every tuple written that matches.
-    pub fn subscribe(&mut self, place: &Place, pattern: Pattern) -> Result<u64, TupleError> {
-        check(pattern.arity(), pattern.bytes())?;
-        if self.open.len() >= limits::SUBSCRIPTIONS_MAX {
-            return Err(TupleError::TooManySubscriptions);
-        }
-        let (key, arity) = (self.spaces.key(pattern.first()), pattern.arity());
-        let likeness = self.spaces.0.hasher.hash_one(&pattern);
-        let number = self.spaces.with(|state| {
-            let number = state.next_number();
-            let space = self.spaces.space(&mut state.spaces, place);
-            let subscribed = space.subscribe(number, key, pattern, self.actor.clone());
-            state.tidy(place);
-            subscribed.map(|()| number)
-        })?;
-        let place = place.clone();
-        let open = Open {
-            place,
-            key,
-            arity,
-            likeness,
-        };
-        self.open.insert(number, open);
-        Ok(number)
-    }
-
-    /// Whether there was such a subscription.
-    pub fn unsubscribe(&mut self, number: u64) -> bool {
-        let Some(open) = self.open.remove(&number) else {
-            return false;
-        };
-        self.spaces.with(|state| {
-            if let Some(space) = state.spaces.get_mut(&open.place) {
-                space.unsubscribe(number, open.key, open.arity);
-            }
-            state.tidy(&open.place);
-        });
-        true
-    }
-
-    /// Takes those of an earlier instance of the same actor. Each that this one has made anew ends its like there.
-    pub fn absorb(&mut self, earlier: &mut Self) {
-        for anew in self.open.values() {
-            let mut theirs = earlier.open.iter();
-            let like = theirs.find(|(_, it)| it.is_like(anew));
-            if let Some(number) = like.map(|(&number, _)| number) {
-                earlier.unsubscribe(number);
-            }
-        }
-        self.open.append(&mut earlier.open);
-    }
-}
-
-impl Open {
-    fn is_like(&self, other: &Self) -> bool {
-        self.likeness == other.likeness && self.place == other.place
-    }
-}
-
-impl Drop for Subscriptions {
-    fn drop(&mut self) {
-        let open: Vec<u64> = self.open.keys().copied().collect();
-        for number in open {
-            self.unsubscribe(number);
         }
     }
 }

@@ -10,7 +10,7 @@ use super::Services;
 use crate::coordination::channels::Subscription;
 use crate::coordination::locks::Holder;
 use crate::coordination::process_groups::Memberships;
-use crate::coordination::tuplespace::Subscriptions;
+use crate::coordination::subscriptions::Subscriptions;
 use crate::id::ActorId;
 use crate::storage::{Lease, Watch};
 

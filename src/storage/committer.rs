@@ -252,3 +252,38 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+    use crate::storage::store::tests::on;
+
+    #[tokio::test]
+    async fn a_flood_of_guests_leaves_some_of_the_queue_to_the_node() {
+        let committer = Committer::start(on(InMemoryBackend::new).unwrap()).unwrap();
+        let guests = committer.for_guests();
+        let (held, hold) = std::sync::mpsc::channel::<()>();
+        let slow = move |_: &redb::WriteTransaction| {
+            let _ = hold.recv();
+            Ok(())
+        };
+        guests.submit(slow, drop).unwrap();
+        let mut accepted = 0;
+        let refused = loop {
+            match guests.submit(|_| Ok(()), drop) {
+                Ok(()) => accepted += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, StorageError::Busy), "{refused}");
+        assert!(accepted > 3_000, "{accepted}");
+        let own = committer.clone();
+        let own = tokio::spawn(async move { own.commit(|_| Ok(())).await });
+        tokio::task::yield_now().await;
+        drop(held);
+        own.await.unwrap().unwrap();
+        guests.commit(|_| Ok(())).await.unwrap();
+    }
+}

@@ -3,7 +3,7 @@
 //!
 //! A journal belongs to an actor of an application, by its address, and goes with the application.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::StorageError;
 use super::committer::Committer;
+use super::deployments;
 use super::entries::{self, Rows};
 use super::usage::Spent;
 use crate::id::ActorId;
@@ -214,6 +215,17 @@ impl Journals {
         bytes_max: usize,
     ) -> Result<(Vec<Entry>, bool), StorageError> {
         look(&self.committer, actor, span, bytes_max).await
+    }
+
+    /// The applications that have journals and no record.
+    pub async fn orphans(&self) -> Result<Vec<String>, StorageError> {
+        let names: BTreeSet<String> = {
+            let known = self.known.lock().unwrap();
+            known.keys().map(|(of, _)| of.to_string()).collect()
+        };
+        let names = names.into_iter().collect();
+        let look = |transaction: &ReadTransaction| deployments::unrecorded(transaction, names);
+        self.committer.read(look).await
     }
 
     /// Forgets the journals of an application.

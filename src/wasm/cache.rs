@@ -85,6 +85,13 @@ impl Cache {
         self.files.discard(self.dir.join(name));
     }
 
+    /// Whether there is code of any of these names, whatever it is worth.
+    pub async fn has_any(&self, names: Vec<String>) -> bool {
+        let dir = self.dir.clone();
+        let look = move || names.iter().any(|name| seal_path(&dir, name).exists());
+        self.files.run(look).await
+    }
+
     /// Maps the code of this name, if it is there, whole and ours. The error is for the module's author: the
     /// engine has no room for what the module declares.
     pub async fn load(

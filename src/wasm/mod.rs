@@ -202,6 +202,13 @@ impl Wasm {
         })
     }
 
+    /// Whether a module was compiled before, as far as the names of what is kept tell.
+    pub async fn is_compiled(&self, digest: Digest, limits: &GuestLimits) -> bool {
+        let names = self.serving(limits);
+        let names = names.map(|class| code_name(digest, class, &self.0.engines[&class]));
+        self.0.cache.has_any(names.collect()).await
+    }
+
     /// Forgets the compiled code of a module that turned out to be of no use.
     pub fn forget(&self, digest: Digest) {
         for (&class, engine) in &self.0.engines {
@@ -230,17 +237,21 @@ impl Wasm {
         Class::ALL.iter().map(pool).collect()
     }
 
-    /// A program that needs no compiling. Code for large slots serves any limit, code for small ones the small.
+    /// The classes whose code serves this limit: that for large slots serves any, that for small ones the small.
+    fn serving(&self, limits: &GuestLimits) -> impl Iterator<Item = Class> + Send + use<> {
+        let bytes = limits.memory_bytes_max;
+        let serves = move |class: &Class| bytes <= class.slot_bytes();
+        Class::ALL.into_iter().filter(serves)
+    }
+
+    /// A program that needs no compiling.
     async fn ready(
         &self,
         digest: Digest,
         encoding: Encoding,
         limits: &GuestLimits,
     ) -> Result<Option<Arc<Program>>, ProgramError> {
-        for class in Class::ALL {
-            if limits.memory_bytes_max > class.slot_bytes() {
-                continue;
-            }
+        for class in self.serving(limits) {
             let engine = &self.0.engines[&class];
             let name = code_name(digest, class, engine);
             if let Some(program) = self.in_use(&name) {

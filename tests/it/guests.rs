@@ -193,14 +193,15 @@ pub const OUTPUT_STREAM: &str = r#"
                 (result (result (error $stream-error)))))))
         (alias export $streams "output-stream" (type $a-stream))"#;
 
-const SHARED: &str = r"
+/// A pointer and a length in one.
+pub const PACKED: &str = r"
     (func $packed (param $pointer i32) (param $len i32) (result i64)
         (i64.or
             (i64.shl (i64.extend_i32_u (local.get $len)) (i64.const 32))
             (i64.extend_i32_u (local.get $pointer))))";
 
 /// Hands out memory from 64 KiB upwards and never takes any back.
-const ALLOCATE: &str = r"
+pub const ALLOCATE: &str = r"
     (global $free (mut i32) (i32.const 65536))
     (func $allocate (param $size i32) (result i32) (local $start i32)
         (local.set $start (global.get $free))
@@ -212,6 +213,49 @@ const ALLOCATE: &str = r"
             (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))
             (return (i32.const 0))))
         (local.get $start))";
+
+/// The errors of the node's interfaces, within the instance that one of them is.
+pub const ERRORS: &str = r#"
+            (type $code (enum "unknown" "actor-not-found" "delivery-failed" "timeout" "invalid-message"
+                "not-permitted" "resource-exhausted" "internal" "not-implemented"))
+            (export "error-code" (type $error-code (eq $code)))
+            (type $record (record
+                (field "code" $error-code) (field "message" string) (field "details" (option string))))
+            (export "actor-error" (type $actor-error (eq $record)))"#;
+
+/// How results of lowered functions come to be those of the core ABI.
+pub const LOWERED: &str = r"
+            ;; Results lie as: 0 for ok or 1 for error, then at 4 the value or the error's code.
+            (func $status (param $result i32) (result i32)
+                (if (result i32) (i32.load8_u (local.get $result))
+                    (then (i32.sub (i32.const -1) (i32.load8_u offset=4 (local.get $result))))
+                    (else (i32.const 0))))
+            ;; The answer's pointer and length land where the core ABI wants them.
+            (func $ask (param i32 i32 i32 i32 i32 i32 i64 i32) (result i32)
+                (call $lowered_ask (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4)
+                    (local.get 5) (local.get 6) (i32.sub (local.get 7) (i32.const 4)))
+                (call $status (i32.sub (local.get 7) (i32.const 4))))";
+
+/// Returns `$answer` as the result of a lifted handler.
+pub const ANSWERED: &str = r"
+                (i32.store (i32.const 576) (i32.const 0))
+                (i32.store (i32.const 580) (i32.wrap_i64 (local.get $answer)))
+                (i32.store (i32.const 584) (i32.wrap_i64 (i64.shr_u (local.get $answer) (i64.const 32))))
+                (i32.const 576)";
+
+/// A component's memory, which its guest and the functions that it lowers share.
+pub fn heap() -> String {
+    format!(
+        r#"
+        (core module $heap
+            (memory (export "memory") 2)
+            {ALLOCATE}
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (call $allocate (local.get 3))))
+        (core instance $heap (instantiate $heap))
+        (alias core export $heap "memory" (core memory $memory))
+        (alias core export $heap "realloc" (core func $realloc))"#
+    )
+}
 
 fn core(body: &str) -> String {
     format!(
@@ -232,24 +276,20 @@ fn core(body: &str) -> String {
         (memory (export "memory") 2)
         {ALLOCATE}
         (export "alloc" (func $allocate))
-        {SHARED}
+        {PACKED}
         {body}
         (export "handle_request" (func $act)))"#
     )
 }
 
 fn component(body: &str) -> String {
+    let heap = heap();
     format!(
         r#"(component
         (import "plexspaces:actor/logging@0.1.0" (instance $logging
             (export "info" (func (param "message" string)))))
         (import "plexspaces:actor/messaging@0.1.0" (instance $messaging
-            (type $code (enum "unknown" "actor-not-found" "delivery-failed" "timeout" "invalid-message"
-                "not-permitted" "resource-exhausted" "internal" "not-implemented"))
-            (export "error-code" (type $error-code (eq $code)))
-            (type $record (record
-                (field "code" $error-code) (field "message" string) (field "details" (option string))))
-            (export "actor-error" (type $actor-error (eq $record)))
+            {ERRORS}
             (export "tell" (func (param "to" string) (param "msg-type" string) (param "payload" (list u8))
                 (result (result string (error $actor-error)))))
             (export "ask" (func (param "to" string) (param "msg-type" string) (param "payload" (list u8))
@@ -267,13 +307,7 @@ fn component(body: &str) -> String {
             (export "sleep" (func (param "duration-ms" u64)))))
         (import "plexspaces:actor/conversation@0.1.0" (instance $conversation
             (export "defer" (func (result string)))))
-        (core module $heap
-            (memory (export "memory") 2)
-            {ALLOCATE}
-            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (call $allocate (local.get 3))))
-        (core instance $heap (instantiate $heap))
-        (alias core export $heap "memory" (core memory $memory))
-        (alias core export $heap "realloc" (core func $realloc))
+        {heap}
         (core func $info (canon lower (func $logging "info") (memory $memory)))
         (core func $tell (canon lower (func $messaging "tell") (memory $memory) (realloc $realloc)))
         (core func $ask (canon lower (func $messaging "ask") (memory $memory) (realloc $realloc)))
@@ -299,20 +333,11 @@ fn component(body: &str) -> String {
             (import "host" "self-id" (func $lowered_self_id (param i32)))
             (import "host" "now" (func $now (result i64)))
             (import "host" "sleep" (func $sleep (param i64)))
-            ;; Results lie as: 0 for ok or 1 for error, then at 4 the value or the error's code.
-            (func $status (param $result i32) (result i32)
-                (if (result i32) (i32.load8_u (local.get $result))
-                    (then (i32.sub (i32.const -1) (i32.load8_u offset=4 (local.get $result))))
-                    (else (i32.const 0))))
             (func $tell (param i32 i32 i32 i32 i32 i32) (result i32)
                 (call $lowered_tell (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4)
                     (local.get 5) (i32.const 512))
                 (call $status (i32.const 512)))
-            ;; The answer's pointer and length land where the core ABI wants them.
-            (func $ask (param i32 i32 i32 i32 i32 i32 i64 i32) (result i32)
-                (call $lowered_ask (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4)
-                    (local.get 5) (local.get 6) (i32.sub (local.get 7) (i32.const 4)))
-                (call $status (i32.sub (local.get 7) (i32.const 4))))
+            {LOWERED}
             (func $reply (param i32 i32) (result i32)
                 (call $lowered_reply (i32.const 0) (i32.const 0) (local.get 0) (local.get 1) (i32.const 512))
                 (call $status (i32.const 512)))
@@ -340,15 +365,12 @@ fn component(body: &str) -> String {
             (func $self_id (param i32) (result i32)
                 (call $lowered_self_id (local.get 0))
                 (i32.const 0))
-            {SHARED}
+            {PACKED}
             {body}
             (func (export "handle-request") (param i32 i32 i32 i32 i32 i32) (result i32) (local $answer i64)
                 (local.set $answer (call $act
                     (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5)))
-                (i32.store (i32.const 576) (i32.const 0))
-                (i32.store (i32.const 580) (i32.wrap_i64 (local.get $answer)))
-                (i32.store (i32.const 584) (i32.wrap_i64 (i64.shr_u (local.get $answer) (i64.const 32))))
-                (i32.const 576)))
+                {ANSWERED}))
         (core instance $guest (instantiate $guest
             (with "heap" (instance $heap))
             (with "host" (instance

@@ -7,6 +7,8 @@
 
 use plexspaces_node::wasm::Kind;
 
+use crate::guests::{ALLOCATE, ANSWERED, ERRORS, LOWERED, PACKED, heap};
+
 /// The puppet in the dress of this kind. It hears of others' ends.
 pub fn puppet(kind: Kind) -> Vec<u8> {
     let text = match kind {
@@ -52,10 +54,6 @@ const BODY: &str = r#"
     (data (i32.const 80) "c")
     (global $count (mut i32) (i32.const 48))
     (global $notice (mut i32) (i32.const 0))
-    (func $packed (param $pointer i32) (param $len i32) (result i64)
-        (i64.or
-            (i64.shl (i64.extend_i32_u (local.get $len)) (i64.const 32))
-            (i64.extend_i32_u (local.get $pointer))))
     ;; 0, or `-` and the digit of an error.
     (func $answer (param $status i32) (result i64)
         (if (i32.ge_s (local.get $status) (i32.const 0)) (then
@@ -106,19 +104,6 @@ const BODY: &str = r#"
         (i32.store8 (i32.const 96) (global.get $count))
         (call $packed (i32.const 96) (i32.const 1)))"#;
 
-const ALLOCATE: &str = r"
-    (global $free (mut i32) (i32.const 65536))
-    (func $allocate (param $size i32) (result i32) (local $start i32)
-        (local.set $start (global.get $free))
-        (global.set $free (i32.and
-            (i32.add (i32.add (global.get $free) (local.get $size)) (i32.const 7))
-            (i32.const -8)))
-        (block $enough (loop $more
-            (br_if $enough (i32.le_u (global.get $free) (i32.shl (memory.size) (i32.const 16))))
-            (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))
-            (return (i32.const 0))))
-        (local.get $start))";
-
 fn core(more: &str) -> String {
     format!(
         r#"(module
@@ -144,22 +129,19 @@ fn core(more: &str) -> String {
                 (i32.const 3072) (i32.add (i32.const 15) (local.get $id_len)) (local.get $at)))
         (func $stop (param i32 i32) (result i32)
             (call $stop_within (local.get 0) (local.get 1) (i64.const 0)))
-        {BODY}
+        {PACKED}
+            {BODY}
         {more}
         (export "handle_request" (func $act)))"#
     )
 }
 
 fn component() -> String {
+    let heap = heap();
     format!(
         r#"(component
         (import "plexspaces:actor/messaging@0.1.0" (instance $messaging
-            (type $code (enum "unknown" "actor-not-found" "delivery-failed" "timeout" "invalid-message"
-                "not-permitted" "resource-exhausted" "internal" "not-implemented"))
-            (export "error-code" (type $error-code (eq $code)))
-            (type $record (record
-                (field "code" $error-code) (field "message" string) (field "details" (option string))))
-            (export "actor-error" (type $actor-error (eq $record)))
+            {ERRORS}
             (type $options (record
                 (field "actor-id" (option string)) (field "labels" (list (tuple string string)))
                 (field "mailbox-size" (option u32)) (field "durable" bool) (field "supervisor" (option string))))
@@ -174,13 +156,7 @@ fn component() -> String {
             (export "unlink" (func (param "actor-id" string) (result (result (error $actor-error)))))
             (export "monitor" (func (param "actor-id" string) (result (result u64 (error $actor-error)))))
             (export "parent-id" (func (result (option string))))))
-        (core module $heap
-            (memory (export "memory") 2)
-            {ALLOCATE}
-            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (call $allocate (local.get 3))))
-        (core instance $heap (instantiate $heap))
-        (alias core export $heap "memory" (core memory $memory))
-        (alias core export $heap "realloc" (core func $realloc))
+        {heap}
         (core func $ask (canon lower (func $messaging "ask") (memory $memory) (realloc $realloc)))
         (core func $spawn (canon lower (func $messaging "spawn") (memory $memory) (realloc $realloc)))
         (core func $stop (canon lower (func $messaging "stop") (memory $memory) (realloc $realloc)))
@@ -198,15 +174,7 @@ fn component() -> String {
             (import "host" "unlink" (func $lowered_unlink (param i32 i32 i32)))
             (import "host" "monitor" (func $lowered_monitor (param i32 i32 i32)))
             (import "host" "parent-id" (func $lowered_parent_id (param i32)))
-            ;; Results lie as: 0 for ok or 1 for error, then at 4 the value or the error's code.
-            (func $status (param $result i32) (result i32)
-                (if (result i32) (i32.load8_u (local.get $result))
-                    (then (i32.sub (i32.const -1) (i32.load8_u offset=4 (local.get $result))))
-                    (else (i32.const 0))))
-            (func $ask (param i32 i32 i32 i32 i32 i32 i64 i32) (result i32)
-                (call $lowered_ask (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4)
-                    (local.get 5) (local.get 6) (i32.sub (local.get 7) (i32.const 4)))
-                (call $status (i32.sub (local.get 7) (i32.const 4))))
+            {LOWERED}
             (func $spawn (param $module i32) (param $len i32) (param $id i32) (param $id_len i32) (param $at i32)
                 (result i32)
                 (call $lowered_spawn (local.get $module) (local.get $len) (i32.const 0) (i32.const 0)
@@ -233,14 +201,12 @@ fn component() -> String {
                 (if (i32.eqz (i32.load8_u (i32.sub (local.get $at) (i32.const 4)))) (then
                     (i32.store offset=4 (local.get $at) (i32.const 0))))
                 (i32.const 0))
+            {PACKED}
             {BODY}
             (func (export "handle") (param i32 i32 i32 i32 i32 i32) (result i32) (local $answer i64)
                 (local.set $answer (call $act
                     (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5)))
-                (i32.store (i32.const 576) (i32.const 0))
-                (i32.store (i32.const 580) (i32.wrap_i64 (local.get $answer)))
-                (i32.store (i32.const 584) (i32.wrap_i64 (i64.shr_u (local.get $answer) (i64.const 32))))
-                (i32.const 576)))
+                {ANSWERED}))
         (core instance $guest (instantiate $guest
             (with "heap" (instance $heap))
             (with "host" (instance

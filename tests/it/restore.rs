@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use plexspaces_node::wasm::Kind;
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::guests::{COUNTER, ECHO, RASCAL, for_both_kinds, guest};
 use crate::harness::{Node, node};
+use crate::uploads::echo_of;
 
 /// Counts its messages from `0`, or from the letter it is told, and answers with the count; keeps it over restarts.
 /// A state of `x` it refuses to start from, and from `l` it never comes back.
@@ -542,4 +544,40 @@ fn a_data_directory_of_format_1_is_taken_over() {
         fs::read_to_string(node.data_dir().join("format")).unwrap(),
         "2"
     );
+}
+
+/// One compiler runs at a time, so whoever comes to it first holds up all others.
+#[test]
+fn where_the_cache_is_lost_small_modules_are_compiled_before_large_ones_that_nobody_small_needs() {
+    let node = node();
+    let modules = [
+        ("large", 400_000, "[]"),
+        ("needy", 2_000, "['large']"),
+        ("middle", 200_000, "[]"),
+        ("small", 3_000, "[]"),
+    ];
+    for (name, bytes, needs) in modules {
+        let form = node.form(name, &echo_of(bytes));
+        form.config(&format!("dependencies = {needs}"))
+            .send()
+            .is_deployed();
+    }
+    let dir = node.kill();
+    for file in fs::read_dir(dir.path().join("compiled")).unwrap() {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let node = Node::again(dir);
+    node.waits_for("all to be compiled", || {
+        node.log_count(" compiled in ") == 4
+    });
+    let compiled = node.log_lines("module ").into_iter();
+    let compiled = compiled.filter_map(|line| Some(line.split_once(" compiled in ")?.0.to_owned()));
+    let digest = |bytes| format!("{:x}", Sha256::digest(echo_of(bytes)));
+    assert_eq!(
+        compiled.collect::<Vec<_>>(),
+        [3_000, 200_000, 400_000, 2_000].map(digest)
+    );
+    for (name, ..) in modules {
+        node.waits_for("it to run", || node.ask(name, b"x").status == 200);
+    }
 }

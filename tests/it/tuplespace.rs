@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use tokio::time::{advance, timeout};
 
 use plexspaces_node::budget::Budget;
-use plexspaces_node::coordination::tuplespace::{Stats, TupleError, TupleSpaces, Waiting, Wish};
+use plexspaces_node::coordination::tuplespace::{Stats, TupleError, TupleSpaces, Wish};
+use plexspaces_node::coordination::waiting::Waiting;
 use plexspaces_node::coordination::{Field, Pattern, Tuple, read_pattern, read_tuple};
 use plexspaces_node::id::{ActorId, ApplicationName, NodeId, Scope};
 use plexspaces_node::limits;

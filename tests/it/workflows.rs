@@ -332,6 +332,69 @@ fn runs_go_with_their_application() {
     assert!(none(&node));
 }
 
+/// An actor that is told to stop has time to begin a run: its application has no record any more by then.
+#[test]
+fn a_run_that_begins_while_its_application_leaves_is_refused() {
+    let Some(wasm) = conformance() else { return };
+    let mut node = node();
+    deploy(&node, &wasm);
+    thread::scope(|scope| {
+        // The wait ends when the actor is told to stop.
+        let asked = scope.spawn(|| ask(&node, "in-turn", "take never; begin late wait"));
+        node.waits_for("the actor to wait", || {
+            node.get("/api/v1/tuplespace/stats").json()["waiting"] == 1
+        });
+        assert_eq!(node.undeploy("guest").status, 200);
+        let answer = asked.join().unwrap();
+        assert_ne!(answer.status, 200, "{answer:?}");
+        let said = answer.body.contains("guest is not deployed any more");
+        assert!(said, "{answer:?}");
+    });
+    let none = |node: &Node| node.get("/api/v1/workflows").json()["page"]["total_size"] == 0;
+    assert!(none(&node));
+    node = Node::again(node.kill());
+    assert!(none(&node));
+    assert_eq!(node.log_count("its workflows are removed"), 0);
+}
+
+/// Runs are begun as fast as they are answered while their application is undeployed, again and again: each has begun
+/// before and is gone, or is refused.
+#[test]
+fn no_run_that_races_an_undeploy_outlives_its_application() {
+    const UNDEPLOYS: usize = 5;
+    const ACTORS: usize = 4;
+    let Some(wasm) = conformance() else { return };
+    let mut node = node();
+    let total = |node: &Node| node.get("/api/v1/workflows").json()["page"]["total_size"].clone();
+    let child = |number| format!("[[supervisor.children]]\nid = 'caller-{number}'\n");
+    let callers: String = (0..ACTORS).map(child).collect();
+    for _ in 0..UNDEPLOYS {
+        let config = format!("{TREE}{callers}");
+        node.form("guest", &wasm)
+            .config(&config)
+            .send()
+            .is_deployed();
+        thread::scope(|scope| {
+            for number in 0..ACTORS {
+                let node = &node;
+                let path = format!("/api/v1/actors/guest/caller-{number}?type=begin");
+                let begin = move |round| {
+                    let id = format!("w{number}-{round} wait");
+                    node.request("POST", &path, &[], id.as_bytes()).status
+                };
+                scope.spawn(move || (0..).map(begin).find(|status| *status != 200));
+            }
+            node.waits_for("some runs", || total(&node).as_u64().unwrap() > 8);
+            assert_eq!(node.undeploy("guest").status, 200);
+            assert_eq!(total(&node), 0);
+        });
+        assert_eq!(total(&node), 0);
+    }
+    node = Node::again(node.kill());
+    assert_eq!(total(&node), 0);
+    assert_eq!(node.log_count("its workflows are removed"), 0);
+}
+
 /// More of them than a node that gave each the 5 s of an actor could end while this test waits.
 const AT_WORK: usize = 14;
 

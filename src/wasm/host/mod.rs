@@ -172,9 +172,18 @@ pub struct Commitments {
 impl Commitments {
     /// Takes those of an earlier instance of the same actor.
     pub fn absorb(&mut self, earlier: Self) {
-        self.conversation.absorb(earlier.conversation);
-        self.timers.absorb(earlier.timers);
-        self.holdings.absorb(earlier.holdings);
+        earlier.pass_to(&mut self.conversation, &mut self.timers, &mut self.holdings);
+    }
+
+    fn pass_to(
+        self,
+        conversation: &mut Conversation,
+        timers: &mut Timers,
+        holdings: &mut Holdings,
+    ) {
+        conversation.absorb(self.conversation);
+        timers.absorb(self.timers);
+        holdings.absorb(self.holdings);
     }
 }
 
@@ -227,9 +236,7 @@ impl Guest {
     }
 
     pub fn inherit(&mut self, earlier: Commitments) {
-        self.conversation.absorb(earlier.conversation);
-        self.timers.absorb(earlier.timers);
-        self.holdings.absorb(earlier.holdings);
+        earlier.pass_to(&mut self.conversation, &mut self.timers, &mut self.holdings);
     }
 
     /// Its view of WASI, made at the first look.

@@ -102,6 +102,18 @@ fn bad_arguments_are_refused(report: &mut Report) {
     report.refuses("a long message", heavy, ErrorCode::ResourceExhausted);
 }
 
+/// Sends the queue of this name a message that says just that.
+pub fn send(queue: &str) -> Result<Vec<u8>, String> {
+    let sent = send_to_queue(&own(), queue, "note", queue.as_bytes());
+    sent.map(String::into_bytes).map_err(|error| error.message)
+}
+
+/// Receives a message of the queue of this name, waiting up to a minute, and does not answer for it.
+pub fn receive(queue: &str) -> Result<Vec<u8>, String> {
+    let received = receive_from_queue(&own(), queue, 60_000).map_err(|error| error.message)?;
+    Ok(received.map(|message| message.payload).unwrap_or_default())
+}
+
 /// What a place that may be another's answers.
 pub fn reach(ctx: &Context) -> Vec<String> {
     vec![

@@ -1,7 +1,8 @@
 //! Calls every function of the node's interfaces, with good arguments and bad ones, and reports what differs.
 //!
 //! The message's type is an interface: the answer is `{"checks":12,"failures":["…"]}`. `events` answers with what
-//! `handle-event` got so far, `reach` tries the tenant and namespace of its payload.
+//! `handle-event` got so far, `reach` tries the tenant and namespace of its payload. A worker with the argument `init`
+//! does what that asks for before it is there, and `in-turn` does the same later.
 
 mod blob;
 mod examples;
@@ -49,6 +50,10 @@ thread_local! {
 impl Guest for Conformance {
     fn init(state: Vec<u8>) -> Result<(), String> {
         let state = String::from_utf8(state).map_err(|error| error.to_string())?;
+        let orders = state.strip_prefix(r#"{"init":""#).and_then(|it| it.strip_suffix(r#""}"#));
+        if let Some(orders) = orders {
+            return in_turn(orders).map(drop);
+        }
         EVENTS.set(state.lines().map(str::to_owned).collect());
         Ok(())
     }
@@ -82,15 +87,20 @@ impl Guest for Conformance {
             "examples" => return examples::run(),
             "workflow" => workflow::check(&mut report),
             "journal" => return durability::journal(&payload),
+            "in-turn" => return in_turn(&payload),
             "begin" => return workflow::begin(&payload),
             "result" => return workflow::result(&payload),
             "query" => return workflow::query(&payload),
             "take" => return tuplespace::take(&payload),
             "subscribe" => return tuplespace::subscribe(&payload),
             "lock" => return locks::lock(&payload),
+            "say" => return Ok(logging::say(&payload)),
+            "send" => return channels::send(&payload),
+            "receive" => return channels::receive(&payload),
             "join" => return process_groups::join(&payload),
             "reach" => return Ok(reach(&payload).into_bytes()),
             "events" => return Ok(EVENTS.with_borrow(|events| events.join("\n")).into_bytes()),
+            "ask" => return messaging::ask_another(&payload),
             "parent" => return messaging::parent(),
             "reply" => return messaging::answer_early(&bytes),
             "defer" => return messaging::answer_later(&bytes),
@@ -107,6 +117,16 @@ impl Guest for Conformance {
         workflow::signalled(&event_type, &event);
         Ok(())
     }
+}
+
+/// Does what each of `TYPE PAYLOAD; TYPE PAYLOAD` asks for, up to the first that fails, and answers with the last answer.
+fn in_turn(orders: &str) -> Result<Vec<u8>, String> {
+    let mut last = Vec::new();
+    for order in orders.split("; ") {
+        let (message_type, payload) = order.split_once(' ').unwrap_or((order, ""));
+        last = Conformance::handle_request(String::new(), message_type.to_owned(), payload.into())?;
+    }
+    Ok(last)
 }
 
 /// What each interface answers in the place `tenant/namespace`.

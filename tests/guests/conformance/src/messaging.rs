@@ -115,6 +115,13 @@ fn ties(report: &mut Report, child: &str) {
     report.refuses("demonitor again", demonitor(watch), ErrorCode::InvalidMessage);
 }
 
+/// Asks another actor: `ACTOR TYPE PAYLOAD`.
+pub fn ask_another(text: &str) -> Result<Vec<u8>, String> {
+    let mut words = text.splitn(3, ' ');
+    let mut word = || words.next().unwrap_or_default();
+    ask(word(), word(), word().as_bytes(), LONG).map_err(|error| error.message)
+}
+
 /// Who spawned this actor.
 pub fn parent() -> Result<Vec<u8>, String> {
     parent_id().map(String::into_bytes).ok_or("nobody did".to_owned())

@@ -1,0 +1,292 @@
+//! The configuration as it is written: in a file, in the environment, or by flags, one over the other.
+
+use std::env;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+use super::{ConfigError, LogFormat, Profile, in_one_line};
+use crate::clock::Span;
+use crate::id::{InvalidName, NodeId, Scope};
+
+/// The configuration as one source gives it; what it leaves open, the next source fills.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Written {
+    pub node_id: Option<NodeId>,
+    pub listen_addr: Option<ListenAddr>,
+    pub data_dir: Option<PathBuf>,
+    pub drain_time: Option<Span>,
+    pub profile: Option<Profile>,
+    pub actors_max: Option<u32>,
+    pub require_token: Option<bool>,
+    pub insecure_allow_remote: Option<bool>,
+    pub log_format: Option<LogFormat>,
+    #[serde(default)]
+    pub http: WrittenHttp,
+    #[serde(default)]
+    pub applications: WrittenApplications,
+    #[serde(default)]
+    pub tuplespace: WrittenTupleSpace,
+}
+
+/// The `[http]` table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenHttp {
+    pub hosts: Option<Vec<String>>,
+}
+
+/// The `[applications]` table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenApplications {
+    pub restart_delay: Option<Span>,
+}
+
+/// The `[tuplespace]` table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenTupleSpace {
+    pub durable: Option<Vec<Namespace>>,
+}
+
+/// A namespace's name, of whatever tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Namespace(pub Scope);
+
+impl TryFrom<String> for Namespace {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        Scope::parse("namespace", &text).map(Self)
+    }
+}
+
+impl Written {
+    pub fn of_file(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+            path: path.into(),
+            error,
+        })?;
+        toml::from_str(&text).map_err(|error| ConfigError::File {
+            path: path.into(),
+            problem: in_one_line(&text, &error),
+        })
+    }
+
+    pub fn of_environment() -> Result<Self, ConfigError> {
+        Ok(Self {
+            node_id: parsed("PLEXSPACES_NODE_ID")?,
+            listen_addr: parsed("PLEXSPACES_LISTEN_ADDR")?,
+            data_dir: set("PLEXSPACES_DATA_DIR"),
+            drain_time: parsed("PLEXSPACES_DRAIN_TIME")?,
+            profile: parsed("PLEXSPACES_PROFILE")?,
+            actors_max: parsed("PLEXSPACES_ACTORS_MAX")?,
+            require_token: parsed("PLEXSPACES_REQUIRE_TOKEN")?.map(|Switch(on)| on),
+            insecure_allow_remote: parsed("PLEXSPACES_INSECURE_ALLOW_REMOTE")?.map(|Switch(on)| on),
+            log_format: parsed("PLEXSPACES_LOG_FORMAT")?,
+            http: WrittenHttp::default(),
+            applications: WrittenApplications::default(),
+            tuplespace: WrittenTupleSpace::default(),
+        })
+    }
+
+    /// This source, and below it the other: what both give, this one decides.
+    pub fn over(self, below: Self) -> Self {
+        Self {
+            node_id: self.node_id.or(below.node_id),
+            listen_addr: self.listen_addr.or(below.listen_addr),
+            data_dir: self.data_dir.or(below.data_dir),
+            drain_time: self.drain_time.or(below.drain_time),
+            profile: self.profile.or(below.profile),
+            actors_max: self.actors_max.or(below.actors_max),
+            // The two exclude each other, so whoever says one decides on both.
+            require_token: self.require_token.or(match self.insecure_allow_remote {
+                Some(true) => None,
+                _ => below.require_token,
+            }),
+            insecure_allow_remote: self.insecure_allow_remote.or(match self.require_token {
+                Some(true) => None,
+                _ => below.insecure_allow_remote,
+            }),
+            log_format: self.log_format.or(below.log_format),
+            http: WrittenHttp {
+                hosts: self.http.hosts.or(below.http.hosts),
+            },
+            applications: WrittenApplications {
+                restart_delay: (self.applications.restart_delay)
+                    .or(below.applications.restart_delay),
+            },
+            tuplespace: WrittenTupleSpace {
+                durable: self.tuplespace.durable.or(below.tuplespace.durable),
+            },
+        }
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "plain" => Ok(Self::Plain),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("{text:?} is no format of a log; use plain or json")),
+        }
+    }
+}
+
+/// A variable that is on or off.
+struct Switch(bool);
+
+impl FromStr for Switch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "true" | "1" => Ok(Self(true)),
+            "false" | "0" => Ok(Self(false)),
+            _ => Err(format!("{text:?} is neither true nor false")),
+        }
+    }
+}
+
+/// An address to listen on; `localhost` is resolved here, since a static binary has no name service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ListenAddr(pub SocketAddr);
+
+impl FromStr for ListenAddr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let spelled_out = text.replacen("localhost:", "127.0.0.1:", 1);
+        let parsed = spelled_out.parse().map(Self);
+        parsed.map_err(|_| format!("{text:?} is not ADDRESS:PORT, such as 0.0.0.0:8000"))
+    }
+}
+
+impl TryFrom<String> for ListenAddr {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl FromStr for NodeId {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        Self::parse(text)
+    }
+}
+
+pub(super) fn set(name: &str) -> Option<PathBuf> {
+    env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
+fn parsed<T: FromStr<Err: std::fmt::Display>>(
+    name: &'static str,
+) -> Result<Option<T>, ConfigError> {
+    let Some(value) = set(name) else {
+        return Ok(None);
+    };
+    let parsed = value.to_string_lossy().parse();
+    parsed
+        .map(Some)
+        .map_err(|error: T::Err| ConfigError::Environment {
+            name,
+            problem: error.to_string(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn written(toml: &str) -> Result<Written, String> {
+        toml::from_str(toml).map_err(|error| in_one_line(toml, &error))
+    }
+
+    #[test]
+    fn a_flag_decides_over_the_environment_and_that_over_the_file() {
+        let of = |id: &str| Written {
+            node_id: Some(NodeId::parse(id).unwrap()),
+            ..Written::default()
+        };
+        let file =
+            written("node_id = 'file'\ndrain_time = '3s'\nprofile = 'tiny'\nlog_format = 'json'")
+                .unwrap();
+        let config = of("flag").over(of("environment")).over(file);
+        let config = Written {
+            data_dir: Some("/x".into()),
+            ..config
+        };
+        let config = config.check().unwrap();
+        assert_eq!(&*config.node_id, "flag");
+        assert_eq!(config.drain_time, Duration::from_secs(3));
+        assert_eq!(config.profile, Profile::Tiny);
+        assert_eq!(config.log_format, LogFormat::Json);
+        assert_eq!(config.listen_addr.to_string(), "127.0.0.1:8000");
+    }
+
+    #[test]
+    fn a_wrong_file_says_where_and_what_would_do() {
+        let check = |toml: &str, words: &[&str]| {
+            let error = written(toml).unwrap_err();
+            for word in words {
+                assert!(error.contains(word), "{word:?} is not in {error:?}");
+            }
+        };
+        check(
+            "colour = 1",
+            &["line 1", "colour", "listen_addr", "drain_time"],
+        );
+        check(
+            "\nprofile = 'huge'",
+            &["line 2", "huge", "tiny", "standard"],
+        );
+        check("listen_addr = 'here'", &["line 1", "here", "0.0.0.0:8000"]);
+        check(
+            "[tuplespace]\ndurable = ['a', 'b/c']",
+            &["line 2", "namespace", "b/c"],
+        );
+        check("drain_time = 3s", &["line 1", "must be quoted"]);
+        for unquoted in ["listen_addr = 127.0.0.1:9100", "profile = tiny"] {
+            check(unquoted, &["line 1", "put the value in quotes", unquoted]);
+        }
+        check("node_id = 'a b'", &["line 1", "a b", "letters"]);
+        check("log_format = 'xml'", &["line 1", "xml", "plain", "json"]);
+        check("drain_time = 'soon'", &["line 1", "soon", "30s"]);
+        check("[http]\nhost = 'x'", &["line 2", "host", "hosts"]);
+        check(
+            "[http]\nhosts = 'x'",
+            &["line 2", "string \"x\", expected a list: \"hosts"],
+        );
+        check(
+            "http = 3",
+            &["line 1", "integer `3`, expected a table: \"http"],
+        );
+    }
+
+    #[test]
+    fn a_long_key_is_not_echoed_whole() {
+        let error = written(&format!("{} = 1", "k".repeat(1 << 20))).unwrap_err();
+        assert!(
+            error.len() < 1_000 && error.contains("kkk … "),
+            "{} bytes",
+            error.len()
+        );
+        assert!(error.contains("listen_addr"), "{error}");
+    }
+}
