@@ -16,6 +16,7 @@ use crate::id::{InvalidName, NodeId, Scope};
 use crate::limits;
 use crate::machine;
 use crate::maps;
+use crate::toml_text::in_one_line;
 
 /// A node's configuration, ready to use; passed in, never global.
 #[derive(Clone, Debug)]
@@ -72,7 +73,7 @@ pub struct Written {
     pub data_dir: Option<PathBuf>,
     pub drain_time: Option<Span>,
     pub profile: Option<Profile>,
-    pub actors_max: Option<u32>,
+    pub actors_max: Option<ActorsMax>,
     pub require_token: Option<bool>,
     pub insecure_allow_remote: Option<bool>,
     pub log_format: Option<LogFormat>,
@@ -130,24 +131,10 @@ pub enum ConfigError {
     #[error("environment variable {name}: {problem}")]
     Environment { name: &'static str, problem: String },
     #[error(
-        "port 65535 leaves no port for the HTTP gateway, which listens on the next one; use a lower port"
-    )]
-    NoGatewayPort,
-    #[error(
         "a token cannot be required and remote calls left open at once; \
          keep one of --require-token and --insecure-allow-remote"
     )]
     TokenDemand,
-    #[error(
-        "actors_max is {given}, and this machine's vm.max_map_count of {maps} bears 1 to {most}; \
-         choose a number between these{remedy}"
-    )]
-    ActorsMax {
-        given: u32,
-        most: u32,
-        maps: usize,
-        remedy: String,
-    },
     #[error("no directory for the node's data is known; give one with --data-dir")]
     NoDataDir,
 }
@@ -218,9 +205,6 @@ impl Written {
         let listen_addr = self
             .listen_addr
             .map_or(SocketAddr::from(([127, 0, 0, 1], 8000)), |given| given.0);
-        if listen_addr.port() == u16::MAX {
-            return Err(ConfigError::NoGatewayPort);
-        }
         let switches = [self.require_token, self.insecure_allow_remote];
         let token_demand = match switches.map(|on| on.unwrap_or(false)) {
             [true, true] => return Err(ConfigError::TokenDemand),
@@ -229,7 +213,7 @@ impl Written {
             [false, false] => Demand::Elsewhere,
         };
         let profile = self.profile.unwrap_or_else(Profile::of_this_machine);
-        let actors_max = actors_max(self.actors_max, profile)?;
+        let given = self.actors_max.map(|ActorsMax(given)| given);
         Ok(Config {
             node_id: self.node_id.unwrap_or_default(),
             listen_addr,
@@ -241,7 +225,7 @@ impl Written {
                 .drain_time
                 .map_or(limits::DRAIN_TIME_DEFAULT, |span| span.0),
             profile,
-            actors_max,
+            actors_max: given.unwrap_or_else(|| profile.actors_max()),
             restart_delay: (self.applications.restart_delay)
                 .map_or(limits::REVIVAL_DELAY, |span| span.0),
             http_hosts: self.http.hosts.unwrap_or_default(),
@@ -291,29 +275,45 @@ impl Profile {
     }
 }
 
-/// A number that the operator gave must fit; the profile's own goes down a ladder instead.
-fn actors_max(given: Option<u32>, profile: Profile) -> Result<u32, ConfigError> {
-    let Some(given) = given else {
-        return Ok(profile.actors_max());
-    };
-    let maps = machine::memory_maps_max();
-    let most = maps::actors_max(maps);
-    if (1..=most).contains(&given) {
-        return Ok(given);
+/// How many actors may live at once, as the operator gives it: as many as the machine bears. The profile's own number
+/// goes down a ladder instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "i64")]
+pub struct ActorsMax(pub u32);
+
+impl TryFrom<i64> for ActorsMax {
+    type Error = String;
+
+    fn try_from(given: i64) -> Result<Self, String> {
+        let maps = machine::memory_maps_max();
+        let most = maps::actors_max(maps);
+        let number = u32::try_from(given).unwrap_or(u32::MAX);
+        if given > 0 && number <= most {
+            return Ok(Self(number));
+        }
+        let remedy = match given {
+            ..=0 => String::new(),
+            _ => format!(
+                ", or raise it: sysctl vm.max_map_count={}",
+                maps::needed(number)
+            ),
+        };
+        Err(format!(
+            "actors_max is {given}, and this machine's vm.max_map_count of {maps} bears 1 to {most}; \
+             choose a number between these{remedy}"
+        ))
     }
-    let remedy = match given {
-        0 => String::new(),
-        given => format!(
-            ", or raise it: sysctl vm.max_map_count={}",
-            maps::needed(given)
-        ),
-    };
-    Err(ConfigError::ActorsMax {
-        given,
-        most,
-        maps,
-        remedy,
-    })
+}
+
+impl FromStr for ActorsMax {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number: i64 = text
+            .parse()
+            .map_err(|_| format!("{text:?} is no whole number of actors"))?;
+        number.try_into()
+    }
 }
 
 impl fmt::Display for Profile {
@@ -378,8 +378,15 @@ impl FromStr for ListenAddr {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let spelled_out = text.replacen("localhost:", "127.0.0.1:", 1);
-        let parsed = spelled_out.parse().map(Self);
-        parsed.map_err(|_| format!("{text:?} is not ADDRESS:PORT, such as 0.0.0.0:8000"))
+        let parsed: Result<SocketAddr, _> = spelled_out.parse();
+        let address =
+            parsed.map_err(|_| format!("{text:?} is not ADDRESS:PORT, such as 0.0.0.0:8000"))?;
+        match address.port() {
+            u16::MAX => Err(format!(
+                "{text:?} leaves no port for the HTTP gateway, which listens on the next one; use a port up to 65534"
+            )),
+            _ => Ok(Self(address)),
+        }
     }
 }
 
@@ -435,58 +442,6 @@ fn parsed<T: FromStr<Err: std::fmt::Display>>(
         })
 }
 
-/// A TOML error in one line: where it is, what is wrong, and the line itself.
-pub fn in_one_line(text: &str, error: &toml::de::Error) -> String {
-    let message = abridged(&in_plain_words(error.message()));
-    let Some(span) = error.span() else {
-        return message;
-    };
-    let before = &text[..span.start.min(text.len())];
-    let line = before.matches('\n').count() + 1;
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let shown = text[line_start..].lines().next().unwrap_or_default();
-    let shown: String = shown.trim().chars().take(80).collect();
-    format!("line {line}: {message}: {shown:?}")
-}
-
-/// What the parser takes a value for that stands without quotes.
-const UNQUOTED: [&str; 4] = [
-    "invalid float",
-    "invalid integer",
-    "invalid boolean",
-    "invalid datetime",
-];
-
-/// What serde says, in words of TOML instead of Rust's.
-fn in_plain_words(message: &str) -> String {
-    let message = message.replace('\n', " ");
-    let message = message.replace("expected usize", "expected a whole number");
-    let message = message.replace("expected u64", "expected a whole number");
-    let message = message.replace("expected a sequence", "expected a list");
-    if let Some(guessed) = UNQUOTED.iter().find(|it| message.starts_with(**it)) {
-        return format!("{guessed}; put the value in quotes if it is text");
-    }
-    match message.split_once("expected struct ") {
-        Some((before, name)) => {
-            let rest = name.trim_start_matches(|it: char| it.is_ascii_alphanumeric());
-            format!("{before}expected a table{rest}")
-        }
-        None => message,
-    }
-}
-
-/// A text without its middle where it is long: a key of a megabyte is not echoed whole, and what is expected in its
-/// place, which the text ends with, is.
-pub fn abridged(text: &str) -> String {
-    const BYTES_MAX: usize = 600;
-    if text.len() <= BYTES_MAX {
-        return text.to_owned();
-    }
-    let head = text.floor_char_boundary(BYTES_MAX / 4);
-    let tail = text.ceil_char_boundary(text.len() - BYTES_MAX / 2);
-    format!("{} … {}", &text[..head], &text[tail..])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -535,6 +490,10 @@ mod tests {
         );
         check("listen_addr = 'here'", &["line 1", "here", "0.0.0.0:8000"]);
         check(
+            "listen_addr = '127.0.0.1:65535'",
+            &["line 1", "listen_addr", "65534"],
+        );
+        check(
             "[tuplespace]\ndurable = ['a', 'b/c']",
             &["line 2", "namespace", "b/c"],
         );
@@ -558,18 +517,16 @@ mod tests {
 
     #[test]
     fn a_number_of_actors_that_the_kernel_does_not_bear_says_what_would_do() {
-        let check = |given: u32| {
-            let config = Written {
-                actors_max: Some(given),
-                data_dir: Some("/x".into()),
-                ..Written::default()
-            };
-            config.check().map(|config| config.actors_max)
+        let check = |given: i64| {
+            let file = written(&format!("profile = 'tiny'\nactors_max = {given}"))?;
+            Ok::<_, String>(file.actors_max.unwrap().0)
         };
         assert_eq!(check(7).unwrap(), 7);
-        for given in [0, u32::MAX] {
-            let error = check(given).unwrap_err().to_string();
-            assert!(error.contains(&given.to_string()), "{error}");
+        for given in [-1, 0, i64::from(u32::MAX)] {
+            let error = check(given).unwrap_err();
+            let named =
+                error.contains("line 2") && error.contains(&format!("actors_max is {given}"));
+            assert!(named, "{error}");
             let raises = error.contains("sysctl vm.max_map_count=");
             assert!(
                 error.contains("choose a number") && raises == (given > 0),
