@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::behavior::{Behavior, Handled, Unsnapped};
+use super::busy::Busy;
 use super::control::{Control, Farewell, Wish, Wishes};
 use super::exit::Exit;
 use super::resident::Resident;
@@ -23,6 +24,15 @@ pub struct Vitals {
     pub failed: AtomicU64,
     /// Of the guest's own memory.
     pub memory_bytes: AtomicU64,
+    pub busy: Busy,
+}
+
+impl Vitals {
+    /// Messages that are behind it.
+    pub fn done(&self) -> u64 {
+        let (well, badly) = (self.handled.load(Relaxed), self.failed.load(Relaxed));
+        well.wrapping_add(badly)
+    }
 }
 
 /// How a life ended.
@@ -47,6 +57,7 @@ pub async fn live<B: Behavior>(
     let control = &resident.control;
     let mut wishes = control.wishes();
     let mut handled_this_turn = 0;
+    vitals.busy.rests();
     loop {
         let kin_only = match wishes.next() {
             Wish::Live => false,
@@ -126,6 +137,7 @@ async fn one<B: Behavior>(
     }
     metrics.loop_lag.stir();
     let began = Instant::now();
+    vitals.busy.begins(began, vitals.done());
     let handled = unless_ended(wishes, behavior.handle(envelope)).await?;
     metrics.handling_time.observe(began.elapsed().as_secs_f64());
     let (handling, counter) = match handled {
