@@ -20,6 +20,7 @@ pub mod refusal;
 pub mod retry;
 pub mod service;
 pub mod shutdown;
+pub mod toml_text;
 
 // floor 1: what survives
 pub mod storage;

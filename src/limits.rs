@@ -99,6 +99,8 @@ pub const PAGE_ITEMS_MAX: usize = 1_000;
 pub const MESSAGE_BYTES_MAX: usize = MIB;
 /// Longest message type: it is held in memory for each waiting message.
 pub const MESSAGE_TYPE_CHARS_MAX: usize = 128;
+/// A message in hand for longer is shown to operators.
+pub const BUSY_AFTER: Duration = Duration::from_secs(1);
 /// Messages waiting for one actor.
 pub const MAILBOX_MESSAGES_MAX: usize = 1_000;
 /// The most messages that a spec, or a spawn, may let wait for one actor.
@@ -266,6 +268,8 @@ pub const GUEST_RANDOM_BYTES_MAX: u64 = 64 * KIB as u64;
 /// Native stack for one guest call; deeper recursion traps.
 pub const GUEST_STACK_BYTES: usize = MIB;
 
+/// Of the reason why an actor ended, in the node's log; its application's has all of it.
+pub const REASON_BYTES_IN_NODES_LOG: usize = 160;
 /// One line of an application's log; the rest is cut off.
 pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;
 /// Lines wait in memory up to this long, or until there are this many bytes: a flash card wears with every write.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::behavior::{Behavior, Fault, Handled, Unsnapped};
+use super::busy::Busy;
 use super::control::{Control, Farewell, Wish, Wishes};
 use super::exit::Exit;
 use super::resident::Resident;
@@ -23,6 +24,15 @@ pub struct Vitals {
     pub failed: AtomicU64,
     /// Of the guest's own memory.
     pub memory_bytes: AtomicU64,
+    pub busy: Busy,
+}
+
+impl Vitals {
+    /// Messages that are behind it.
+    pub fn done(&self) -> u64 {
+        let (well, badly) = (self.handled.load(Relaxed), self.failed.load(Relaxed));
+        well.wrapping_add(badly)
+    }
 }
 
 /// How a life ended.
@@ -46,6 +56,7 @@ pub async fn live<B: Behavior>(
     let exit = |exit| End::Exit { exit, left: None };
     let control = &resident.control;
     let mut wishes = control.wishes();
+    vitals.busy.rests();
     loop {
         let kin_only = match wishes.next() {
             Wish::Live => false,
@@ -82,6 +93,7 @@ pub async fn live<B: Behavior>(
             }
             metrics.loop_lag.stir();
             let began = Instant::now();
+            vitals.busy.begins(began, vitals.done());
             let handled = match unless_ended(&wishes, behavior.handle(envelope)).await {
                 Ok(handled) => handled,
                 Err(ended) => return exit(ended),

@@ -14,6 +14,7 @@ mod bearers;
 mod behavior;
 mod bell;
 mod birth;
+mod busy;
 mod cell;
 mod control;
 mod deferred;

@@ -1,5 +1,6 @@
 //! What has come of a tree's tasks: starts that went well or not, and lives that ended.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -12,6 +13,7 @@ use super::cell::End;
 use super::driver::{Done, Driver, Job, live, lost, reason};
 use super::exit::Exit;
 use super::supervision::{Action, Key, State};
+use crate::limits;
 use crate::metrics::During;
 
 impl<S: Start> Driver<S> {
@@ -122,9 +124,9 @@ impl<S: Start> Driver<S> {
         let actions = self.decide(|it, now| it.ended(key, exit.clone(), now));
         let is_wanted = self.leaving.contains_key(&key);
         if exit.is_abnormal() && !is_wanted && actions.contains(&Action::Leave(key)) {
-            let text = format!("ended, and is not restarted: {}", reason(&exit));
-            log::warn!("actor {address} {text}");
-            self.says(Level::Warn, &address, &text);
+            let (text, why) = ("ended, and is not restarted", reason(&exit));
+            log::warn!("actor {address} {text}: {}", brief(&why));
+            self.says(Level::Warn, &address, &format!("{text}: {why}"));
         }
         self.carry_out(actions);
     }
@@ -183,7 +185,7 @@ impl<S: Start> Driver<S> {
         *self.grove.lock().unwrap().restarts.entry(key).or_default() += 1;
         self.actors.metrics().restarts.inc();
         let why = reason(after);
-        log::warn!("actor {name} is restarted: {why}");
+        log::warn!("actor {name} is restarted: {}", brief(&why));
         self.says(Level::Warn, &name, &format!("restarted: {why}"));
     }
 
@@ -194,7 +196,8 @@ impl<S: Start> Driver<S> {
         let why = reason(after);
         self.actors.metrics().given_up.inc();
         log::error!(
-            "actor {name} has failed: more than {max} restarts within {window:?}, the last one: {why}"
+            "actor {name} has failed: more than {max} restarts within {window:?}, the last one: {}",
+            brief(&why)
         );
         let text = format!("given up after more than {max} restarts within {window:?}: {why}");
         self.says(Level::Error, &name, &text);
@@ -206,5 +209,14 @@ impl<S: Start> Driver<S> {
                 false => format!("{name} broke too often: {why}"),
             };
         }
+    }
+}
+
+/// The beginning of a reason, for the node's log; the application's has all of it, a guest's last words included.
+fn brief(why: &str) -> Cow<'_, str> {
+    let end = why.floor_char_boundary(limits::REASON_BYTES_IN_NODES_LOG);
+    match end < why.len() {
+        true => format!("{} [cut; the application's log has all of it]", &why[..end]).into(),
+        false => why.into(),
     }
 }

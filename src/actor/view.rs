@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::grove::Grove;
 use super::spec::{Restart, Strategy};
 use super::supervision::{Key, ROOT, State};
@@ -37,6 +39,8 @@ pub enum NodeView {
 pub struct Worker {
     pub actor: ActorId,
     pub mailbox_depth: usize,
+    /// How long it has had its message in hand, where that is long.
+    pub busy: Option<Duration>,
     pub messages_handled: u64,
     pub messages_failed: u64,
     /// Of the guest's own memory.
@@ -78,6 +82,13 @@ impl Grove {
             (None, Some(member)) => NodeView::Worker(Box::new(Worker {
                 actor: member.resident.id.clone(),
                 mailbox_depth: member.resident.mailbox.depth(),
+                busy: match member.living {
+                    true => member
+                        .vitals
+                        .busy
+                        .since(Instant::now(), member.vitals.done()),
+                    false => None,
+                },
                 messages_handled: member.vitals.handled.load(Relaxed),
                 messages_failed: member.vitals.failed.load(Relaxed),
                 memory_bytes: match member.living {

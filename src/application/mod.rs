@@ -141,6 +141,7 @@ impl Applications {
     pub fn troubles(&self) -> Vec<String> {
         let mut troubles = self.troubles.lock().unwrap().clone();
         troubles.extend(self.storage.quarantine.says());
+        troubles.extend(self.storage.wellness.says());
         troubles
     }
 

@@ -57,6 +57,8 @@ pub struct ActorOverview {
     pub state: ActorState,
     pub restarts: u32,
     pub mailbox_depth: usize,
+    /// How long it has had its message in hand, where that is long.
+    pub busy: Option<Duration>,
     pub messages_handled: u64,
     pub messages_failed: u64,
     pub memory_bytes: u64,
@@ -258,6 +260,7 @@ impl ActorOverview {
             state: view.standing,
             restarts: view.restarts,
             mailbox_depth: worker.mailbox_depth,
+            busy: worker.busy,
             messages_handled: worker.messages_handled,
             messages_failed: worker.messages_failed,
             memory_bytes: worker.memory_bytes,

@@ -1,19 +1,20 @@
 //! What a deploy asks for, from form fields and an optional TOML, parsed and checked.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use toml::Spanned;
 
 use super::supervisor;
 use crate::actor::TreeSpec;
 use crate::clock::Span;
-use crate::config::{abridged, in_one_line};
 use crate::id::{ApplicationId, ApplicationName, ModuleName, Scope, Version};
 use crate::limits::{self, MIB};
 use crate::refusal::{Kind, Refusal};
+use crate::toml_text::{KeyPath, abridged, in_one_line};
 use crate::wasm::{Capabilities, GuestLimits};
 
 /// A checked request for an application. Two equal specs of one module are the same deployment.
@@ -81,12 +82,12 @@ impl Spec {
     pub fn with_config(self, config: Config) -> Result<Self, Refusal> {
         match config {
             Config::Toml(text) => {
-                let written = toml::from_str::<Written<Spanned<String>>>(&text);
+                let written = toml::from_str::<Written>(&text);
                 let written = written.map_err(|error| refused(&in_one_line(&text, &error)))?;
                 self.overlaid(written, &text)
             }
             Config::Table(table) => {
-                let written = table.try_into::<Written<String>>();
+                let written = table.try_into::<Written>();
                 let written = written.map_err(|error| refused(&in_one_line("", &error)))?;
                 self.overlaid(written, "")
             }
@@ -94,53 +95,64 @@ impl Spec {
     }
 
     /// The text is where the lines are counted.
-    fn overlaid<I: supervisor::Id>(
-        mut self,
-        written: Written<I>,
-        text: &str,
-    ) -> Result<Self, Refusal> {
-        same("name", written.name.as_deref(), &self.name)?;
-        same("version", written.version.as_deref(), &self.version)?;
+    fn overlaid(mut self, written: Written, text: &str) -> Result<Self, Refusal> {
+        let refused_at = |key: &KeyPath, problem: &str| refused(&key.says(text, problem));
+        for (key, written, form) in [
+            ("name", written.name.as_deref(), &*self.name),
+            ("version", written.version.as_deref(), &*self.version),
+        ] {
+            same(written, form).map_err(|it| refused_at(&KeyPath::of(key), &it))?;
+        }
         self.kind = written.application_type;
-        self.dependencies = self.depends_on(&written.dependencies)?;
+        let dependencies = self.depends_on(&written.dependencies);
+        self.dependencies = dependencies.map_err(|(key, it)| refused_at(&key, &it))?;
         self.supervisor = match written.supervisor {
             Some(supervisor) => {
-                let tree = supervisor.checked();
+                let tree = supervisor.checked(&KeyPath::of("supervisor"));
                 Some(tree.map_err(|wrong| refused(&wrong.within(text)))?)
             }
             None => None,
         };
         if self.kind == ApplicationType::Library && self.supervisor.is_some() {
-            return Err(refused(
-                "type is \"library\", and a library runs no actors; leave [supervisor] out",
+            return Err(refused_at(
+                &KeyPath::of("type"),
+                " is \"library\", and a library runs no actors; leave [supervisor] out",
             ));
         }
         if let Some(description) = written.description {
             self.description = description;
         }
-        for (what, text, scope) in [
+        for (what, name, scope) in [
             ("tenant", written.tenant, &mut self.tenant),
             ("namespace", written.namespace, &mut self.namespace),
         ] {
-            if let Some(text) = text {
-                *scope = Scope::parse(what, &text).map_err(|error| refused(&error.to_string()))?;
+            if let Some(name) = name {
+                *scope = Scope::parse(what, &name)
+                    .map_err(|error| refused_at(&KeyPath::of(what), &format!(": {error}")))?;
             }
         }
         if &*self.namespace == "by-id" {
-            return Err(refused("the namespace by-id is reserved; choose another"));
+            let problem = " by-id is reserved; choose another";
+            return Err(refused_at(&KeyPath::of("namespace"), problem));
         }
         self.env = written.env;
-        if self.env.iter().any(|(name, value)| {
+        let unfit = self.env.iter().find(|(name, value)| {
             name.is_empty() || name.contains(['=', '\0']) || value.contains('\0')
-        }) {
-            return Err(refused(
-                "[env] has a name that is empty or holds '=', or a NUL; rename it",
-            ));
+        });
+        if let Some((name, _)) = unfit {
+            let problem =
+                ": a name there is not empty and holds no '=', and neither it nor its value a NUL";
+            return Err(refused_at(&KeyPath::of("env").key(name), problem));
         }
         if let Some(capabilities) = written.capabilities {
-            self.capabilities = capabilities.granted()?;
+            let granted = capabilities.granted();
+            self.capabilities = granted.map_err(|key| {
+                let key = KeyPath::of("capabilities").key(key);
+                refused_at(&key, " is not supported by this node; leave it out")
+            })?;
         }
-        written.limits.apply(&mut self)?;
+        let limits = written.limits.apply(&mut self);
+        limits.map_err(|(key, problem)| refused_at(&KeyPath::of("limits").key(key), &problem))?;
         Ok(self)
     }
 
@@ -151,25 +163,26 @@ impl Spec {
         Ok(self)
     }
 
-    /// Names of applications, as a config or a message lists them.
-    pub fn depends_on(&self, names: &[String]) -> Result<Vec<ApplicationName>, Refusal> {
-        if names.len() > limits::DEPENDENCIES_MAX {
-            let text = format!(
-                "dependencies lists {} applications, the most is {}",
-                names.len(),
-                limits::DEPENDENCIES_MAX
-            );
-            return Err(refused(&text));
+    /// Names of applications, as a config lists them; else under which key one is wrong, and why.
+    fn depends_on(&self, names: &[String]) -> Result<Vec<ApplicationName>, (KeyPath, String)> {
+        let (key, most) = (KeyPath::of("dependencies"), limits::DEPENDENCIES_MAX);
+        if names.len() > most {
+            let listed = names.len();
+            return Err((
+                key,
+                format!(" lists {listed} applications, the most is {most}"),
+            ));
         }
         let mut dependencies = Vec::new();
-        for name in names {
-            let name = ApplicationName::parse(name)
-                .map_err(|error| refused(&format!("dependencies: {error}")))?;
-            if name == self.name {
-                return Err(refused(
-                    "dependencies: an application does not depend on itself",
-                ));
-            }
+        for (index, name) in names.iter().enumerate() {
+            let key = key.item(index, &index);
+            let name = match ApplicationName::parse(name) {
+                Ok(name) if name == self.name => {
+                    return Err((key, ": an application does not depend on itself".into()));
+                }
+                Ok(name) => name,
+                Err(error) => return Err((key, format!(": {error}"))),
+            };
             if !dependencies.contains(&name) {
                 dependencies.push(name);
             }
@@ -203,8 +216,8 @@ impl Spec {
 
 /// The configuration as it is written.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, bound = "I: Deserialize<'de>")]
-struct Written<I> {
+#[serde(deny_unknown_fields)]
+struct Written {
     name: Option<String>,
     version: Option<String>,
     description: Option<String>,
@@ -218,7 +231,7 @@ struct Written<I> {
     env: BTreeMap<String, String>,
     #[serde(default)]
     limits: WrittenLimits,
-    supervisor: Option<supervisor::Written<I>>,
+    supervisor: Option<supervisor::Written>,
     capabilities: Option<WrittenCapabilities>,
 }
 
@@ -239,16 +252,15 @@ struct WrittenCapabilities {
 }
 
 impl WrittenCapabilities {
-    fn granted(self) -> Result<Capabilities, Refusal> {
+    /// The error is the key of one that no guest gets.
+    fn granted(self) -> Result<Capabilities, &'static str> {
         for (asked, key) in [
             (self.allow_filesystem, "allow_filesystem"),
             (!self.filesystem_root.is_empty(), "filesystem_root"),
             (self.allow_network, "allow_network"),
         ] {
             if asked {
-                return Err(refused(&format!(
-                    "capabilities.{key} is not supported by this node; leave it out"
-                )));
+                return Err(key);
             }
         }
         Ok(Capabilities {
@@ -281,85 +293,89 @@ impl ApplicationType {
     }
 }
 
+/// Numbers as TOML has them, so that those out of range are told the range.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenLimits {
-    max_memory_bytes: Option<u64>,
+    max_memory_bytes: Option<i64>,
     max_execution_time: Option<Span>,
-    max_mailbox: Option<usize>,
-    max_message_bytes: Option<usize>,
-    max_table_elements: Option<usize>,
+    max_mailbox: Option<i64>,
+    max_message_bytes: Option<i64>,
+    max_table_elements: Option<i64>,
 }
 
+/// A key of `[limits]`, and what is wrong with its value.
+type Unfit = (&'static str, String);
+
 impl WrittenLimits {
-    fn apply(self, spec: &mut Spec) -> Result<(), Refusal> {
+    fn apply(self, spec: &mut Spec) -> Result<(), Unfit> {
         let guest = &mut spec.limits;
         if let Some(Span(time)) = self.max_execution_time {
-            let allowed = Duration::from_millis(1)..=limits::GUEST_TIME_MAX;
-            if !allowed.contains(&time) {
-                return Err(refused(
-                    "limits.max_execution_time must lie between 1ms and 1h",
-                ));
+            let most = limits::GUEST_TIME_MAX;
+            if !(Duration::from_millis(1)..=most).contains(&time) {
+                let (time, most) = (Span(time), Span(most));
+                let problem = format!(" is {time}; it must lie between 1ms and {most}");
+                return Err(("max_execution_time", problem));
             }
             guest.execution_time_max = time;
         }
-        let memory_max = limits::GUEST_MEMORY_BYTES_MAX;
         bounded(
             "max_memory_bytes",
             self.max_memory_bytes,
-            65_536,
-            memory_max,
+            65_536..=limits::GUEST_MEMORY_BYTES_MAX,
             &mut guest.memory_bytes_max,
         )?;
         bounded(
             "max_message_bytes",
             self.max_message_bytes,
-            1,
-            MIB,
+            1..=MIB,
             &mut guest.message_bytes_max,
         )?;
-        let table_max = limits::GUEST_TABLE_ELEMENTS_MAX;
         bounded(
             "max_table_elements",
             self.max_table_elements,
-            0,
-            table_max,
+            0..=limits::GUEST_TABLE_ELEMENTS_MAX,
             &mut guest.table_elements_max,
         )?;
         bounded(
             "max_mailbox",
             self.max_mailbox,
-            1,
-            limits::MAILBOX_MESSAGES_CEILING,
+            1..=limits::MAILBOX_MESSAGES_CEILING,
             &mut spec.mailbox_messages_max,
         )
     }
 }
 
-fn bounded<T>(key: &str, written: Option<T>, min: T, max: T, place: &mut T) -> Result<(), Refusal>
+fn bounded<T>(
+    key: &'static str,
+    written: Option<i64>,
+    allowed: RangeInclusive<T>,
+    place: &mut T,
+) -> Result<(), Unfit>
 where
-    T: PartialOrd + std::fmt::Display,
+    T: PartialOrd + fmt::Display + Copy + TryFrom<i64>,
 {
-    match written {
-        Some(value) if value < min || value > max => Err(refused(&format!(
-            "limits.{key} is {value}; it must lie between {min} and {max}"
-        ))),
-        Some(value) => {
+    let Some(given) = written else {
+        return Ok(());
+    };
+    match T::try_from(given) {
+        Ok(value) if allowed.contains(&value) => {
             *place = value;
             Ok(())
         }
-        None => Ok(()),
+        _ => {
+            let (least, most) = allowed.into_inner();
+            let problem = format!(" is {given}; it must lie between {least} and {most}");
+            Err((key, problem))
+        }
     }
 }
 
-fn same(key: &str, written: Option<&str>, form: &str) -> Result<(), Refusal> {
+fn same(written: Option<&str>, form: &str) -> Result<(), String> {
     match written {
-        Some(written) if written != form => {
-            let text = format!(
-                "{key} is {written:?} here and {form:?} in the form; make them equal or leave one out"
-            );
-            Err(refused(&text))
-        }
+        Some(written) if written != form => Err(format!(
+            " is {written:?} here and {form:?} in the form; make them equal or leave one out"
+        )),
         _ => Ok(()),
     }
 }
@@ -428,16 +444,34 @@ mod tests {
         check("[limits]\nmax_mailbox = 'many'", &["line 2", "max_mailbox"]);
         check(
             "[limits]\nmax_mailbox = 0",
-            &["max_mailbox", "between 1 and"],
+            &["line 2: limits.max_mailbox is 0", "between 1 and 1000000"],
         );
-        check("name = 'other'", &["name", "other", "calc"]);
+        check(
+            "limits.max_memory_bytes = -1",
+            &["line 1: limits.max_memory_bytes is -1", "between 65536"],
+        );
+        check(
+            "[limits]\n\nmax_execution_time = '2h'",
+            &["line 3: limits.max_execution_time is 2h", "1ms and 1h"],
+        );
+        check(
+            "[limits]\nmax_mailbox = 1.5",
+            &["line 2", "expected a whole number"],
+        );
+        check("name = 'other'", &["line 1: name is", "other", "calc"]);
+        check("\nnamespace = 'by-id'", &["line 2: namespace", "reserved"]);
+        check("[env]\na = 'b'\n'c=d' = 'e'", &["line 3: env.\"c=d\""]);
+        check(
+            "[capabilities]\nallow_network = true",
+            &["line 2: capabilities.allow_network", "not supported"],
+        );
         check(
             "[supervisor]\nstrategy = 'one'",
             &["line 2", "strategy", "one_for_one"],
         );
         check(
             "[[supervisor.children]]\nid = 'a'\n[[supervisor.children]]\nid = 'a'",
-            &["line 4", "supervisor.children", "two children"],
+            &["line 4: supervisor.children[a].id", "two children"],
         );
         check("dependencies = ['calc']", &["dependencies", "itself"]);
         check("dependencies = ['a/b']", &["dependencies", "a/b"]);

@@ -6,28 +6,28 @@ use std::time::Duration;
 
 use prost::Message;
 use serde::Deserialize;
-use toml::Spanned;
 
 use crate::actor::{ChildSpec, Restart, Strategy, SupervisorSpec, TreeSpec};
 use crate::clock::Span;
 use crate::id::ChildId;
 use crate::limits;
+use crate::toml_text::KeyPath;
 
-/// A supervisor as it is written. What is not there has its default. An id in a text knows where it stands.
+/// A supervisor as it is written. What is not there has its default.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, bound = "I: Deserialize<'de>")]
-pub struct Written<I> {
+#[serde(deny_unknown_fields)]
+pub struct Written {
     strategy: Option<Strategy>,
-    max_restarts: Option<usize>,
+    max_restarts: Option<i64>,
     max_restart_window: Option<Span>,
     #[serde(default)]
-    children: Vec<WrittenChild<I>>,
+    children: Vec<WrittenChild>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, bound = "I: Deserialize<'de>")]
-struct WrittenChild<I> {
-    id: I,
+#[serde(deny_unknown_fields)]
+struct WrittenChild {
+    id: String,
     #[serde(rename = "type")]
     kind: Option<Kind>,
     #[serde(default)]
@@ -35,7 +35,7 @@ struct WrittenChild<I> {
     shutdown_timeout: Option<Span>,
     #[serde(default)]
     args: BTreeMap<String, String>,
-    supervisor: Option<Written<I>>,
+    supervisor: Option<Written>,
     /// Read and left alone: no facet means anything to this node.
     #[serde(default, rename = "facets")]
     _facets: Vec<toml::Table>,
@@ -48,145 +48,125 @@ enum Kind {
     Supervisor,
 }
 
-/// A child's id, and the byte at which it stands where it stands in a text.
-pub trait Id {
-    fn parts(self) -> (String, Option<usize>);
-}
-
-impl Id for Spanned<String> {
-    fn parts(self) -> (String, Option<usize>) {
-        let at = self.span().start;
-        (self.into_inner(), Some(at))
-    }
-}
-
-impl Id for String {
-    fn parts(self) -> (String, Option<usize>) {
-        (self, None)
-    }
-}
-
-/// What is wrong with a tree, and where it is written, where that is known.
+/// What is wrong with a tree, and under which key.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wrong {
-    pub text: String,
-    pub at: Option<usize>,
+    key: KeyPath,
+    problem: String,
 }
 
 impl Wrong {
-    /// With the line of the text in which it is written.
-    pub fn within(self, text: &str) -> String {
-        match self.at {
-            Some(at) => {
-                let line = text[..at.min(text.len())].matches('\n').count() + 1;
-                format!("line {line}: {}", self.text)
-            }
-            None => self.text,
-        }
+    fn at(key: KeyPath, problem: impl Into<String>) -> Self {
+        let problem = problem.into();
+        Self { key, problem }
+    }
+
+    /// With the line of the text in which it is written, where there is one.
+    pub fn within(&self, text: &str) -> String {
+        self.key.says(text, &self.problem)
     }
 }
 
-impl<I: Id> Written<I> {
-    /// The tree, if it can be one.
-    pub fn checked(self) -> Result<TreeSpec, Wrong> {
+impl Written {
+    /// The tree, if it can be one. It stands under `key`.
+    pub fn checked(self, key: &KeyPath) -> Result<TreeSpec, Wrong> {
         let mut places = BTreeMap::new();
-        let root = self.supervisor("supervisor", 1, &mut places)?;
+        let root = self.supervisor(key, 1, &mut places)?;
         TreeSpec::checked(root).map_err(|error| {
-            let at = error.child().and_then(|id| places.get(id).copied());
-            Wrong {
-                text: format!("supervisor.children: {error}"),
-                at: at.flatten(),
-            }
+            let child = error.child().and_then(|id| places.get(id).cloned());
+            let key = child.unwrap_or_else(|| key.key("children"));
+            Wrong::at(key, format!(": {error}"))
         })
     }
 
     fn supervisor(
         self,
-        key: &str,
+        key: &KeyPath,
         depth: usize,
-        places: &mut BTreeMap<ChildId, Option<usize>>,
+        places: &mut BTreeMap<ChildId, KeyPath>,
     ) -> Result<SupervisorSpec, Wrong> {
-        let whole = |text| Wrong { text, at: None };
         let defaults = SupervisorSpec::default();
-        let restarts_max = self.max_restarts.unwrap_or(defaults.restarts_max);
-        if restarts_max > limits::RESTARTS_MAX {
-            return Err(whole(format!(
-                "{key}.max_restarts is {restarts_max}; it must lie between 0 and {}",
-                limits::RESTARTS_MAX
-            )));
-        }
+        let restarts_max = match self.max_restarts {
+            Some(given) => restarts(given).map_err(|it| Wrong::at(key.key("max_restarts"), it))?,
+            None => defaults.restarts_max,
+        };
         let window = self.max_restart_window;
         let restart_window = window.map_or(defaults.restart_window, |Span(window)| window);
-        if restart_window.is_zero() || restart_window > limits::RESTART_WINDOW_MAX {
-            return Err(whole(format!(
-                "{key}.max_restart_window must lie between 1ms and {:?}",
-                limits::RESTART_WINDOW_MAX
-            )));
+        let allowed = Duration::from_millis(1)..=limits::RESTART_WINDOW_MAX;
+        if !allowed.contains(&restart_window) {
+            let problem = out_of_span(restart_window, "1ms", limits::RESTART_WINDOW_MAX);
+            return Err(Wrong::at(key.key("max_restart_window"), problem));
         }
-        let children = self.children.into_iter();
-        let children = children.map(|child| child.checked(key, depth, places));
+        let (list, mut children) = (key.key("children"), Vec::new());
+        for (index, child) in self.children.into_iter().enumerate() {
+            children.push(child.checked(&list, index, depth, places)?);
+        }
         Ok(SupervisorSpec {
             strategy: self.strategy.unwrap_or_default(),
             restarts_max,
             restart_window,
-            children: children.collect::<Result<_, _>>()?,
+            children,
         })
     }
 }
 
-impl<I: Id> WrittenChild<I> {
+fn restarts(given: i64) -> Result<usize, String> {
+    let most = limits::RESTARTS_MAX;
+    let restarts = usize::try_from(given).ok().filter(|it| *it <= most);
+    restarts.ok_or_else(|| format!(" is {given}; it must lie between 0 and {most}"))
+}
+
+fn out_of_span(given: Duration, least: &str, most: Duration) -> String {
+    let (given, most) = (Span(given), Span(most));
+    format!(" is {given}; it must lie between {least} and {most}")
+}
+
+impl WrittenChild {
     fn checked(
         self,
-        key: &str,
+        list: &KeyPath,
+        index: usize,
         depth: usize,
-        places: &mut BTreeMap<ChildId, Option<usize>>,
+        places: &mut BTreeMap<ChildId, KeyPath>,
     ) -> Result<ChildSpec, Wrong> {
-        let (text, at) = self.id.parts();
-        let wrong = |text: String| Wrong { text, at };
-        let id =
-            ChildId::parse(&text).map_err(|error| wrong(format!("{key}.children: {error}")))?;
+        let id = ChildId::parse(&self.id).map_err(|error| {
+            let key = list.item(index, &index).key("id");
+            Wrong::at(key, format!(": {error}"))
+        })?;
+        let key = list.item(index, &id);
         // Of two alike the second one is shown.
-        places.insert(id.clone(), at);
-        let wrong_with = |text: String| wrong(format!("{key}.children, id {id}: {text}"));
+        places.insert(id.clone(), key.key("id"));
+        let wrong = |name: &str, problem: String| Err(Wrong::at(key.key(name), problem));
         match (self.kind, &self.supervisor) {
             (Some(Kind::Worker), Some(_)) => {
-                let text = "type is worker, and a worker has no [supervisor] of its own";
-                return Err(wrong_with(text.into()));
+                let text = " is worker, and a worker has no [supervisor] of its own";
+                return wrong("type", text.into());
             }
             (Some(Kind::Supervisor), None) => {
-                let text = "type is supervisor, and its own supervisor table is missing";
-                return Err(wrong_with(text.into()));
+                let text = " is supervisor, and its own supervisor table is missing";
+                return wrong("type", text.into());
             }
             _ => {}
         }
         let shutdown_timeout = self.shutdown_timeout.map(|Span(timeout)| timeout);
-        if shutdown_timeout.is_some_and(|it| it > limits::SHUTDOWN_TIMEOUT_MAX) {
-            let text = format!(
-                "shutdown_timeout must lie between 0s and {:?}",
-                limits::SHUTDOWN_TIMEOUT_MAX
-            );
-            return Err(wrong_with(text));
+        if let Some(given) = shutdown_timeout.filter(|it| *it > limits::SHUTDOWN_TIMEOUT_MAX) {
+            let problem = out_of_span(given, "0s", limits::SHUTDOWN_TIMEOUT_MAX);
+            return wrong("shutdown_timeout", problem);
         }
         let args: usize = self.args.iter().map(|(key, it)| key.len() + it.len()).sum();
-        if args > limits::CHILD_ARGS_BYTES_MAX {
-            let text = format!(
-                "args has {args} bytes, the most is {}",
-                limits::CHILD_ARGS_BYTES_MAX
-            );
-            return Err(wrong_with(text));
+        let most = limits::CHILD_ARGS_BYTES_MAX;
+        if args > most {
+            return wrong("args", format!(" has {args} bytes, the most is {most}"));
         }
         let supervisor = match self.supervisor {
             Some(_) if depth >= limits::TREE_DEPTH_MAX => {
-                let text = format!(
-                    "it lies {} supervisors deep, the most",
-                    limits::TREE_DEPTH_MAX
+                let most = limits::TREE_DEPTH_MAX;
+                return wrong(
+                    "supervisor",
+                    format!(" lies {most} supervisors deep, the most"),
                 );
-                return Err(wrong_with(text));
             }
-            Some(written) => {
-                let key = format!("{key}.children.supervisor");
-                Some(written.supervisor(&key, depth + 1, places)?)
-            }
+            Some(written) => Some(written.supervisor(&key.key("supervisor"), depth + 1, places)?),
             None => None,
         };
         Ok(ChildSpec {
@@ -203,9 +183,8 @@ impl<I: Id> WrittenChild<I> {
 pub fn of_protobuf(bytes: &[u8]) -> Result<TreeSpec, String> {
     let message = SupervisorMessage::decode(bytes)
         .map_err(|error| format!("it is no plexspaces.application.v1.SupervisorSpec: {error}"))?;
-    let written = message.written().map_err(|text| Wrong { text, at: None });
-    let tree = written.and_then(Written::checked);
-    tree.map_err(|wrong| wrong.text)
+    let tree = message.written()?.checked(&KeyPath::of("supervisor"));
+    tree.map_err(|wrong| wrong.within(""))
 }
 
 /// The same message as the doors' generated one, for guests that say it themselves.
@@ -238,7 +217,7 @@ struct ChildMessage {
 }
 
 impl SupervisorMessage {
-    fn written(self) -> Result<Written<String>, String> {
+    fn written(self) -> Result<Written, String> {
         let strategy = match self.strategy {
             0 => None,
             1 => Some(Strategy::OneForOne),
@@ -249,7 +228,7 @@ impl SupervisorMessage {
         let children = self.children.into_iter().map(ChildMessage::written);
         Ok(Written {
             strategy,
-            max_restarts: (self.max_restarts > 0).then_some(self.max_restarts as usize),
+            max_restarts: (self.max_restarts > 0).then_some(self.max_restarts.into()),
             max_restart_window: self.max_restart_window.map(span).transpose()?,
             children: children.collect::<Result<_, _>>()?,
         })
@@ -257,7 +236,7 @@ impl SupervisorMessage {
 }
 
 impl ChildMessage {
-    fn written(self) -> Result<WrittenChild<String>, String> {
+    fn written(self) -> Result<WrittenChild, String> {
         let kind = match self.kind {
             0 => None,
             1 => Some(Kind::Worker),
@@ -294,9 +273,9 @@ mod tests {
     use super::*;
 
     fn of_toml(text: &str) -> Result<TreeSpec, String> {
-        let written: Written<Spanned<String>> =
-            toml::from_str(text).map_err(|error| error.to_string())?;
-        written.checked().map_err(|wrong| wrong.within(text))
+        let written: Written = toml::from_str(text).map_err(|error| error.to_string())?;
+        let tree = written.checked(&KeyPath::default());
+        tree.map_err(|wrong| wrong.within(text))
     }
 
     const TREE: &str = r#"
@@ -383,26 +362,39 @@ mod tests {
             }
         };
         check("strategy = 'simple'", &["line 1", "one_for_one"]);
-        check("max_restarts = -1", &["line 1", "max_restarts"]);
-        check("max_restarts = 1001", &["max_restarts", "1000"]);
-        check("max_restart_window = 0", &["max_restart_window"]);
-        check("[[children]]\nid = 'a/b'", &["line 2", "a/b", "children"]);
+        check(
+            "max_restarts = -1",
+            &["line 1: max_restarts is -1", "between 0 and 1000"],
+        );
+        check("max_restarts = 1001", &["line 1: max_restarts is 1001"]);
+        check(
+            "\nmax_restart_window = 0",
+            &["line 2: max_restart_window is 0s", "between 1ms and 1day"],
+        );
+        check(
+            "[[children]]\nid = 'a/b'",
+            &["line 2: children[0].id", "a/b"],
+        );
         check("[[children]]\nrestart = 'permanent'", &["id"]);
         check(
             "[[children]]\nid = 'a'\n[[children]]\nid = 'a'",
-            &["line 4", "two children", "a"],
+            &["line 4: children[a].id", "two children"],
         );
         check(
             "[[children]]\nid = 'a'\ntype = 'supervisor'",
-            &["line 2", "supervisor table is missing"],
+            &["line 3: children[a].type", "supervisor table is missing"],
         );
         check(
             "[[children]]\nid = 'a'\ntype = 'worker'\n[children.supervisor]",
-            &["line 2", "worker"],
+            &["line 3: children[a].type", "worker"],
         );
         check(
             "[[children]]\nid = 'a'\nshutdown_timeout = '11m'",
-            &["line 2", "shutdown_timeout"],
+            &["line 3: children[a].shutdown_timeout is 11m", "0s and 10m"],
+        );
+        check(
+            "[[children]]\nid = 'a'\n[children.supervisor]\nmax_restarts = 7000",
+            &["line 4: children[a].supervisor.max_restarts is 7000"],
         );
         check("[[children]]\nid = 'a'\nage = 3", &["line 3", "age"]);
         let mut deep = String::new();

@@ -8,7 +8,7 @@ use super::invoke::Question;
 use super::output::{self, Output};
 use super::payload::payload;
 use super::shapes::{self, Told};
-use super::{pages, path, table};
+use super::{pages, path, table, tree};
 use crate::clock::Span;
 
 /// List the actors of a node, send messages to them, and stop them.
@@ -134,7 +134,7 @@ impl List {
         let row = |it: shapes::Actor| {
             [
                 it.actor_id,
-                it.state,
+                tree::state(&it.state, it.busy_seconds),
                 it.restarts.to_string(),
                 it.mailbox_depth.to_string(),
                 it.application,

@@ -155,12 +155,14 @@ impl Logs {
     }
 }
 
-/// `TIME LEVEL actor: message`, as the node's own log has it.
+/// `TIME LEVEL actor: message`, as the node's own log has it. Further lines of a message are indented, so that none can
+/// pass for another event.
 fn show(line: &Value) -> anyhow::Result<()> {
     let line: shapes::Line = serde_json::from_value(line.clone())?;
     let actor = line.actor.map(|it| format!("{it}: ")).unwrap_or_default();
     let (time, level) = (line.time, line.level.to_uppercase());
-    let text = output::harmless(&format!("{time} {level:5} {actor}{}", line.message));
+    let message = line.message.trim_end().replace('\n', "\n    ");
+    let text = output::harmless(&format!("{time} {level:5} {actor}{message}"));
     output::text(&format!("{text}\n"))
 }
 

@@ -71,6 +71,7 @@ pub struct Actor {
     pub state: String,
     pub restarts: u64,
     pub mailbox_depth: u64,
+    pub busy_seconds: Option<f64>,
     pub last_error: Option<String>,
     /// Where actors of several applications are listed.
     #[serde(default)]

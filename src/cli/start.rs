@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{log, ready};
 use crate::clock::Span;
-use crate::config::{Config, ConfigError, ListenAddr, LogFormat, Profile, Written};
+use crate::config::{ActorsMax, Config, ConfigError, ListenAddr, LogFormat, Profile, Written};
 use crate::id::NodeId;
 use crate::{machine, node};
 
@@ -45,7 +45,7 @@ pub struct Start {
     /// how many actors of at most 64 MiB of memory may live at once (default: 60, 250 or 1000, by the profile; env
     /// PLEXSPACES_ACTORS_MAX)
     #[argh(option)]
-    actors_max: Option<u32>,
+    actors_max: Option<ActorsMax>,
     /// ask callers on this machine for a token too (env PLEXSPACES_REQUIRE_TOKEN=true)
     #[argh(switch)]
     require_token: bool,

@@ -99,7 +99,7 @@ fn actors(detail: &Detail) -> anyhow::Result<()> {
 fn row(actor: &Actor) -> [String; 4] {
     [
         actor.actor_id.clone(),
-        actor.state.clone(),
+        tree::state(&actor.state, actor.busy_seconds),
         actor.restarts.to_string(),
         actor.mailbox_depth.to_string(),
     ]

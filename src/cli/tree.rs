@@ -1,6 +1,10 @@
 //! A supervision tree drawn as text: one row for each supervisor and worker, children below their supervisor.
 
+use std::time::Duration;
+
 use serde::Deserialize;
+
+use crate::clock::Span;
 
 /// A supervisor or a worker, as the node's JSON has it.
 #[derive(Deserialize)]
@@ -23,6 +27,7 @@ enum Node {
     },
     Worker {
         mailbox_depth: u64,
+        busy_seconds: Option<f64>,
         messages_handled: u64,
         memory_bytes: u64,
     },
@@ -45,12 +50,13 @@ impl Branch {
         match &self.node {
             Node::Worker {
                 mailbox_depth,
+                busy_seconds,
                 messages_handled,
                 memory_bytes,
             } => {
                 rows.push([
                     label,
-                    self.state.clone(),
+                    state(&self.state, *busy_seconds),
                     self.restarts.to_string(),
                     mailbox_depth.to_string(),
                     messages_handled.to_string(),
@@ -80,6 +86,14 @@ impl Branch {
                 whole
             }
         }
+    }
+}
+
+/// A worker's state, and for how long it is busy with one message, where that is long.
+pub fn state(state: &str, busy_seconds: Option<f64>) -> String {
+    match busy_seconds {
+        Some(seconds) => format!("busy {}", Span(Duration::from_secs(seconds as u64))),
+        None => state.to_owned(),
     }
 }
 
@@ -127,6 +141,7 @@ mod tests {
             ]
         );
         assert_eq!(rows[2][1..], ["running", "1", "2", "3", "4 KiB"]);
+        assert_eq!(state("running", Some(75.5)), "busy 1m 15s");
     }
 
     #[test]

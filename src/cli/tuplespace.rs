@@ -13,6 +13,7 @@ use super::client::{self, Call, Client};
 use super::flags::node_command;
 use super::output::{self, Output};
 use crate::clock::Span;
+use crate::coordination::{in_words, kind_of};
 
 /// Write, read, take and count tuples.
 #[derive(argh::FromArgs, argh::ArgsInfo)]
@@ -162,7 +163,7 @@ impl TupleSpace {
 
 impl Write {
     fn run(self) -> anyhow::Result<()> {
-        let tuple = array("TUPLE", &self.tuple)?;
+        let tuple = array("TUPLE", r#"["order",1]"#, &self.tuple)?;
         let mut body = self.place();
         body.insert("tuple".into(), tuple);
         if let Some(ttl) = self.ttl {
@@ -220,21 +221,24 @@ fn wanting(
     limit: Option<u32>,
     timeout: Option<Span>,
 ) -> anyhow::Result<()> {
-    body.insert("pattern".into(), array("PATTERN", pattern)?);
+    body.insert(
+        "pattern".into(),
+        array("PATTERN", r#"["order",{"any":true}]"#, pattern)?,
+    );
     body.extend(limit.map(|limit| ("limit".to_owned(), limit.into())));
     body.extend(timeout.map(|timeout| ("timeout_ms".to_owned(), millis(timeout).into())));
     Ok(())
 }
 
 /// That it is an array is known before anything is sent; the node knows the rest.
-fn array(what: &str, text: &str) -> anyhow::Result<Value> {
-    match serde_json::from_str(text) {
-        Ok(Value::Array(fields)) => Ok(Value::Array(fields)),
-        _ => {
-            let text = format!("{what} is a JSON array, such as '[\"order\",1]'");
-            Err(Usage::new(&text))
-        }
-    }
+fn array(what: &str, example: &str, text: &str) -> anyhow::Result<Value> {
+    let problem = match serde_json::from_str(text) {
+        Ok(Value::Array(fields)) => return Ok(Value::Array(fields)),
+        Ok(other) => format!("this is {}", kind_of(&other)),
+        Err(error) => in_words(&error),
+    };
+    let text = format!("{what} is a JSON array, such as '{example}': {problem}");
+    Err(Usage::new(&text))
 }
 
 fn posted(

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::limits;
 use crate::machine;
+use crate::maps;
 
 /// How much of the machine the node may plan with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -54,6 +55,47 @@ impl Profile {
             bytes if bytes <= 1024 * MIB => Self::Small,
             _ => Self::Standard,
         }
+    }
+}
+
+/// How many actors may live at once, as the operator gives it: as many as the machine bears. The profile's own number
+/// goes down a ladder instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "i64")]
+pub struct ActorsMax(pub u32);
+
+impl TryFrom<i64> for ActorsMax {
+    type Error = String;
+
+    fn try_from(given: i64) -> Result<Self, String> {
+        let maps = machine::memory_maps_max();
+        let most = maps::actors_max(maps);
+        let number = u32::try_from(given).unwrap_or(u32::MAX);
+        if given > 0 && number <= most {
+            return Ok(Self(number));
+        }
+        let remedy = match given {
+            ..=0 => String::new(),
+            _ => format!(
+                ", or raise it: sysctl vm.max_map_count={}",
+                maps::needed(number)
+            ),
+        };
+        Err(format!(
+            "actors_max is {given}, and this machine's vm.max_map_count of {maps} bears 1 to {most}; \
+             choose a number between these{remedy}"
+        ))
+    }
+}
+
+impl FromStr for ActorsMax {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number: i64 = text
+            .parse()
+            .map_err(|_| format!("{text:?} is no whole number of actors"))?;
+        number.try_into()
     }
 }
 

@@ -8,9 +8,10 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::{ConfigError, LogFormat, Profile, in_one_line};
+use super::{ActorsMax, ConfigError, LogFormat, Profile};
 use crate::clock::Span;
 use crate::id::{InvalidName, NodeId, Scope};
+use crate::toml_text::in_one_line;
 
 /// The configuration as one source gives it; what it leaves open, the next source fills.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -21,7 +22,7 @@ pub struct Written {
     pub data_dir: Option<PathBuf>,
     pub drain_time: Option<Span>,
     pub profile: Option<Profile>,
-    pub actors_max: Option<u32>,
+    pub actors_max: Option<ActorsMax>,
     pub require_token: Option<bool>,
     pub insecure_allow_remote: Option<bool>,
     pub log_format: Option<LogFormat>,
@@ -166,8 +167,15 @@ impl FromStr for ListenAddr {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let spelled_out = text.replacen("localhost:", "127.0.0.1:", 1);
-        let parsed = spelled_out.parse().map(Self);
-        parsed.map_err(|_| format!("{text:?} is not ADDRESS:PORT, such as 0.0.0.0:8000"))
+        let parsed: Result<SocketAddr, _> = spelled_out.parse();
+        let address =
+            parsed.map_err(|_| format!("{text:?} is not ADDRESS:PORT, such as 0.0.0.0:8000"))?;
+        match address.port() {
+            u16::MAX => Err(format!(
+                "{text:?} leaves no port for the HTTP gateway, which listens on the next one; use a port up to 65534"
+            )),
+            _ => Ok(Self(address)),
+        }
     }
 }
 
@@ -258,6 +266,10 @@ mod tests {
         );
         check("listen_addr = 'here'", &["line 1", "here", "0.0.0.0:8000"]);
         check(
+            "listen_addr = '127.0.0.1:65535'",
+            &["line 1", "listen_addr", "65534"],
+        );
+        check(
             "[tuplespace]\ndurable = ['a', 'b/c']",
             &["line 2", "namespace", "b/c"],
         );
@@ -288,5 +300,25 @@ mod tests {
             error.len()
         );
         assert!(error.contains("listen_addr"), "{error}");
+    }
+
+    #[test]
+    fn a_number_of_actors_that_the_kernel_does_not_bear_says_what_would_do() {
+        let check = |given: i64| {
+            let file = written(&format!("profile = 'tiny'\nactors_max = {given}"))?;
+            Ok::<_, String>(file.actors_max.unwrap().0)
+        };
+        assert_eq!(check(7).unwrap(), 7);
+        for given in [-1, 0, i64::from(u32::MAX)] {
+            let error = check(given).unwrap_err();
+            let named =
+                error.contains("line 2") && error.contains(&format!("actors_max is {given}"));
+            assert!(named, "{error}");
+            let raises = error.contains("sysctl vm.max_map_count=");
+            assert!(
+                error.contains("choose a number") && raises == (given > 0),
+                "{error}"
+            );
+        }
     }
 }

@@ -8,6 +8,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use super::pattern::{FieldPattern, Pattern, Predicate};
@@ -26,7 +27,8 @@ pub fn read_pattern(json: &[u8]) -> Result<Pattern, String> {
 
 /// The tuple in a JSON value.
 pub fn tuple_of(value: &Value) -> Result<Tuple, String> {
-    let fields = items(value)?.iter().enumerate().map(|(index, item)| {
+    let items = items("tuple", r#"["order",1]"#, value)?;
+    let fields = items.iter().enumerate().map(|(index, item)| {
         let field = field_of(item);
         field.map_err(|problem| format!("field {index}: {problem}"))
     });
@@ -35,7 +37,8 @@ pub fn tuple_of(value: &Value) -> Result<Tuple, String> {
 
 /// The pattern in a JSON value.
 pub fn pattern_of(value: &Value) -> Result<Pattern, String> {
-    let fields = items(value)?.iter().enumerate().map(|(index, item)| {
+    let items = items("pattern", r#"["order",{"any":true}]"#, value)?;
+    let fields = items.iter().enumerate().map(|(index, item)| {
         let field = field_pattern_of(item);
         field.map_err(|problem| format!("field {index}: {problem}"))
     });
@@ -43,11 +46,57 @@ pub fn pattern_of(value: &Value) -> Result<Pattern, String> {
 }
 
 fn parsed(json: &[u8]) -> Result<Value, String> {
-    serde_json::from_slice(json).map_err(|error| format!("not JSON: {error}"))
+    serde_json::from_slice(json).map_err(|error| in_words(&error))
 }
 
-fn items(value: &Value) -> Result<&[Value], String> {
-    let items = value.as_array().ok_or("an array of fields is expected")?;
+/// What is wrong with a text that should be JSON, or with the form of what it holds, in words of JSON.
+pub fn in_words(error: &serde_json::Error) -> String {
+    /// What serde calls things, and what JSON does.
+    const WORDS: [(&str, &str); 7] = [
+        ("type: sequence", "type: array"),
+        ("type: map", "type: object"),
+        ("expected a sequence", "expected an array"),
+        ("expected a map", "expected an object"),
+        ("expected u32", "expected a whole number from 0"),
+        ("expected u64", "expected a whole number from 0"),
+        ("expected usize", "expected a whole number from 0"),
+    ];
+    match error.classify() {
+        Category::Eof => "it is not JSON: it ends too early".into(),
+        Category::Syntax | Category::Io => format!("it is not JSON: {error}"),
+        Category::Data => {
+            let mut text = error.to_string();
+            for (serde, json) in WORDS {
+                text = text.replace(serde, json);
+            }
+            match text.split_once("expected struct ") {
+                Some((before, name)) => {
+                    let rest = name.trim_start_matches(|it: char| it.is_ascii_alphanumeric());
+                    format!("{before}expected an object{rest}")
+                }
+                None => text,
+            }
+        }
+    }
+}
+
+/// What a value is, in words of JSON.
+pub fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn items<'a>(what: &str, example: &str, value: &'a Value) -> Result<&'a [Value], String> {
+    let items = value.as_array().ok_or_else(|| {
+        let kind = kind_of(value);
+        format!("a {what} is an array of fields, such as {example}; this is {kind}")
+    })?;
     if items.len() > limits::TUPLE_FIELDS_MAX {
         let max = limits::TUPLE_FIELDS_MAX;
         return Err(format!("a tuple or pattern has at most {max} fields"));
@@ -64,11 +113,13 @@ fn field_pattern_of(value: &Value) -> Result<FieldPattern, String> {
         ("any", _) => Err("write {\"any\":true}".into()),
         ("type", name) => {
             let field_type = name.as_str().and_then(FieldType::named);
-            let names = "type is one of string, int, float, bytes, bool, null and tuple";
+            let names = "write {\"type\":\"int\"}; a type is string, int, float, bytes, bool, null or tuple";
             field_type.map(FieldPattern::Typed).ok_or(names.into())
         }
         ("predicate", text) => {
-            let text = text.as_str().ok_or("predicate is a string")?;
+            let text = text
+                .as_str()
+                .ok_or("write {\"predicate\":\">10\"}; a predicate is a string")?;
             let predicate = Predicate::parse(text).map_err(|error| error.to_string())?;
             Ok(FieldPattern::Predicate(predicate))
         }
@@ -83,19 +134,27 @@ fn field_of(value: &Value) -> Result<Field, String> {
         Value::Null => Ok(Field::Null),
         Value::Number(number) if number.is_f64() => float_of(value),
         Value::Number(_) => int_of(value),
-        Value::Array(_) => Err("a field is no array".into()),
+        Value::Array(_) => Err(
+            "a field is a string, a number, true, false, null or an object such as {\"bytes\":\"…\"}, not an array".into(),
+        ),
         Value::Object(object) => match only(object)? {
             ("bytes", bytes) => {
-                let text = bytes.as_str().ok_or("bytes are a string in base64")?;
+                let text = bytes.as_str().ok_or("write {\"bytes\":\"AQI=\"}; bytes are a string in base64")?;
                 let bytes = STANDARD.decode(text);
                 let bytes = bytes.map_err(|error| format!("bytes are in base64: {error}"))?;
                 Ok(Field::Bytes(bytes.into()))
             }
             ("int", number) => int_of(number),
             ("float", number) => float_of(number),
+            (key @ ("any" | "type" | "predicate"), _) => Err(format!(
+                "{{\"{key}\":…}} stands in patterns only; a tuple has the value itself"
+            )),
             (key, _) => {
                 let key: String = key.chars().take(64).collect();
-                Err(format!("{key:?} is not known here; see docs/services.md"))
+                Err(format!(
+                    "{key:?} is not known here; an object in a tuple is {{\"bytes\":\"…\"}}, {{\"int\":1}} or \
+                     {{\"float\":1}}, in a pattern also {{\"any\":true}}, {{\"type\":\"int\"}} or {{\"predicate\":\">10\"}}"
+                ))
             }
         },
     }
@@ -103,7 +162,7 @@ fn field_of(value: &Value) -> Result<Field, String> {
 
 fn int_of(value: &Value) -> Result<Field, String> {
     let int = value.as_i64().map(Field::Int);
-    int.ok_or("an integer has 64 bits".into())
+    int.ok_or("an integer is a whole number of 64 bits, such as 1".into())
 }
 
 fn float_of(value: &Value) -> Result<Field, String> {
@@ -230,10 +289,45 @@ mod tests {
         check(r#"[{"int":1.5}]"#, "64 bits");
         check(r#"[{"float":"x"}]"#, "NaN");
         check(r#"[{"bytes":"*"}]"#, "base64");
-        check(r#"[{"any":true}]"#, "any");
+        check("\"order\"", "such as [\"order\",1]; this is a string");
+        check("[1", "ends too early");
+        check(r#"[{"any":true}]"#, "in patterns only");
+        check(
+            r#"[{"text":"a"}]"#,
+            "\"text\" is not known here; an object in a tuple is",
+        );
         check(r#"[{}]"#, "one key");
         check(r#"[1,{"a":1,"b":2}]"#, "field 1");
         check(&format!("[{}1]", "1,".repeat(64)), "at most 64");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_json_text_is_said_in_words_of_json() {
+        #[derive(Debug, serde::Deserialize)]
+        #[expect(
+            dead_code,
+            reason = "it is never read, since none of these has its form"
+        )]
+        struct Form {
+            names: Vec<String>,
+            number: u64,
+        }
+        let check = |json: &str, expected: &str| {
+            let error = serde_json::from_str::<Form>(json).unwrap_err();
+            let said = in_words(&error);
+            assert!(said.starts_with(expected), "{json}: {said}");
+        };
+        check(r#"{"names":["#, "it is not JSON: it ends too early");
+        check(r#"{"names":}"#, "it is not JSON: expected value at line 1");
+        check(
+            r#"{"names":{}}"#,
+            "invalid type: object, expected an array at",
+        );
+        check(
+            r#"{"number":-1}"#,
+            "invalid value: integer `-1`, expected a whole number from 0 at",
+        );
+        check("7", "invalid type: integer `7`, expected an object at");
     }
 
     #[test]

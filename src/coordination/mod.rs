@@ -23,7 +23,7 @@ use crate::budget::Budget;
 use crate::clock::Clock;
 
 pub use channels::Topics;
-pub use json::{pattern_of, read_pattern, read_tuple, tuple_of};
+pub use json::{in_words, kind_of, pattern_of, read_pattern, read_tuple, tuple_of};
 pub use locks::Locks;
 pub use pattern::{FieldPattern, InvalidPattern, Pattern, Predicate};
 pub use process_groups::ProcessGroups;

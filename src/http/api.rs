@@ -107,6 +107,8 @@ pub struct Actor {
     pub state: &'static str,
     pub restarts: u32,
     pub mailbox_depth: usize,
+    /// How long it has had its message in hand, where that is over a second.
+    pub busy_seconds: Option<f64>,
     pub messages_handled: u64,
     pub messages_failed: u64,
     pub memory_bytes: u64,
@@ -352,6 +354,7 @@ impl From<&ActorOverview> for Actor {
             state: actor.state.name(),
             restarts: actor.restarts,
             mailbox_depth: actor.mailbox_depth,
+            busy_seconds: actor.busy.map(|it| it.as_secs_f64()),
             messages_handled: actor.messages_handled,
             messages_failed: actor.messages_failed,
             memory_bytes: actor.memory_bytes,

@@ -24,6 +24,17 @@ pub async fn scrape(door: &Door, headers: &HeaderMap) -> Response<Body> {
         let help = "Bytes that the data directory may still take";
         moment.gauge("plexspaces_data_dir_free_bytes", help, free);
     }
+    let wellness = &door.services.storage.wellness;
+    moment.gauge(
+        "plexspaces_store_failing",
+        "1 while the disk refuses changes to the store, else 0",
+        u64::from(wellness.says().is_some()),
+    );
+    moment.counter(
+        "plexspaces_store_failed_writes",
+        "Transactions that the disk refused",
+        wellness.failed_writes(),
+    );
     if let Ok(counted) = door.services.storage.workflows.count().await {
         let status = |status: RunStatus| {
             let name = status.in_words().replace(' ', "_");

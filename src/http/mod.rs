@@ -14,6 +14,7 @@ mod gathered;
 mod health;
 mod invoke;
 mod logs;
+mod members;
 mod metrics;
 mod multipart;
 mod paging;

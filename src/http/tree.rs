@@ -78,6 +78,8 @@ enum Node {
     Worker {
         actor_id: String,
         mailbox_depth: usize,
+        /// How long it has had its message in hand, where that is over a second.
+        busy_seconds: Option<f64>,
         messages_handled: u64,
         messages_failed: u64,
         memory_bytes: u64,
@@ -95,6 +97,7 @@ impl Branch {
                 Node::Worker {
                     actor_id: worker.actor.to_string(),
                     mailbox_depth: worker.mailbox_depth,
+                    busy_seconds: worker.busy.map(|it| it.as_secs_f64()),
                     messages_handled: worker.messages_handled,
                     messages_failed: worker.messages_failed,
                     memory_bytes: worker.memory_bytes,

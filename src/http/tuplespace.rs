@@ -5,12 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::Response;
 use hyper::body::Incoming;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::invoke;
-use super::query::{Query, place};
+use super::members::Members;
+use super::query::Query;
 use super::reply::{self, Body};
 use super::{Door, api};
 use crate::coordination::tuplespace::Wish;
@@ -18,28 +16,6 @@ use crate::coordination::{pattern_of, read_pattern, tuple_of};
 use crate::gate::Search;
 use crate::limits;
 use crate::refusal::{Kind, Refusal};
-
-/// Whose tuples; both are `default` where nothing is said.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Write {
-    tenant: Option<String>,
-    namespace: Option<String>,
-    tuple: Value,
-    ttl_ms: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    tenant: Option<String>,
-    namespace: Option<String>,
-    pattern: Value,
-    /// At most so many; 0 are all. One is found where nothing is said.
-    limit: Option<u32>,
-    /// Waits for the first so long, if none is there.
-    timeout_ms: Option<u64>,
-}
 
 /// POST /api/v1/tuplespace/tuples
 pub async fn write(door: &Door, body: Incoming) -> Response<Body> {
@@ -49,10 +25,12 @@ pub async fn write(door: &Door, body: Incoming) -> Response<Body> {
 
 async fn written(door: &Door, body: Incoming) -> Result<(), Refusal> {
     let body = received(door, body).await?;
-    let write: Write = object(&body, r#"{"tuple":["order",1]}"#)?;
-    let place = place(write.tenant, write.namespace)?;
-    let tuple = tuple_of(&write.tuple).map_err(|problem| invalid("tuple", &problem))?;
-    let ttl = write.ttl_ms.map(Duration::from_millis);
+    let keys = ["tuple", "ttl_ms", "tenant", "namespace"];
+    let mut members = Members::of(&body, r#"{"tuple":["order",1]}"#, &keys)?;
+    let place = members.place()?;
+    let tuple = members.needed("tuple")?;
+    let tuple = tuple_of(&tuple).map_err(|problem| invalid("tuple", &problem))?;
+    let ttl = members.number("ttl_ms")?.map(Duration::from_millis);
     Ok(door.services.write(&place, tuple, ttl).await?)
 }
 
@@ -119,13 +97,17 @@ async fn received(door: &Door, mut body: Incoming) -> Result<Bytes, Refusal> {
 
 async fn wanted(door: &Door, body: Incoming) -> Result<Search, Refusal> {
     let body = received(door, body).await?;
-    let search: Asked = object(&body, r#"{"pattern":["order",{"any":true}]}"#)?;
-    let pattern = pattern_of(&search.pattern).map_err(|problem| invalid("pattern", &problem))?;
+    let keys = ["pattern", "limit", "timeout_ms", "tenant", "namespace"];
+    let example = r#"{"pattern":["order",{"any":true}]}"#;
+    let mut members = Members::of(&body, example, &keys)?;
+    let pattern = members.needed("pattern")?;
+    let most = u64::from(u32::MAX);
     Ok(Search {
-        place: place(search.tenant, search.namespace)?,
-        pattern,
-        limit: limit(search.limit.unwrap_or(1)),
-        timeout: timeout(search.timeout_ms)?,
+        place: members.place()?,
+        pattern: pattern_of(&pattern).map_err(|problem| invalid("pattern", &problem))?,
+        // One is found where nothing is said.
+        limit: limit(members.number("limit")?.unwrap_or(1).min(most) as u32),
+        timeout: timeout(members.number("timeout_ms")?)?,
     })
 }
 
@@ -168,20 +150,6 @@ fn timeout(ms: Option<u64>) -> Result<Option<Duration>, Refusal> {
         }
         ms => Ok(ms.filter(|&ms| ms > 0).map(Duration::from_millis)),
     }
-}
-
-/// A body that is a JSON object, such as `example`. serde takes an array for one, its fields in their order.
-fn object<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, Refusal> {
-    let text = match body.trim_ascii_start().first() {
-        Some(b'[') => format!("the body is an array; send an object: {example}"),
-        _ => match serde_json::from_slice(body) {
-            Ok(object) => return Ok(object),
-            Err(error) => {
-                format!("the body is not the JSON object that docs/services.md shows: {error}")
-            }
-        },
-    };
-    Err(Refusal::new(Kind::Malformed, text))
 }
 
 fn invalid(what: &str, problem: &str) -> Refusal {

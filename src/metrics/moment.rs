@@ -28,6 +28,11 @@ impl Moment {
         self.0.register(name, help, ConstGauge::new(value));
     }
 
+    /// For what only grows.
+    pub fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.0.register(name, help, ConstCounter::new(value));
+    }
+
     /// For seconds that only grow.
     pub fn counter_of_seconds(&mut self, name: &str, help: &str, value: f64) {
         self.0.register(name, help, ConstCounter::new(value));

@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::StorageError;
 use super::store::Store;
+use super::wellness::Wellness;
 
 /// Changes that may wait; one more is refused.
 const WAITING_MAX: usize = 4_096;
@@ -24,11 +25,18 @@ const BATCH_MAX: usize = 1_000;
 /// How long after the last of many commits the store may be compacted, and what counts as many.
 const IDLE: Duration = Duration::from_secs(60);
 const COMMITS_WORTH_COMPACTING: usize = 1_000;
+/// How often a full disk is looked at again, how often a failing one is tried, which reads the whole store, and how much
+/// more room than when it was full is worth a try.
+const FULL_PROBE_AFTER: Duration = Duration::from_secs(1);
+const FAILING_PROBE_AFTER: Duration = Duration::from_secs(15);
+const ROOM_WORTH_A_TRY_BYTES: u64 = 256 * 1024;
 
 /// A handle on the thread.
 #[derive(Clone)]
 pub struct Committer {
     orders: SyncSender<Order>,
+    /// Whether the store takes changes.
+    pub wellness: Wellness,
     /// What is left of the part that guests' services may have; absent for the node's own handles.
     part: Option<Arc<Semaphore>>,
 }
@@ -42,17 +50,24 @@ enum Order {
 impl Committer {
     pub fn start(store: Store) -> io::Result<Self> {
         let (orders, waiting) = sync_channel(WAITING_MAX);
-        let work = move || Worker::new(store, waiting).run();
+        let wellness = Wellness::default();
+        let shown = wellness.clone();
+        let work = move || Worker::new(store, waiting, shown).run();
         thread::Builder::new()
             .name("committer".into())
             .spawn(work)?;
-        Ok(Self { orders, part: None })
+        Ok(Self {
+            orders,
+            wellness,
+            part: None,
+        })
     }
 
     /// A handle for what guests ask for, which leaves some of the queue to the node itself.
     pub fn for_guests(&self) -> Self {
         Self {
             orders: self.orders.clone(),
+            wellness: self.wellness.clone(),
             part: Some(Arc::new(Semaphore::new(GUESTS_WAITING_MAX))),
         }
     }
@@ -180,14 +195,19 @@ struct Worker {
     waiting: Receiver<Order>,
     /// Since the store was last looked at for compacting.
     commits: usize,
+    wellness: Wellness,
+    /// Since the disk has refused a change: what it had left then, where that was too little.
+    ill: Option<Option<u64>>,
 }
 
 impl Worker {
-    fn new(store: Store, waiting: Receiver<Order>) -> Self {
+    fn new(store: Store, waiting: Receiver<Order>, wellness: Wellness) -> Self {
         Self {
             store,
             waiting,
             commits: 0,
+            wellness,
+            ill: None,
         }
     }
 
@@ -214,8 +234,17 @@ impl Worker {
         }
     }
 
-    /// Waits for what is next. Without a timer, unless there is something to tidy up after many commits.
+    /// Waits for what is next. Without a timer, unless the disk has refused a change, or there is something to tidy up
+    /// after many commits.
     fn next(&mut self) -> Option<Order> {
+        while let Some(ill) = self.ill {
+            let after = ill.map_or(FAILING_PROBE_AFTER, |_| FULL_PROBE_AFTER);
+            match self.waiting.recv_timeout(after) {
+                Ok(order) => return Some(order),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => self.probe(),
+            }
+        }
         if self.commits < COMMITS_WORTH_COMPACTING {
             return self.waiting.recv().ok();
         }
@@ -232,6 +261,30 @@ impl Worker {
         }
     }
 
+    /// Tries whether the disk takes changes again, once it has more room than when it did not.
+    fn probe(&mut self) {
+        if self.has_more_room() && self.store.write(|_| Ok(())).is_ok() {
+            self.is_well();
+        }
+    }
+
+    fn has_more_room(&self) -> bool {
+        let free = self.store.free_bytes();
+        match (self.ill.flatten(), free) {
+            (Some(then), Some(now)) => now >= then + ROOM_WORTH_A_TRY_BYTES,
+            _ => true,
+        }
+    }
+
+    /// A change was taken. On a full disk that says nothing: small ones find room in the file that others do not.
+    fn is_well(&mut self) {
+        if self.ill.is_some() && self.has_more_room() {
+            self.ill = None;
+            self.wellness.recovers();
+            log::info!("the store takes changes again");
+        }
+    }
+
     fn commit(&mut self, mut batch: Vec<Box<dyn Change>>) {
         if batch.is_empty() {
             return;
@@ -241,8 +294,14 @@ impl Worker {
             let apply = |change: &mut Box<dyn Change>| change.apply(transaction);
             batch.iter_mut().try_for_each(apply)
         });
-        if let Err(error) = &committed {
-            log::error!("{error}");
+        match &committed {
+            Ok(()) => self.is_well(),
+            Err(error) => {
+                log::error!("{error}");
+                self.wellness.fails(error);
+                let full = matches!(error, StorageError::NoSpace(_));
+                self.ill = Some(self.store.free_bytes().filter(|_| full));
+            }
         }
         for change in batch {
             change.answer(match &committed {

@@ -38,6 +38,7 @@ mod tuples;
 mod usage;
 mod values;
 mod watches;
+mod wellness;
 mod workflows;
 
 use std::convert::Infallible;
@@ -75,6 +76,7 @@ pub use starts::Starts;
 pub use tokens::{Tokens, TokensError};
 pub use tuples::{StoredField, StoredTuple, StoredValue, TupleAt, TupleRows};
 pub use watches::{Happened, Watch};
+pub use wellness::Wellness;
 pub use workflows::{Ending, WorkflowError, Workflows};
 
 use directory::{Found, private_dir};
@@ -98,6 +100,7 @@ pub struct Storage {
     pub starts: Starts,
     pub tokens: Tokens,
     pub tuples: TupleRows,
+    pub wellness: Wellness,
     pub workflows: Workflows,
     /// Those of them that had not ended when the node started: application, id and head.
     pub runs_begun: Arc<Vec<(String, String, RunHead)>>,
@@ -170,6 +173,7 @@ impl Storage {
             starts,
             tokens: Tokens::in_dir(path),
             unfinished_starts,
+            wellness: committer.wellness.clone(),
             compiled,
             seal_key: Arc::new(directory::seal_key(path).map_err(context("read the seal key of"))?),
             committer,

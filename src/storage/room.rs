@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use rustix::fs::{FallocateFlags, fallocate};
 
+use crate::machine;
+
 /// The store's file and how much of it has blocks of its own. A database grows its file by leaving holes, and a write
 /// into a hole fails on a full disk: then nothing could be undeployed to make room.
 pub struct Room {
@@ -19,6 +21,11 @@ impl Room {
             path,
             taken_bytes: 0,
         }
+    }
+
+    /// What the disk has left besides; `None` where the system does not tell.
+    pub fn free_bytes(&self) -> Option<u64> {
+        machine::disk_free(&self.path).ok()
     }
 
     /// Takes blocks for all of the file, if it has grown. Where that fails, writes go on as they would have.

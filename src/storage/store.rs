@@ -95,6 +95,11 @@ impl Store {
         }
     }
 
+    /// Bytes that the disk has left, where that is known.
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.room.as_ref().and_then(Room::free_bytes)
+    }
+
     /// How many transactions were ever committed.
     fn number(&mut self) -> Result<u64, StorageError> {
         self.read(|transaction| match transaction.open_table(COMMITS) {

@@ -1,4 +1,4 @@
-//! What a trap means, in words for the guest's author: one clear text to whoever waits, the backtrace to the log.
+//! What a trap means: one clear text to whoever waits, one line in the node's log, the backtrace to the application's.
 
 use log::Level;
 use rustix::io::Errno;
@@ -35,27 +35,54 @@ pub fn fault(doing: &str, store: &Store<Guest>, error: &wasmtime::Error) -> Faul
     if lacks_room(error) {
         return Fault::NoRoom(format!("this node has no room for it now: {error:#}"));
     }
-    log::error!("{} trapped while {doing}: {error:#}", guest.actor);
-    let text = format!("trapped while {doing}: {error:#}");
+    let (actor, name, cause) = (&guest.actor, guest.actor.application(), cause(error));
+    let words = LastWords::of(guest);
+    let said = words.headlined(&cause);
+    log::error!(
+        "{actor} of application {name} trapped while {doing}: {said}; \
+         `plexspaces application logs {name}` shows where"
+    );
+    let text = format!("trapped while {doing}: {said}\n{error:#}");
     guest.log.keep(Level::Error, &text);
-    Fault::Broken(with_last_words(guest, cause(error)))
+    Fault::Broken(words.around(cause))
 }
 
 /// Adds what the guest last wrote to standard error, in front the line of it that says what went wrong.
 pub fn with_last_words(guest: &Guest, text: String) -> String {
-    guest.flush();
-    let tail = guest.log.take_stderr_tail();
-    let tail = tail.trim();
-    if tail.is_empty() {
-        return text;
+    LastWords::of(guest).around(text)
+}
+
+/// What a guest last wrote to standard error.
+struct LastWords {
+    tail: String,
+    /// The line of it that says what went wrong.
+    headline: Option<String>,
+}
+
+impl LastWords {
+    /// Takes them: they are told once.
+    fn of(guest: &Guest) -> Self {
+        guest.flush();
+        let tail = guest.log.take_stderr_tail().trim().to_owned();
+        let headline = last_words::headline(&tail);
+        Self { tail, headline }
     }
-    let words = format!(
-        "its last words on standard error: {}",
-        tail.replace('\n', " | ")
-    );
-    match last_words::headline(tail) {
-        Some(headline) => format!("{headline} ({text}; {words})"),
-        None => format!("{text}; {words}"),
+
+    /// What went wrong, short.
+    fn headlined(&self, text: &str) -> String {
+        match &self.headline {
+            Some(headline) => format!("{headline} ({text})"),
+            None => text.to_owned(),
+        }
+    }
+
+    /// What went wrong, and all of them.
+    fn around(&self, text: String) -> String {
+        if self.tail.is_empty() {
+            return text;
+        }
+        let tail = self.tail.replace('\n', " | ");
+        self.headlined(&format!("{text}; its last words on standard error: {tail}"))
     }
 }
 

@@ -91,6 +91,16 @@ fn what_answers_in_other_shapes_is_told_so() {
 }
 
 #[test]
+fn a_list_that_never_ends_is_given_up() {
+    let body = r#"{"workflows":[{}],"page":{"has_next":true}}"#;
+    let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length:";
+    let says = format!("{head} {}\r\n\r\n{body}", body.len());
+    let address = another_server(says.leak().as_bytes());
+    let said = run(&["workflow", "list", "--node", &address]);
+    said.fails(1, &["workflows does not end", "1000 pages"]);
+}
+
+#[test]
 fn a_missing_or_unknown_token_is_told_and_a_good_one_is_taken_from_anywhere() {
     let node = Node::start(TempDir::new().unwrap(), &["--require-token"]);
     let (dir, address) = (TempDir::new().unwrap(), node.grpc.to_string());

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::cli::to;
 use crate::guests::{ECHO, RASCAL, guest};
 use crate::harness::{Node, node, send};
 use plexspaces_node::wasm::Kind;
@@ -140,6 +141,50 @@ fn an_actors_troubles_are_listed() {
             .unwrap()
             .contains("unreachable")
     );
+}
+
+#[test]
+fn an_actor_that_is_long_busy_with_one_message_is_shown_so() {
+    let node = node();
+    let rascal = node.form("rascal", &guest(Kind::Core, RASCAL));
+    let config = "[limits]\nmax_execution_time = '3s'";
+    rascal.config(config).send().is_deployed();
+    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
+    node.ask("echo", b"once");
+    let later = [("prefer", "respond-async")];
+    assert_eq!(node.ask_with("rascal", &later, b"spin").status, 202);
+    let shown = |name: &str| {
+        let detail = node.get(&format!("/api/v1/applications/{name}")).json();
+        let (actor, worker) = (&detail["actors"][0], &detail["tree"]["children"][0]);
+        assert_eq!(actor["state"], "running");
+        assert_eq!(
+            worker["busy_seconds"].is_f64(),
+            actor["busy_seconds"].is_f64()
+        );
+        actor["busy_seconds"].as_f64()
+    };
+    let seconds = loop {
+        if let Some(seconds) = shown("rascal") {
+            break seconds;
+        }
+    };
+    assert!(seconds > 1.0, "{seconds}");
+    let listed = node.get("/api/v1/dashboard/actors").json();
+    let busy: Vec<_> = listed["actors"].as_array().unwrap().iter().collect();
+    assert_eq!(
+        busy[0]["busy_seconds"],
+        Value::Null,
+        "echo has nothing to do"
+    );
+    let said = to(&node, &["status", "rascal"]);
+    assert!(
+        said.done().contains("busy 1s") || said.done().contains("busy 2s"),
+        "{said:?}"
+    );
+    // It is trapped for its time, and its next life has nothing in hand.
+    node.log_says("actor rascal@test-node is restarted");
+    assert_eq!(node.ask("rascal", b"echo").body_payload(), "echo");
+    assert_eq!(shown("rascal"), None);
 }
 
 #[test]

@@ -492,5 +492,12 @@ fn the_last_words_on_standard_error_reach_whoever_asked() {
         &["unreachable", "the sensor is gone | and so am I"],
     );
     node.log_says("guest: sensor@test-node: the sensor is gone");
-    node.log_says("wasm backtrace");
+    let log = node
+        .get("/api/v1/applications/sensor/logs?level=error")
+        .json();
+    let kept = log["lines"][0]["message"].as_str().unwrap();
+    assert!(
+        kept.contains("unreachable") && kept.contains("wasm backtrace"),
+        "{kept}"
+    );
 }

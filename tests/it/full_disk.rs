@@ -102,3 +102,44 @@ fn a_full_disk_refuses_what_is_new_and_stops_nothing() {
     assert_eq!(node.total_applications(), 1);
     drop(disk);
 }
+
+#[test]
+fn a_disk_that_refuses_changes_shows_in_the_nodes_health() {
+    let dir = TempDir::new().unwrap();
+    let Some(disk) = Disk::of(8, &dir) else {
+        println!("skipped: this process may not mount");
+        return;
+    };
+    let file = dir.path().join("node.toml");
+    fs::write(file, "[tuplespace]\ndurable = ['default']").unwrap();
+    let node = Node::again(dir);
+    let write = || {
+        let tuple = format!(r#"{{"tuple":["{}"]}}"#, "x".repeat(50_000));
+        node.request("POST", "/api/v1/tuplespace/tuples", &[], tuple.as_bytes())
+    };
+    let shows = |text: &str| node.get("/metrics").body.contains(text);
+    assert!(shows("plexspaces_store_failing 0\n"));
+    disk.fill();
+    let refused = loop {
+        match write() {
+            answer if answer.status == 200 => {}
+            refused => break refused,
+        }
+    };
+    refused.is_refused(507, "RESOURCE_EXHAUSTED", &["no space left"]);
+    let health = node.get("/health");
+    let told = health.json();
+    assert_eq!((health.status, &told["status"]), (200, &"degraded".into()));
+    assert_eq!(told["degraded"][0]["component"], "storage");
+    let reason = told["degraded"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("no space left"), "{reason}");
+    assert!(
+        shows("plexspaces_store_failing 1\n") && shows("plexspaces_store_failed_writes_total 1\n")
+    );
+    // Without anybody who writes.
+    disk.make_room();
+    while node.get("/health").json()["status"] != "healthy" {}
+    assert_eq!(write().status, 200);
+    assert!(shows("plexspaces_store_failing 0\n"));
+    drop(disk);
+}

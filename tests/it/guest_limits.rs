@@ -21,7 +21,13 @@ fn breaks(node: &Node, kind: Kind, misdeed: &[u8], words: &[&str]) {
         "echo",
         "the actor did not come back"
     );
-    node.log_says("rascal@test-node trapped while handling a message");
+    let line =
+        node.log_says("rascal@test-node of application rascal trapped while handling a message: ");
+    assert!(
+        line.contains("`plexspaces application logs rascal`"),
+        "{line}"
+    );
+    assert!(!line.contains("wasm backtrace"), "{line}");
 }
 
 for_both_kinds! {

@@ -289,6 +289,15 @@ fn what_breaks_is_said_first_and_logged_whole(node: &Node) {
         greeter.says(node, "count", "", "0");
     }
     TYPESCRIPT.says(node, "count", "", "1");
+    // The node's log has what went wrong in a line of its own, and no frame of it.
+    node.log_says("of application rust trapped while handling a message: panicked at src/lib.rs:");
+    node.log_says(
+        "of application python trapped while handling a message: RuntimeError: as you wished (",
+    );
+    for frame in ["greeter_actor.py\", line", "greeter.go:", "wasm backtrace"] {
+        let guests = node.log_lines(frame);
+        assert!(guests.is_empty(), "{frame}: {guests:?}");
+    }
 }
 
 #[test]

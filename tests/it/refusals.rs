@@ -360,6 +360,29 @@ fn tuples(node: &Node) -> Vec<(&'static str, Answer)> {
     vec![
         ("a tuple that is no array", post("tuples", r#"{"tuple":1}"#)),
         ("a tuple alone", post("tuples", r#"["order",1]"#)),
+        ("a body that breaks off", post("tuples", r#"{"tuple":["#)),
+        ("a body without a tuple", post("tuples", "{}")),
+        (
+            "a body with an unknown key",
+            post("tuples", r#"{"tupel":[1]}"#),
+        ),
+        (
+            "a tuple whose time is no number",
+            post("tuples", r#"{"tuple":[1],"ttl_ms":"1h"}"#),
+        ),
+        ("a tuple in a tuple", post("tuples", r#"{"tuple":[[1]]}"#)),
+        (
+            "a field of a pattern in a tuple",
+            post("tuples", r#"{"tuple":[{"any":true}]}"#),
+        ),
+        (
+            "a field that is none",
+            post("take", r#"{"pattern":[{"kind":1}]}"#),
+        ),
+        (
+            "a type of a field that is none",
+            post("take", r#"{"pattern":[{"type":"number"}]}"#),
+        ),
         (
             "a tuple that lives for no time",
             post("tuples", r#"{"tuple":[],"ttl_ms":0}"#),

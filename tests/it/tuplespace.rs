@@ -390,9 +390,13 @@ fn what_cannot_be_read_is_refused_with_what_to_write() {
         let answer = node.request("POST", &path, &[], body.as_bytes());
         answer.is_refused(400, "INVALID_ARGUMENT", words);
     };
-    check("tuples", "", &["docs/services.md"]);
-    check("tuples", "{}", &["tuple"]);
-    check("tuples", r#"{"tuple":1}"#, &["array"]);
+    check(
+        "tuples",
+        "",
+        &["ends too early", r#"{"tuple":["order",1]}"#],
+    );
+    check("tuples", "{}", &[r#"the key "tuple" is missing"#]);
+    check("tuples", r#"{"tuple":1}"#, &["array", r#"["order",1]"#]);
     for (path, body) in [
         ("tuples", r#"["acme","shop",["order",1],1]"#),
         ("take", r#" [null,null,["order"],1,1]"#),

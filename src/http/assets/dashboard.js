@@ -90,8 +90,8 @@ function cell(row, column, content, className) {
   row.append(td);
 }
 
-const MOODS = { healthy: "good", running: "good", degraded: "warn", starting: "warn", stopping: "warn", failed: "bad" };
-const badge = (word) => element("span", word, `badge ${MOODS[word] || "bad"}`);
+const MOODS = { healthy: "good", running: "good", degraded: "warn", starting: "warn", stopping: "warn", busy: "warn", failed: "bad" };
+const badge = (word, text = word) => element("span", text, `badge ${MOODS[word] || "bad"}`);
 
 function show(what, list, row) {
   const rows = list[what].map((item) => {
@@ -168,7 +168,8 @@ function showApplications(list) {
 function showActors(list) {
   show("actors", list, (row, actor) => {
     head(row, actor.actor_id);
-    cell(row, "State", badge(actor.state), "state");
+    const busy = actor.busy_seconds !== null;
+    cell(row, "State", busy ? badge("busy", `busy ${inTime(Math.floor(actor.busy_seconds))}`) : badge(actor.state), "state");
     cell(row, "Supervisor", actor.supervisors.join(" › "));
     cell(row, "Restarts", String(actor.restarts), "number");
     cell(row, "Mailbox", String(actor.mailbox_depth), "number");

@@ -6,6 +6,7 @@ use super::bindings::channels::Host;
 use super::bindings::types::{ActorError, ErrorCode};
 use super::core_keyvalue::home;
 use super::{Guest, actor_error};
+use crate::coordination::in_words;
 use crate::wasm::core_abi::MODULE;
 use crate::wasm::exchange::{self, Slice, Unmet};
 
@@ -257,7 +258,10 @@ fn read_headers(json: &[u8]) -> Result<Vec<(String, String)>, ActorError> {
         return Ok(Vec::new());
     }
     serde_json::from_slice(json).map_err(|error| {
-        let text = format!("headers are JSON such as [[\"name\",\"value\"]]: {error}");
+        let text = format!(
+            "headers are JSON such as [[\"name\",\"value\"]]: {}",
+            in_words(&error)
+        );
         actor_error(ErrorCode::InvalidMessage, text)
     })
 }

@@ -9,6 +9,7 @@ use super::bindings::durability::{Host, JournalEntry};
 use super::bindings::types::ErrorCode;
 use super::core_keyvalue::home;
 use super::{Guest, actor_error};
+use crate::coordination::in_words;
 use crate::wasm::core_abi::MODULE;
 use crate::wasm::exchange::{self, Slice, Unmet};
 
@@ -158,8 +159,12 @@ async fn persist(
 
 async fn persist_batch(caller: &mut Caller<'_, Guest>, events: Slice) -> Result<u64, Unmet> {
     let events = exchange::payload(caller, events)?;
-    let events: Vec<Given> = serde_json::from_slice(&events)
-        .map_err(|error| invalid(format!("a batch is a JSON array of events: {error}")))?;
+    let events: Vec<Given> = serde_json::from_slice(&events).map_err(|error| {
+        invalid(format!(
+            "a batch is a JSON array of events: {}",
+            in_words(&error)
+        ))
+    })?;
     let events = events.into_iter().map(Given::into_event);
     let events = events.collect::<Result<_, _>>()?;
     Ok(caller.data_mut().persist_batch(home(), events).await??)

@@ -8,6 +8,7 @@ use wasmtime::{Caller, Linker};
 use super::bindings::messaging::Host;
 use super::bindings::types::{ErrorCode, SpawnOptions};
 use super::{Guest, actor_error};
+use crate::coordination::in_words;
 use crate::wasm::core_abi::MODULE;
 use crate::wasm::exchange::{self, Slice, Unmet};
 
@@ -103,7 +104,10 @@ async fn spawn(
     let options = match exchange::text(caller, options)? {
         text if text.is_empty() => Options::default(),
         text => serde_json::from_str(&text).map_err(|error| {
-            let text = format!("the options of a spawn are a JSON object: {error}");
+            let text = format!(
+                "the options of a spawn are a JSON object, as docs/core-abi.md has it: {}",
+                in_words(&error)
+            );
             actor_error(ErrorCode::InvalidMessage, text)
         })?,
     };

@@ -58,6 +58,11 @@ impl GuestLog {
 
     /// Logs one line for the application, escaped so that it stays one; drops it where the guest may not log.
     pub fn line(&self, level: Level, text: &str) {
+        self.write(level, text, true);
+    }
+
+    /// The same; the node's own log has it too where that is wanted.
+    fn write(&self, level: Level, text: &str, everywhere: bool) {
         if !self.capabilities.logging || !self.may_log() {
             return;
         }
@@ -67,7 +72,9 @@ impl GuestLog {
             .chars()
             .map(|c| if c.is_control() && c != '\t' { '·' } else { c })
             .collect();
-        log::log!(target: "guest", level, "{}: {shown}{cut}", self.actor);
+        if everywhere {
+            log::log!(target: "guest", level, "{}: {shown}{cut}", self.actor);
+        }
         self.keep(level, &(shown + cut));
     }
 
@@ -78,8 +85,11 @@ impl GuestLog {
             .say(actor.application(), level, Some(actor.address()), text);
     }
 
+    /// Logs a line of standard error. The frames of a traceback, which every language indents, are for the
+    /// application's log alone.
     pub fn stderr_line(&self, text: &str) {
-        self.line(Level::Warn, text);
+        let is_frame = text.is_empty() || text.starts_with([' ', '\t']);
+        self.write(Level::Warn, text, !is_frame);
         let mut tail = self.stderr_tail.lock().unwrap();
         tail.push_str(text);
         tail.push('\n');

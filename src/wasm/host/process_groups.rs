@@ -6,6 +6,7 @@ use super::bindings::process_groups::Host;
 use super::bindings::types::{ActorError, Context, ErrorCode};
 use super::messaging::Answer;
 use super::{Guest, actor_error, own_place};
+use crate::coordination::in_words;
 use crate::coordination::process_groups::GroupError;
 use crate::id::ActorId;
 use crate::place::Place;
@@ -216,7 +217,10 @@ fn join(caller: &mut Caller<'_, Guest>, name: Slice, topics: Slice) -> Result<()
     let topics = match &topics[..] {
         b"" => Vec::new(),
         json => serde_json::from_slice(json).map_err(|error| {
-            let text = format!("topics are a JSON array of strings: {error}");
+            let text = format!(
+                "topics are a JSON array of strings, such as [\"heat\"]: {}",
+                in_words(&error)
+            );
             actor_error(ErrorCode::InvalidMessage, text)
         })?,
     };
