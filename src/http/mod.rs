@@ -22,6 +22,7 @@ mod query;
 mod range;
 mod reply;
 mod router;
+mod routes;
 mod spec;
 mod tree;
 mod tuplespace;

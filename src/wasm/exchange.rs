@@ -166,7 +166,7 @@ pub fn text(caller: &Caller<'_, Guest>, slice: Slice) -> wasmtime::Result<String
 /// The bytes of a slice, which must lie in the guest's memory.
 fn view(store: &impl AsContext<Data = Guest>, slice: Slice) -> wasmtime::Result<&[u8]> {
     let store = store.as_context();
-    Ok(Passed(store.data().exchange()?.memory.data(store)).bytes(slice)?)
+    Passed(store.data().exchange()?.memory.data(store)).bytes(slice)
 }
 
 /// A guest's memory during a host function, to read what it passed where it lies.
