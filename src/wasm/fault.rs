@@ -3,7 +3,7 @@
 use log::Level;
 use rustix::io::Errno;
 use wasmtime::error::OutOfMemory;
-use wasmtime::{PoolConcurrencyLimitError, Store};
+use wasmtime::{PoolConcurrencyLimitError, Store, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::host::Guest;
@@ -38,9 +38,14 @@ pub fn fault(doing: &str, store: &Store<Guest>, error: &wasmtime::Error) -> Faul
     let (actor, name, cause) = (&guest.actor, guest.actor.application(), cause(error));
     let words = LastWords::of(guest);
     let said = words.headlined(&cause);
+    // A first start that fails leaves no log of the application's behind.
+    let more = match guest.has_begun {
+        true => format!("; `plexspaces application logs {name}` shows more"),
+        false => String::new(),
+    };
     log::error!(
-        "{actor} of application {name} trapped while {doing}: {said}; \
-         `plexspaces application logs {name}` shows where"
+        "{actor} of application {name} trapped while {doing}: {said}{}{more}",
+        place(error)
     );
     let text = format!("trapped while {doing}: {said}\n{error:#}");
     guest.log.keep(Level::Error, &text);
@@ -83,6 +88,21 @@ impl LastWords {
         }
         let tail = self.tail.replace('\n', " | ");
         self.headlined(&format!("{text}; its last words on standard error: {tail}"))
+    }
+}
+
+/// The innermost functions that it was in, as far as they have names. The guest's author chose these.
+fn place(error: &wasmtime::Error) -> String {
+    const FUNCTIONS_MAX: usize = 4;
+    const CHARS_MAX: usize = 60;
+    let frames = error.downcast_ref::<WasmBacktrace>();
+    let frames = frames.map_or(&[][..], WasmBacktrace::frames);
+    let names = frames.iter().filter_map(|frame| frame.func_name());
+    let shown = |name: &str| -> String { name.escape_debug().take(CHARS_MAX).collect() };
+    let names: Vec<String> = names.take(FUNCTIONS_MAX).map(shown).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(", in {}", names.join(" < ")),
     }
 }
 

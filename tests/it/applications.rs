@@ -44,6 +44,8 @@ for_both_kinds! {
         let refused = node.deploy("broken", &guest(kind, &body));
         refused.is_refused(422, "INVALID_ARGUMENT", &["does not start", "unreachable"]);
         leaves_nothing(&node);
+        let line = node.log_says("of application broken trapped while starting: ");
+        assert!(line.ends_with(", in start"), "there is no application's log to look at: {line}");
     }
 }
 
