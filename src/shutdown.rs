@@ -40,11 +40,7 @@ impl Shutdown {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        let permit = self.in_flight.subscribe();
-        tokio::spawn(async move {
-            let _permit = permit;
-            work.await
-        })
+        tokio::spawn(self.in_flight(work))
     }
 
     /// The same for work that is mostly awaited to its end: it becomes a task only when nobody awaits it any more.
@@ -52,9 +48,15 @@ impl Shutdown {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Lasting<T> {
-        Lasting {
-            permit: Some(self.in_flight.subscribe()),
-            work: Some(Box::pin(work)),
+        Lasting(Some(Box::pin(self.in_flight(work))))
+    }
+
+    /// The work, in flight until it is done or dropped.
+    fn in_flight<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        let permit = self.in_flight.subscribe();
+        async move {
+            let _permit = permit;
+            work.await
         }
     }
 
@@ -64,21 +66,17 @@ impl Shutdown {
     }
 }
 
-/// Work that outlasts whoever awaits it.
-pub struct Lasting<T: Send + 'static> {
-    permit: Option<watch::Receiver<()>>,
-    /// `None` once it is done.
-    work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
-}
+/// Work that outlasts whoever awaits it; `None` once it is done.
+pub struct Lasting<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
 
 impl<T: Send + 'static> Future for Lasting<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let work = self.work.as_mut().expect("it is polled until it is done");
+        let work = self.0.as_mut().expect("it is polled until it is done");
         let polled = work.as_mut().poll(context);
         if polled.is_ready() {
-            self.work = None;
+            self.0 = None;
         }
         polled
     }
@@ -88,13 +86,9 @@ impl<T: Send + 'static> Drop for Lasting<T> {
     fn drop(&mut self) {
         // What has panicked cannot go on.
         if let (Some(work), Ok(runtime), false) =
-            (self.work.take(), Handle::try_current(), thread::panicking())
+            (self.0.take(), Handle::try_current(), thread::panicking())
         {
-            let permit = self.permit.take();
-            runtime.spawn(async move {
-                let _permit = permit;
-                work.await
-            });
+            runtime.spawn(work);
         }
     }
 }

@@ -179,7 +179,7 @@ impl Door {
     }
 
     /// Delivers a message, and waits for the answer where one is asked for. A client that leaves meanwhile changes
-    /// nothing, and costs nothing while it stays.
+    /// nothing.
     pub async fn send(
         &self,
         to: Arc<str>,
