@@ -25,7 +25,7 @@ impl Callee<'_> {
     /// Tries the handlers in their order until one does not pass the message over. `None` where there is none.
     pub async fn pass(mut self, intent: Intent, message: &Message) -> Option<Called<Bytes>> {
         let mut passed_over = None;
-        for &handler in self.functions.route(intent, &message.message_type) {
+        for &handler in self.functions.order(intent, &message.message_type) {
             if !self.functions.has(handler) {
                 continue;
             }
@@ -97,11 +97,11 @@ impl Functions {
         })
     }
 
-    /// Those that a message goes to, in their order, as far as it has them.
-    pub fn route(&self, intent: Intent, message_type: &str) -> &'static [Handler] {
+    /// Those that a message goes to, in their order, whether or not the guest has them.
+    pub fn order(&self, intent: Intent, message_type: &str) -> &'static [Handler] {
         match self {
-            Self::Component(bound) => bound.handlers.route(intent, message_type),
-            Self::Core(bound) => bound.handlers.route(intent, message_type),
+            Self::Component(bound) => bound.handlers.order(intent, message_type),
+            Self::Core(bound) => bound.handlers.order(intent, message_type),
         }
     }
 

@@ -250,13 +250,13 @@ impl Bound {
         handler: Handler,
         message: &Message,
     ) -> Called<Bytes> {
+        let call = self.handlers.get(handler).expect("routing chose it");
         let parts = [
             message.from.as_bytes(),
             message.message_type.as_bytes(),
             &message.payload,
         ];
-        let [from, kind, payload] = self.lend(store, parts).await?;
-        let call = self.handlers.get(handler).expect("routing chose it");
+        let [from, kind, payload] = self.arguments.lend(store, parts).await?;
         let pointers = (from.0, from.1, kind.0, kind.1, payload.0, payload.1);
         let answer = call.call(store, pointers).await?;
         Ok(unless_failed(store, answer))
@@ -264,27 +264,13 @@ impl Bound {
 
     /// A result other than 0 is a failure.
     pub async fn init(&mut self, store: &mut Store<Guest>, state: Bytes) -> Called<()> {
-        if self.init.is_none() {
+        let Some(init) = &self.init else {
             return Ok(Ok(()));
-        }
-        let [state] = self.lend(store, [&state[..]]).await?;
-        let init = self.init.as_ref().expect("it was there just now");
+        };
+        let [state] = self.arguments.lend(store, [&state[..]]).await?;
         let status = init.call_for_status(store, (state.0, state.1)).await?;
         let done = unless_failed(store, ());
         Ok(done.and_then(|()| succeeded(INIT, status)))
-    }
-
-    /// Arguments, in memory that the guest borrows for one call.
-    async fn lend<const N: usize>(
-        &mut self,
-        store: &mut Store<Guest>,
-        parts: [&[u8]; N],
-    ) -> wasmtime::Result<[Slice; N]> {
-        let len = parts.iter().map(|part| part.len()).sum();
-        if len > self.arguments.capacity() {
-            Box::pin(self.arguments.enlarge(store, len)).await?;
-        }
-        self.arguments.fill(store, parts)
     }
 
     pub fn has(&self, hook: Hook) -> bool {

@@ -159,14 +159,12 @@ pub fn payload(caller: &Caller<'_, Guest>, slice: Slice) -> Result<Vec<u8>, Unme
 
 /// A text, likewise; see `Passed::text`.
 pub fn text(caller: &Caller<'_, Guest>, slice: Slice) -> wasmtime::Result<String> {
-    let memory = caller.data().exchange()?.memory.data(caller);
-    Ok(Passed(memory).text(slice)?.into_owned())
+    Ok(Passed::to(caller)?.text(slice)?.into_owned())
 }
 
 /// The bytes of a slice, which must lie in the guest's memory.
 fn view(store: &impl AsContext<Data = Guest>, slice: Slice) -> wasmtime::Result<&[u8]> {
-    let store = store.as_context();
-    Passed(store.data().exchange()?.memory.data(store)).bytes(slice)
+    Passed::to(store)?.bytes(slice)
 }
 
 /// A guest's memory during a host function, to read what it passed where it lies.
@@ -174,6 +172,11 @@ fn view(store: &impl AsContext<Data = Guest>, slice: Slice) -> wasmtime::Result<
 pub struct Passed<'a>(&'a [u8]);
 
 impl<'a> Passed<'a> {
+    fn to(store: &'a impl AsContext<Data = Guest>) -> wasmtime::Result<Self> {
+        let store = store.as_context();
+        Ok(Self(store.data().exchange()?.memory.data(store)))
+    }
+
     /// With the state of the guest, which may be changed meanwhile.
     pub fn by(caller: &'a mut Caller<'_, Guest>) -> wasmtime::Result<(Self, &'a mut Guest)> {
         let memory = caller.data().exchange()?.memory;
@@ -357,12 +360,20 @@ fn no_room(len: usize) -> wasmtime::Error {
 }
 
 impl Buffer {
-    pub fn capacity(&self) -> usize {
-        self.capacity
+    /// Writes `parts` one after the other; the guest borrows them for one call.
+    pub async fn lend<const N: usize>(
+        &mut self,
+        store: &mut Store<Guest>,
+        parts: [&[u8]; N],
+    ) -> wasmtime::Result<[Slice; N]> {
+        let len = parts.iter().map(|part| part.len()).sum();
+        if len > self.capacity {
+            Box::pin(self.enlarge(store, Self::capacity_for(len))).await?;
+        }
+        self.fill(store, parts)
     }
 
-    /// Writes `parts`, which must not be longer than the capacity in all, one after the other.
-    pub fn fill<const N: usize>(
+    fn fill<const N: usize>(
         &self,
         store: &mut Store<Guest>,
         parts: [&[u8]; N],
@@ -385,10 +396,8 @@ impl Buffer {
         Ok(slices)
     }
 
-    /// Makes room for `len` bytes; what was written before is forgotten.
-    pub async fn enlarge(&mut self, store: &mut Store<Guest>, len: usize) -> wasmtime::Result<()> {
+    async fn enlarge(&mut self, store: &mut Store<Guest>, capacity: usize) -> wasmtime::Result<()> {
         let exchange = store.data().exchange()?.clone();
-        let capacity = Self::capacity_for(len);
         self.pointer = exchange.allocate(store, capacity).await?;
         self.capacity = capacity;
         Ok(())

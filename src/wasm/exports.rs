@@ -117,8 +117,7 @@ impl<K: Copy + PartialEq, H> Chosen<K, H> {
 impl<H> Handlers<H> {
     /// Whether it is told of others' ends.
     pub fn hears_notices(&self) -> bool {
-        let mut route = self.route(Intent::Notice, "").iter();
-        route.any(|&handler| self.has(handler))
+        self.route(Intent::Notice, "").next().is_some()
     }
 
     /// Whether the node keeps this guest's state for it.
@@ -126,9 +125,14 @@ impl<H> Handlers<H> {
         matches!(&self.0[..], [(Handler::Transition, _)])
     }
 
-    /// The handlers for a message of this type, as far as the guest has them: the first one gets it, each next one if
-    /// those before pass it over.
-    pub fn route(&self, intent: Intent, message_type: &str) -> &'static [Handler] {
+    /// The handlers for a message of this type: the first one gets it, each next one if those before pass it over.
+    pub fn route(&self, intent: Intent, message_type: &str) -> impl Iterator<Item = Handler> {
+        let order = self.order(intent, message_type).iter().copied();
+        order.filter(|handler| self.has(*handler))
+    }
+
+    /// The same, whether or not the guest has them.
+    pub fn order(&self, intent: Intent, message_type: &str) -> &'static [Handler] {
         match self.is_state_machine() {
             true => &[Handler::Transition],
             false => order(intent, message_type),
@@ -189,9 +193,8 @@ mod tests {
     fn check(has: &[&str], intent: Intent, message_type: &str, expected: &[&str]) {
         let name_of = |handler| HANDLERS.iter().find(|(known, _)| *known == handler);
         let guest = guest(has);
-        let routed = guest.route(intent, message_type).iter();
-        let routed = routed.filter(|&&handler| guest.has(handler));
-        let routed: Vec<&str> = routed.map(|&it| name_of(it).unwrap().1).collect();
+        let routed = guest.route(intent, message_type);
+        let routed: Vec<&str> = routed.map(|it| name_of(it).unwrap().1).collect();
         assert_eq!(
             routed, expected,
             "{intent:?} of type {message_type} to a guest with {has:?}"

@@ -87,13 +87,10 @@ impl Instance {
     /// Whether there is a handler for it.
     async fn replay_one(&mut self, entry: Entry) -> Result<bool, Fault> {
         let (sequence, event) = (entry.sequence, entry.event);
-        let mut handlers = (self
-            .functions
-            .route(Intent::Event, &event.event_type)
-            .iter())
-        .copied();
-        let replays = |it: &Handler| matches!(it, Handler::Event | Handler::Transition);
-        let Some(handler) = handlers.find(|it| replays(it) && self.functions.has(*it)) else {
+        let functions = &self.functions;
+        let mut handlers = functions.order(Intent::Event, &event.event_type).iter();
+        let replays = |it: Handler| matches!(it, Handler::Event | Handler::Transition);
+        let Some(&handler) = handlers.find(|it| replays(**it) && functions.has(**it)) else {
             return Ok(false);
         };
         let guest = self.store.data();
