@@ -18,6 +18,7 @@ pub mod payload;
 pub mod place;
 pub mod refusal;
 pub mod retry;
+pub mod serde_words;
 pub mod service;
 pub mod shutdown;
 pub mod toml_text;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use toml::de::{DeTable, DeValue};
 
+use crate::serde_words::spoken;
+
 /// The way from the top of a TOML text to one value, such as `supervisor.children[pool].shutdown_timeout`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyPath {
@@ -122,20 +124,11 @@ const WORDS: [(&str, &str); 8] = [
 
 /// What serde says, in words of TOML instead of Rust's.
 fn in_plain_words(message: &str) -> String {
-    let mut message = message.replace('\n', " ");
-    for (serde, toml) in WORDS {
-        message = message.replace(serde, toml);
-    }
+    let message = spoken(&message.replace('\n', " "), &WORDS, "a table");
     if let Some(guessed) = UNQUOTED.iter().find(|it| message.starts_with(**it)) {
         return format!("{guessed}; put the value in quotes if it is text");
     }
-    match message.split_once("expected struct ") {
-        Some((before, name)) => {
-            let rest = name.trim_start_matches(|it: char| it.is_ascii_alphanumeric());
-            format!("{before}expected a table{rest}")
-        }
-        None => message,
-    }
+    message
 }
 
 /// A text without its middle where it is long: a key of a megabyte is not echoed whole, and what is expected in its

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::pattern::{FieldPattern, Pattern, Predicate};
 use super::tuple::{Field, FieldType, Tuple};
 use crate::limits;
+use crate::serde_words::spoken;
 
 /// Reads a tuple. The error says what is wrong with it.
 pub fn read_tuple(json: &[u8]) -> Result<Tuple, String> {
@@ -64,19 +65,7 @@ pub fn in_words(error: &serde_json::Error) -> String {
     match error.classify() {
         Category::Eof => "it is not JSON: it ends too early".into(),
         Category::Syntax | Category::Io => format!("it is not JSON: {error}"),
-        Category::Data => {
-            let mut text = error.to_string();
-            for (serde, json) in WORDS {
-                text = text.replace(serde, json);
-            }
-            match text.split_once("expected struct ") {
-                Some((before, name)) => {
-                    let rest = name.trim_start_matches(|it: char| it.is_ascii_alphanumeric());
-                    format!("{before}expected an object{rest}")
-                }
-                None => text,
-            }
-        }
+        Category::Data => spoken(&error.to_string(), &WORDS, "an object"),
     }
 }
 
