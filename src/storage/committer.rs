@@ -196,8 +196,16 @@ struct Worker {
     /// Since the store was last looked at for compacting.
     commits: usize,
     wellness: Wellness,
-    /// Since the disk has refused a change: what it had left then, where that was too little.
-    ill: Option<Option<u64>>,
+    /// Since the disk has refused a change.
+    ill: Option<Ill>,
+}
+
+/// What keeps the disk from taking changes.
+#[derive(Clone, Copy)]
+enum Ill {
+    /// It is full; so many bytes were left.
+    Full(u64),
+    Failing,
 }
 
 impl Worker {
@@ -238,7 +246,10 @@ impl Worker {
     /// after many commits.
     fn next(&mut self) -> Option<Order> {
         while let Some(ill) = self.ill {
-            let after = ill.map_or(FAILING_PROBE_AFTER, |_| FULL_PROBE_AFTER);
+            let after = match ill {
+                Ill::Full(_) => FULL_PROBE_AFTER,
+                Ill::Failing => FAILING_PROBE_AFTER,
+            };
             match self.waiting.recv_timeout(after) {
                 Ok(order) => return Some(order),
                 Err(RecvTimeoutError::Disconnected) => return None,
@@ -269,9 +280,8 @@ impl Worker {
     }
 
     fn has_more_room(&self) -> bool {
-        let free = self.store.free_bytes();
-        match (self.ill.flatten(), free) {
-            (Some(then), Some(now)) => now >= then + ROOM_WORTH_A_TRY_BYTES,
+        match (self.ill, self.store.free_bytes()) {
+            (Some(Ill::Full(then)), Some(now)) => now >= then + ROOM_WORTH_A_TRY_BYTES,
             _ => true,
         }
     }
@@ -299,8 +309,10 @@ impl Worker {
             Err(error) => {
                 log::error!("{error}");
                 self.wellness.fails(error);
-                let full = matches!(error, StorageError::NoSpace(_));
-                self.ill = Some(self.store.free_bytes().filter(|_| full));
+                self.ill = Some(match (error, self.store.free_bytes()) {
+                    (StorageError::NoSpace(_), Some(free)) => Ill::Full(free),
+                    _ => Ill::Failing,
+                });
             }
         }
         for change in batch {
