@@ -1,5 +1,8 @@
 //! A body that is a JSON object, read key by key, so that what is wrong is said in the words of the docs.
 
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::query::place;
@@ -17,19 +20,20 @@ pub struct Members {
 impl Members {
     /// Reads a body like `example` with some of these keys.
     pub fn of(body: &[u8], example: &'static str, keys: &[&str]) -> Result<Self, Refusal> {
-        let value = serde_json::from_slice(body);
-        let value = value.map_err(|error| {
+        let unreadable = |error| {
             malformed(format!(
                 "the body cannot be read: {}; send an object: {example}",
                 in_words(&error)
             ))
-        })?;
-        let Value::Object(members) = value else {
+        };
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            let value = serde_json::from_slice(body).map_err(unreadable)?;
             let kind = kind_of(&value);
             return Err(malformed(format!(
                 "the body is {kind}; send an object: {example}"
             )));
-        };
+        }
+        let Distinct(members) = serde_json::from_slice(body).map_err(unreadable)?;
         if let Some(odd) = members.keys().find(|key| !keys.contains(&&***key)) {
             let (odd, known): (String, _) = (odd.chars().take(64).collect(), keys.join(", "));
             return Err(malformed(format!(
@@ -48,9 +52,10 @@ impl Members {
         })
     }
 
-    /// A whole number from 0, if there is one.
-    pub fn number(&mut self, key: &str) -> Result<Option<u64>, Refusal> {
-        self.optional(key, "a whole number from 0", Value::as_u64)
+    /// A whole number from 0 that fits, if there is one.
+    pub fn number<T: TryFrom<u64>>(&mut self, key: &str) -> Result<Option<T>, Refusal> {
+        let fits = |value: &Value| value.as_u64()?.try_into().ok();
+        self.optional(key, "a whole number from 0", fits)
     }
 
     /// Whose; both are `default` where nothing is said.
@@ -79,6 +84,39 @@ impl Members {
                 }
             },
         }
+    }
+}
+
+/// An object, none of whose keys stands there twice: of two values nobody could tell which was meant.
+struct Distinct(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Distinct {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(DistinctVisitor)
+    }
+}
+
+struct DistinctVisitor;
+
+impl<'de> Visitor<'de> for DistinctVisitor {
+    type Value = Distinct;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Distinct, A::Error> {
+        let mut members = Map::new();
+        while let Some((key, value)) = access.next_entry::<String, Value>()? {
+            if members.contains_key(&key) {
+                let key: String = key.chars().take(64).collect();
+                return Err(de::Error::custom(format!(
+                    "the key {key:?} stands there twice"
+                )));
+            }
+            members.insert(key, value);
+        }
+        Ok(Distinct(members))
     }
 }
 

@@ -101,12 +101,11 @@ async fn wanted(door: &Door, body: Incoming) -> Result<Search, Refusal> {
     let example = r#"{"pattern":["order",{"any":true}]}"#;
     let mut members = Members::of(&body, example, &keys)?;
     let pattern = members.needed("pattern")?;
-    let most = u64::from(u32::MAX);
     Ok(Search {
         place: members.place()?,
         pattern: pattern_of(&pattern).map_err(|problem| invalid("pattern", &problem))?,
         // One is found where nothing is said.
-        limit: limit(members.number("limit")?.unwrap_or(1).min(most) as u32),
+        limit: limit(members.number("limit")?.unwrap_or(1)),
         timeout: timeout(members.number("timeout_ms")?)?,
     })
 }

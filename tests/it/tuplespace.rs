@@ -407,6 +407,10 @@ fn what_cannot_be_read_is_refused_with_what_to_write() {
     }
     check("tuples", r#"{"tuple":[[1]]}"#, &["field 0"]);
     check("tuples", r#"{"tuple":[],"more":1}"#, &["more"]);
+    let twice = r#"{"tuple":["a"],"tuple":["b"]}"#;
+    check("tuples", twice, &[r#"the key "tuple" stands there twice"#]);
+    let huge = r#"{"pattern":["a"],"limit":4294967296}"#;
+    check("read", huge, &["limit is a number", "whole number"]);
     check("tuples", r#"{"tuple":[],"ttl_ms":0}"#, &["1 ms"]);
     check(
         "tuples",
