@@ -235,10 +235,7 @@ fn deploys_that_are_reset_at_once_keep_no_place() {
 }
 
 fn uploading(node: &Node) -> usize {
-    let scraped = node.get("/metrics").body;
-    let mut lines = scraped.lines();
-    let shown = lines.find_map(|line| line.strip_prefix("plexspaces_uploads_in_progress "));
-    shown.unwrap().parse().unwrap()
+    node.figure("plexspaces_uploads_in_progress")
 }
 
 #[test]

@@ -301,6 +301,15 @@ impl Node {
         }
     }
 
+    /// A figure as it is scraped: a count, named with its labels.
+    #[track_caller]
+    pub fn figure(&self, series: &str) -> usize {
+        let scraped = self.get("/metrics").body;
+        let value = |line: &str| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok();
+        let found = scraped.lines().find_map(value);
+        found.unwrap_or_else(|| panic!("no {series} in\n{scraped}"))
+    }
+
     /// File descriptors that the node holds.
     pub fn open_files(&self) -> usize {
         let dir = format!("/proc/{}/fd", self.child.id());

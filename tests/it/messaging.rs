@@ -421,17 +421,15 @@ fn what_was_asked_is_done_though_who_asked_has_left() {
             stream
         })
         .collect();
-    let counted = |series: &str| {
-        let scraped = node.get("/metrics").body;
-        let of_series = |line: &str| line.strip_prefix(series)?.trim().parse::<f64>().ok();
-        scraped.lines().find_map(of_series).unwrap() as usize
-    };
-    let handled = || counted("plexspaces_messages_total{outcome=\"handled\"}");
+    let handled = || node.figure("plexspaces_messages_total{outcome=\"handled\"}");
     // One is in hand, and each of the others waits or is done.
     node.waits_for("all have come", || {
-        handled() + 1 + counted("plexspaces_mailbox_messages ") >= ASKED
+        handled() + 1 + node.figure("plexspaces_mailbox_messages") >= ASKED
     });
     drop(asking);
     node.waits_for("all are handled", || handled() == ASKED);
-    assert_eq!(counted("plexspaces_messages_total{outcome=\"expired\"}"), 0);
+    assert_eq!(
+        node.figure("plexspaces_messages_total{outcome=\"expired\"}"),
+        0
+    );
 }
