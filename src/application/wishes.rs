@@ -51,7 +51,9 @@ impl Applications {
     }
 
     async fn record_start(&self, name: &ApplicationName, record: &Record) -> Result<(), Refusal> {
-        let recorded = self.write(&record.desiring(Desired::Running), vec![]).await;
+        let recorded = self
+            .rewrite(&record.desiring(Desired::Running), vec![])
+            .await;
         let halted = self.table.change(name, |deployed| match &recorded {
             Ok(()) => {
                 deployed.record.desired = Desired::Running;
@@ -75,7 +77,7 @@ impl Applications {
             None => Vec::new(),
         };
         let stopped = record.desiring(Desired::Stopped);
-        match self.write(&stopped, left.clone()).await {
+        match self.rewrite(&stopped, left.clone()).await {
             Ok(()) => {
                 self.table.change(&name, |deployed| {
                     deployed.record = stopped;
