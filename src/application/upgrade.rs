@@ -59,8 +59,12 @@ impl Applications {
                     self.swap(&change, &prepared, old, version, module, ready)
                         .await
                 };
-                let swapped = swapping.await;
+                let (new, swapped) = (prepared.spec().version.clone(), swapping.await);
                 self.perform_again(&change.name);
+                if let Err(refusal) = &swapped {
+                    let text = format!("version {new} is not taken: {}", refusal.message);
+                    self.says(&change.name, Level::Error, &text);
+                }
                 swapped
             }
             None => {
@@ -219,11 +223,15 @@ fn refusal(prepared: &Prepared, error: UpgradeError) -> Refusal {
     let kind = match &error {
         UpgradeError::NotStarted(error) => return prepared.refusal(error.clone()),
         UpgradeError::Late(_) => Kind::FailedPrecondition,
-        UpgradeError::NoSnapshot { .. } => Kind::Unprocessable,
+        UpgradeError::NoSnapshot { .. } | UpgradeError::Broke { .. } => Kind::Unprocessable,
         UpgradeError::Disturbed => Kind::Unavailable,
     };
-    Refusal::new(
-        kind,
-        format!("not upgraded, the old version goes on: {error}"),
-    )
+    let mut text = format!("not upgraded, the old version goes on: {error}");
+    if let UpgradeError::Broke { .. } = error {
+        let name = &prepared.spec().name;
+        text += &format!(
+            "; to upgrade without its state, `plexspaces application stop {name}`, then deploy"
+        );
+    }
+    Refusal::new(kind, text)
 }

@@ -98,9 +98,10 @@ impl Applications {
         }
     }
 
-    /// Stops one actor in order, by its address; its application goes on without it until it is started again.
-    pub async fn stop_actor(&self, address: &str, grace: Duration) -> Result<(), Refusal> {
-        let by = self.actors.clock().now() + grace;
+    /// Stops one actor in order, by its address, within `grace`, by default its shutdown timeout; its application goes on
+    /// without it until it is started again.
+    pub async fn stop_actor(&self, address: &str, grace: Option<Duration>) -> Result<(), Refusal> {
+        let by = grace.map(|grace| self.actors.clock().now() + grace);
         let (name, stopping) = {
             let slots = self.table.lock();
             let found = slots.values().filter_map(Slot::deployed).find_map(|it| {
