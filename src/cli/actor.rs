@@ -95,7 +95,7 @@ pub struct Ask {
 }
 
 node_command! {
-/// Stop an actor; its shutdown timeout is what its message gets to finish.
+/// Stop an actor, within its shutdown timeout.
 #[argh(subcommand, name = "stop", example = "plexspaces actor stop orders/worker-1@edge-7")]
 pub struct Stop {
     /// its id, as plexspaces actor list shows it; @NODE may be left out
