@@ -80,7 +80,7 @@ async fn writing<F: Future<Output = ()> + Send>(
 
 async fn record(storage: Storage, writer: usize, _: u64) {
     let name = format!("writer-{writer}");
-    let put = storage.deployments.put(name, RECORD.to_vec(), Vec::new());
+    let put = storage.deployments.put(name, RECORD.to_vec());
     put.await.unwrap();
 }
 

@@ -1,13 +1,14 @@
 //! The bodies of answers: most are whole, a few go on for as long as somebody listens.
 
 use std::error::Error;
+use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::connections::Busy;
 use crate::budget::{Budget, Share};
@@ -38,6 +39,9 @@ pub struct Stream {
     pieces: mpsc::Receiver<Bytes>,
     /// Bytes that are still to come, where that is known; an answer that ends before is broken off.
     left: Option<u64>,
+    /// Told once all was sent, where nobody can know before how much that is; an answer that ends without it is broken
+    /// off.
+    whole: Option<oneshot::Receiver<()>>,
     /// Whether it would go on for ever, and so ends with its client.
     endless: bool,
     /// Kept so that its connection is not taken for an idle one.
@@ -62,6 +66,7 @@ impl Body {
         Self::Stream(Stream {
             pieces,
             left: None,
+            whole: None,
             endless: false,
             busy: None,
         })
@@ -72,6 +77,15 @@ impl Body {
         let mut body = Self::stream(pieces);
         if let Self::Stream(stream) = &mut body {
             stream.left = Some(bytes);
+        }
+        body
+    }
+
+    /// The same, until the other end is dropped and `whole` is told; where that never is, the client sees it break off.
+    pub fn stream_until(pieces: mpsc::Receiver<Bytes>, whole: oneshot::Receiver<()>) -> Self {
+        let mut body = Self::stream(pieces);
+        if let Self::Stream(stream) = &mut body {
+            stream.whole = Some(whole);
         }
         body
     }
@@ -122,15 +136,22 @@ impl Body {
 }
 
 impl Stream {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         if self.endless && self.busy.as_ref().is_some_and(Busy::client_left) {
             return Poll::Ready(None);
         }
-        let piece = self.pieces.poll_recv(context);
-        if let (Poll::Ready(Some(piece)), Some(left)) = (&piece, &mut self.left) {
+        let piece = ready!(self.pieces.poll_recv(context));
+        if let (Some(piece), Some(left)) = (&piece, &mut self.left) {
             *left = left.saturating_sub(piece.len() as u64);
         }
-        piece
+        match (piece, &mut self.whole) {
+            (Some(piece), _) => Poll::Ready(Some(Ok(piece))),
+            (None, None) => Poll::Ready(None),
+            (None, Some(whole)) => match ready!(Pin::new(whole).poll(context)) {
+                Ok(()) => Poll::Ready(None),
+                Err(_) => Poll::Ready(Some(Err("it broke off".into()))),
+            },
+        }
     }
 }
 
@@ -149,11 +170,11 @@ impl HttpBody for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let bytes = match &mut *self {
-            Self::Whole(bytes) => Poll::Ready(bytes.take()),
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(Ok)),
             Self::Stream(stream) => stream.poll(context),
             Self::Foreign(foreign) => return foreign.body.as_mut().poll_frame(context),
         };
-        bytes.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+        bytes.map(|bytes| bytes.map(|bytes| bytes.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -171,6 +192,30 @@ impl HttpBody for Body {
                 .left
                 .map_or_else(SizeHint::default, SizeHint::with_exact),
             Self::Foreign(foreign) => foreign.body.size_hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_told_to_be_whole_breaks_off() {
+        for is_whole in [true, false] {
+            let (pieces, coming) = mpsc::channel(1);
+            let (whole, told) = oneshot::channel();
+            let mut body = Body::stream_until(coming, told);
+            pieces.send(Bytes::from_static(b"a part")).await.unwrap();
+            assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
+            drop(pieces);
+            match is_whole {
+                true => whole.send(()).unwrap(),
+                false => drop(whole),
+            }
+            let end = body.frame().await;
+            assert_eq!(end.is_none(), is_whole);
+            assert!(end.is_none_or(|end| end.is_err()));
         }
     }
 }

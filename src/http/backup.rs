@@ -2,7 +2,7 @@
 
 use hyper::Response;
 use hyper::header::{self, HeaderValue};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::Door;
 use super::reply::{self, Body};
@@ -17,17 +17,18 @@ pub async fn backup(door: &Door, entry: Entry) -> Response<Body> {
         Err(refusal) => return reply::refuse(&refusal),
     };
     let (pieces, body) = mpsc::channel(4);
+    let (whole, told) = oneshot::channel();
     tokio::spawn(async move {
         let sent = backup.send(pieces).await;
         match &sent {
-            Ok(()) => {}
+            Ok(()) => drop(whole.send(())),
             Err(error @ BrokenOff::Storage(_)) => log::error!("a backup broke off: {error}"),
             Err(error) => log::warn!("a backup broke off: {error}"),
         }
-        // The answer had begun by then, so that only the trail tells of it.
+        // The answer had begun by then: it ends without its end, and the trail tells why.
         entry.ended(sent.map_err(refusal).as_ref());
     });
-    let mut response = Response::new(Body::stream(body));
+    let mut response = Response::new(Body::stream_until(body, told));
     let headers = response.headers_mut();
     let archive = HeaderValue::from_static("application/x-tar");
     headers.insert(header::CONTENT_TYPE, archive);
