@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::bindings::types::{ActorError, ErrorCode};
 use super::bindings::workflow::ActivityOptions;
-use super::workflow::{answer, done, failing, invalid, retry};
+use super::workflow::{invalid, retry};
 use super::{Guest, actor_error};
 use crate::actor::{Match, SendError};
 use crate::id::ActorId;
@@ -88,7 +88,7 @@ impl Guest {
         mut taken: Taken,
     ) -> Result<Result<Vec<u8>, ActorError>, Abort> {
         if taken.step.outcome.is_some() {
-            return Ok(answer(&taken));
+            return Ok(taken.answer());
         }
         if taken.step.attempts == 0 {
             let whole = activity.whole_time.map(|it| it.as_millis() as u64);
@@ -109,13 +109,13 @@ impl Guest {
             let answered = self.attempt(&activity, &taken).await;
             self.seat().run.feels(Mood::Working);
             match answered {
-                Ok(value) => done(&mut taken, value),
+                Ok(value) => taken.succeeds(value),
                 Err(failed) => self.fares_badly(&activity, &mut taken, failed),
             }
             self.seat().put(&taken).await?;
             self.seat().goes_on().await;
             if taken.step.outcome.is_some() {
-                return Ok(answer(&taken));
+                return Ok(taken.answer());
             }
         }
     }
@@ -132,7 +132,7 @@ impl Guest {
                 step.due_ms = due_ms;
                 step.possibly_repeated |= failed.doubtful;
             }
-            None => failing(taken, &failed.error),
+            None => taken.fails(&failed.error),
         }
     }
 

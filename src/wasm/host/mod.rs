@@ -22,6 +22,7 @@ pub mod messaging;
 mod older;
 pub mod process_groups;
 pub mod registry;
+mod taken;
 pub mod tuplespace;
 pub mod workflow;
 

@@ -11,7 +11,7 @@ use super::messaging::Answer;
 use super::{Guest, actor_error, permitted};
 use crate::retry::Retry;
 use crate::services::workflows::{Abort, Seat, Wanted, WorkflowError};
-use crate::storage::{self, Outcome, Refused, RunRecord, RunStatus, StepKind, Taken};
+use crate::storage::{self, Refused, RunRecord, RunStatus, StepKind, Taken};
 use crate::wasm::stage;
 
 /// The interface's functions, by name.
@@ -47,13 +47,15 @@ impl Host for Guest {
         if taken.step.outcome.is_none() {
             let id = given_or_made_up(id, || self.seat().name_for(&taken));
             let wanted = Wanted { id, ..wanted };
-            done(&mut taken, Bytes::from(wanted.id.clone()));
+            taken.succeeds(Bytes::from(wanted.id.clone()));
             let record = Some(self.seat().record(&taken));
             if let Err(error) = self.start_run(wanted, record).await {
                 self.failed(&mut taken, &error).await?;
             }
         }
-        Ok(answer(&taken).map(|id| String::from_utf8_lossy(&id).into_owned()))
+        Ok(taken
+            .answer()
+            .map(|id| String::from_utf8_lossy(&id).into_owned()))
     }
 
     async fn signal_workflow(
@@ -77,13 +79,13 @@ impl Host for Guest {
             return Ok(self.signal_run(signal, None).await);
         };
         if taken.step.outcome.is_none() {
-            done(&mut taken, Bytes::new());
+            taken.succeeds(Bytes::new());
             let record = Some(self.seat().record(&taken));
             if let Err(error) = self.signal_run(signal, record).await {
                 self.failed(&mut taken, &error).await?;
             }
         }
-        Ok(answer(&taken).map(drop))
+        Ok(taken.answer().map(drop))
     }
 
     async fn query_workflow(
@@ -101,7 +103,7 @@ impl Host for Guest {
         }
         let step = self.step(StepKind::Query, &workflow_id).await?;
         if let Some(taken) = step.as_ref().filter(|it| it.step.outcome.is_some()) {
-            return Ok(answer(taken));
+            return Ok(taken.answer());
         }
         let workflows = self.services.workflows.clone();
         let application = self.actor.application().clone();
@@ -131,7 +133,7 @@ impl Host for Guest {
         }
         let step = self.step(StepKind::Await, &workflow_id).await?;
         if let Some(taken) = step.as_ref().filter(|it| it.step.outcome.is_some()) {
-            return Ok(answer(taken));
+            return Ok(taken.answer());
         }
         let timeout = Duration::from_millis(timeout_ms).min(crate::limits::RUN_STEP_MAX);
         let workflows = self.services.workflows.clone();
@@ -222,12 +224,12 @@ impl Guest {
             return Ok(answered.map(|payload| payload.to_vec()));
         };
         match answered {
-            Ok(payload) => done(&mut taken, payload),
-            Err(error) => failing(&mut taken, &error),
+            Ok(payload) => taken.succeeds(payload),
+            Err(error) => taken.fails(&error),
         }
         self.seat().put(&taken).await?;
         self.seat().goes_on().await;
-        Ok(answer(&taken))
+        Ok(taken.answer())
     }
 
     /// What came from another actor, if this one takes so much.
@@ -239,7 +241,7 @@ impl Guest {
     /// A step that failed for good. What the disk refuses for now is no end of it.
     async fn failed(&mut self, taken: &mut Taken, error: &ActorError) -> Result<(), Abort> {
         taken.value = Bytes::new();
-        failing(taken, error);
+        taken.fails(error);
         self.seat().put(taken).await
     }
 
@@ -316,31 +318,6 @@ pub fn retry(policy: Option<String>) -> Result<Retry, ActorError> {
     }
 }
 
-pub fn done(taken: &mut Taken, value: Bytes) {
-    (taken.step.outcome, taken.value) = (Some(Outcome::Done), value);
-    taken.step.under_way = false;
-}
-
-pub fn failing(taken: &mut Taken, error: &ActorError) {
-    taken.step.under_way = false;
-    taken.step.outcome = Some(Outcome::Failed {
-        code: error.code.in_words().to_owned(),
-        text: error
-            .message
-            .chars()
-            .take(crate::limits::RUN_REASON_CHARS_MAX)
-            .collect(),
-    });
-}
-
-/// What a step that has ended answers, in this life as in the one that took it.
-pub fn answer(taken: &Taken) -> Result<Vec<u8>, ActorError> {
-    match &taken.step.outcome {
-        Some(Outcome::Failed { code, text }) => Err(actor_error(ErrorCode::of_words(code), text)),
-        Some(Outcome::Done) | None => Ok(taken.value.to_vec()),
-    }
-}
-
 fn outside() -> ActorError {
     invalid(
         "the caller is not a workflow at work: only a run that was started has activities and a context",
@@ -349,32 +326,6 @@ fn outside() -> ActorError {
 
 pub fn invalid(text: impl Into<String>) -> ActorError {
     actor_error(ErrorCode::InvalidMessage, text)
-}
-
-impl ErrorCode {
-    const ALL: [(Self, &'static str); 9] = [
-        (Self::Unknown, "unknown"),
-        (Self::ActorNotFound, "actor-not-found"),
-        (Self::DeliveryFailed, "delivery-failed"),
-        (Self::Timeout, "timeout"),
-        (Self::InvalidMessage, "invalid-message"),
-        (Self::NotPermitted, "not-permitted"),
-        (Self::ResourceExhausted, "resource-exhausted"),
-        (Self::Internal, "internal"),
-        (Self::NotImplemented, "not-implemented"),
-    ];
-
-    fn in_words(self) -> &'static str {
-        let mut all = Self::ALL.iter();
-        all.find(|(code, _)| *code == self)
-            .map_or("unknown", |it| it.1)
-    }
-
-    fn of_words(words: &str) -> Self {
-        let mut all = Self::ALL.iter();
-        all.find(|it| it.1 == words)
-            .map_or(Self::Unknown, |it| it.0)
-    }
 }
 
 impl From<WorkflowError> for ActorError {
