@@ -110,11 +110,16 @@ impl Secret {
         looks_right.then(|| Self(text.to_owned()))
     }
 
+    /// The id of the token that is known by this secret.
+    pub fn id(&self) -> String {
+        self.hash().to_string()[..8].to_owned()
+    }
+
     /// A token that is known by this secret.
     pub fn token(&self, name: TokenName, scope: Scope, created_at: SystemTime) -> Token {
         let hash = self.hash();
         Token {
-            id: hash.to_string()[..8].to_owned(),
+            id: self.id(),
             name,
             scope,
             hash,

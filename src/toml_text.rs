@@ -55,7 +55,7 @@ impl KeyPath {
     }
 
     /// The line, from 1 on, of the value here, or of the nearest thing around it that stands in the text.
-    fn line(&self, text: &str) -> Option<usize> {
+    pub fn line(&self, text: &str) -> Option<usize> {
         let whole = DeTable::parse(text).ok()?;
         let mut at = None;
         let mut table = Some(whole.get_ref());

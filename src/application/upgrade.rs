@@ -222,8 +222,15 @@ fn refusal(prepared: &Prepared, error: UpgradeError) -> Refusal {
         UpgradeError::NoSnapshot { .. } => Kind::Unprocessable,
         UpgradeError::Disturbed => Kind::Unavailable,
     };
+    let next = match &error {
+        UpgradeError::Late(_) => format!(
+            "; try again when it has: GET /api/v1/applications/{} shows whether it is busy",
+            prepared.spec().name
+        ),
+        _ => String::new(),
+    };
     Refusal::new(
         kind,
-        format!("not upgraded, the old version goes on: {error}"),
+        format!("not upgraded, the old version goes on: {error}{next}"),
     )
 }

@@ -31,14 +31,26 @@ pub struct Listeners {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot listen on {address}{role}: {error}; stop what uses the port, or choose another --listen-addr"
-)]
+#[error("cannot listen on {address}{role}: {error}; {}", remedy(error))]
 pub struct BindError {
     address: SocketAddr,
     /// Which of the two ports that is, where the address was not given as it is.
     role: &'static str,
     error: io::Error,
+}
+
+/// What to do about a port that cannot be had.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "stop what uses the port, or choose another --listen-addr",
+        io::ErrorKind::PermissionDenied => {
+            "choose a port above 1023, or give the program the capability CAP_NET_BIND_SERVICE"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "give an address of this machine as --listen-addr, or 0.0.0.0 for all of them"
+        }
+        _ => "choose another --listen-addr",
+    }
 }
 
 const HTTP: &str = ", the HTTP port, which is one after --listen-addr";
@@ -69,7 +81,7 @@ impl Listeners {
             return Err(BindError {
                 address: next,
                 role: ", which leaves no port after it for HTTP",
-                error: io::ErrorKind::AddrNotAvailable.into(),
+                error: io::ErrorKind::AddrInUse.into(),
             });
         };
         next.set_port(port);

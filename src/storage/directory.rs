@@ -25,6 +25,48 @@ pub enum Found {
     Current,
 }
 
+/// Whose data lies in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resident {
+    /// A node has run there, or tokens for one were made.
+    Node,
+    /// Nobody's: it is not there, or holds nothing but hidden files.
+    Nobody,
+    /// Somebody else's, or it is no directory.
+    Others,
+}
+
+impl Resident {
+    /// Looks at the names of what is there and changes nothing.
+    pub fn of(dir: &Path) -> io::Result<Self> {
+        const OF_A_NODE: [&str; 4] = ["format", "node.redb", "seal.key", "tokens.json"];
+        // That of a file system's own.
+        const OF_NOBODY: &str = "lost+found";
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) => {
+                return match error.kind() {
+                    io::ErrorKind::NotFound => Ok(Self::Nobody),
+                    io::ErrorKind::NotADirectory => Ok(Self::Others),
+                    _ => Err(error),
+                };
+            }
+        };
+        let mut resident = Self::Nobody;
+        for entry in entries {
+            let name = entry?.file_name();
+            let name = name.to_string_lossy();
+            if OF_A_NODE.contains(&&*name) {
+                return Ok(Self::Node);
+            }
+            if !name.starts_with('.') && name != OF_NOBODY {
+                resident = Self::Others;
+            }
+        }
+        Ok(resident)
+    }
+}
+
 pub fn private_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)

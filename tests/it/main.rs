@@ -87,3 +87,4 @@ mod upgrades;
 mod uploads;
 mod waiting;
 mod workflows;
+mod wrong_starts;
