@@ -89,7 +89,8 @@ impl FromStr for Scope {
 }
 
 impl Secret {
-    const PREFIX: &str = "plx_";
+    /// What every secret begins with.
+    pub const PREFIX: &str = "plx_";
     /// 32 bytes are 43 characters of base64 without padding.
     const CHARS: usize = Self::PREFIX.len() + 43;
 

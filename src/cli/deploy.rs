@@ -42,8 +42,8 @@ node_command! {
 plexspaces deploy --node edge-7:8000 --token-file token --name counter --version 1.2.0 --wasm counter.wasm
 plexspaces deploy --name orders --wasm orders.wasm --config orders.toml --dry-run",
     note = "Up to 5 MiB go by gRPC; larger modules, and those with --config or --dry-run, by HTTP on the next port.
-At most 100 MiB. To make a module smaller, build it with opt-level = \"z\" and no
-debug information, then strip it: wasm-tools strip -a module.wasm -o small.wasm."
+At most 100 MiB. To make a module smaller, build it with opt-level = \"z\" and
+without debug information, then strip it: wasm-tools strip -a IN -o OUT."
 )]
 pub struct Deploy {
     /// what operators call it; it is undeployed and asked by this name

@@ -101,13 +101,13 @@ pub fn complaint(text: &str, arguments: &[&str]) -> String {
     format!("{said}; see {path_shown} --help")
 }
 
-/// What a word was meant to be that this command does not know: one of its flags, a file that a flag of that name takes,
-/// or a command below it.
+/// What a word was meant to be that this command does not know: one of its flags, a part of its message, a file that a
+/// flag of that name takes, or a command below it.
 fn meant_by(odd: &str, path: &str, info: &CommandInfoWithArgs) -> Option<String> {
     let flags = || info.flags.iter().map(|it| it.long);
-    // What is left of JSON of which the shell took the quotes, or which it split.
-    if info.positionals.iter().any(|it| it.name == "payload") && odd.ends_with(['}', ']']) {
-        return Some("a message in single quotes, such as '{\"key\":\"value\"}'".into());
+    // A message is the last argument: what comes behind it is more of it, split by the shell.
+    if info.positionals.iter().any(|it| it.name == "payload") && !odd.starts_with('-') {
+        return Some("one message in single quotes, such as '{\"key\":\"value\"}'".into());
     }
     if odd.starts_with("--") {
         return nearest(odd, flags()).map(str::to_owned);
@@ -257,7 +257,7 @@ mod tests {
         check(
             "Unrecognized argument: operands:[2]}\n",
             &["invoke", "calc", "{operation:add", "operands:[2]}"],
-            "Unrecognized argument: operands:[2]}; did you mean a message in single quotes, such as '{\"key\":\"value\"}'?",
+            "Unrecognized argument: operands:[2]}; did you mean one message in single quotes, such as '{\"key\":\"value\"}'?",
         );
         check(
             "Unrecognized argument: calc.wasm\n",

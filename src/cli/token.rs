@@ -157,10 +157,10 @@ impl List {
 
 impl Revoke {
     fn run(self) -> anyhow::Result<()> {
-        if let Some(secret) = Secret::parse(&self.id) {
+        if self.id.starts_with(Secret::PREFIX) {
+            let id = Secret::parse(&self.id).map_or("ID".to_owned(), |it| it.id());
             return Err(Usage::new(&format!(
-                "that is the token itself, and it is revoked by its id: plexspaces token revoke {}",
-                secret.id()
+                "that is the token itself, and it is revoked by its id: plexspaces token revoke {id}"
             )));
         }
         let token = tokens(self.data_dir, Need::Node)?.revoke(&self.id)?;

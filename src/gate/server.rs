@@ -319,3 +319,29 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .max_send_buf_size(limits::CHUNK_BYTES_MAX);
     builder
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_port_that_cannot_be_had_has_its_remedy() {
+        let check = |kind: io::ErrorKind, word: &str| {
+            let error = BindError {
+                address: SocketAddr::from(([127, 0, 0, 1], 80)),
+                role: "",
+                error: kind.into(),
+            };
+            let said = error.to_string();
+            let begins = said.starts_with("cannot listen on 127.0.0.1:80: ");
+            assert!(begins && said.contains(word), "{said}");
+        };
+        check(io::ErrorKind::AddrInUse, "stop what uses the port");
+        check(io::ErrorKind::PermissionDenied, "CAP_NET_BIND_SERVICE");
+        check(
+            io::ErrorKind::AddrNotAvailable,
+            "an address of this machine",
+        );
+        check(io::ErrorKind::Other, "choose another --listen-addr");
+    }
+}

@@ -335,3 +335,27 @@ fn sweep_drafts(compiled: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_directory_that_cannot_be_had_has_its_remedy() {
+        let check = |kind: io::ErrorKind, word: &str| {
+            let error = StorageError::directory("/data".as_ref(), "create", kind.into());
+            let said = error.to_string();
+            let begins = said.starts_with("cannot create data directory /data: ");
+            assert!(begins && said.contains(word), "{said}");
+        };
+        check(
+            io::ErrorKind::PermissionDenied,
+            "the user that the node runs as",
+        );
+        check(io::ErrorKind::NotADirectory, "a file is in its way");
+        check(io::ErrorKind::AlreadyExists, "a file is in its way");
+        check(io::ErrorKind::StorageFull, "free some space");
+        check(io::ErrorKind::ReadOnlyFilesystem, "read-only");
+        check(io::ErrorKind::Other, "look at its disk");
+    }
+}

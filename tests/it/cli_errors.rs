@@ -139,6 +139,7 @@ fn wrong_usage_has_an_exit_code_of_its_own() {
         &["launch"][..],
         &["deploy", "--wasm", "x.wasm"],
         &["list", "--node", "localhost"],
+        &["list", "--node", "localhost:65535"],
         &["list", "--output", "xml"],
         &["list", "--colour"],
         &["completions", "tcsh"],
@@ -168,7 +169,7 @@ fn who_says_nothing_is_helped_and_who_is_off_by_a_word_is_told_the_command() {
     run(&["lst"]).fails(2, &["did you mean plexspaces list?"]);
     run(&["list", "--nod", "edge:8000"]).fails(2, &["did you mean --node?"]);
     run(&["deploy", "calc.wasm"]).fails(2, &["did you mean --wasm calc.wasm?"]);
-    run(&["invoke", "a", "{x:1", "y:[2]}"]).fails(2, &["in single quotes"]);
+    run(&["invoke", "a", "x:add", "y:[2"]).fails(2, &["one message in single quotes"]);
 }
 
 #[test]
