@@ -4,7 +4,7 @@ use std::fmt;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::serde_words::spoken;
+use crate::serde_words::{shortened, spoken};
 
 /// The way from the top of a TOML text to one value, such as `supervisor.children[pool].shutdown_timeout`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -98,7 +98,7 @@ pub fn in_one_line(text: &str, error: &toml::de::Error) -> String {
     let line = line_at(text, span.start);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     let shown = text[line_start..].lines().next().unwrap_or_default();
-    let shown: String = shown.trim().chars().take(80).collect();
+    let shown: String = shortened(shown.trim()).chars().take(80).collect();
     format!("line {line}: {message}: {shown:?}")
 }
 
