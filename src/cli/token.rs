@@ -1,6 +1,6 @@
 //! `plexspaces token`: create, list and revoke the tokens of a node, whether or not it runs.
 
-use anyhow::{Context, bail};
+use anyhow::{anyhow, bail};
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
 
@@ -186,10 +186,10 @@ fn tokens(data_dir: Option<DataDir>, need: Need) -> anyhow::Result<Tokens> {
         dir.display(),
         "give the directory that the node has, with --data-dir",
     );
-    match (
-        Resident::of(&dir).with_context(|| format!("cannot look into {shown}"))?,
-        need,
-    ) {
+    let resident = Resident::of(&dir).map_err(|error| {
+        anyhow!("cannot look into {shown}: {error}; run this as the node's user, or as root")
+    })?;
+    match (resident, need) {
         (Resident::Node, _) | (Resident::Nobody, Need::NoOtherData) => Ok(Tokens::in_dir(&dir)),
         (Resident::Nobody, Need::Node) => {
             bail!("no node has run with its data in {shown}, and no token was made there; {remedy}")
