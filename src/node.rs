@@ -84,12 +84,12 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     }
     let door = Door::new(applications.clone(), services, shutdown.clone(), guard);
     let services = grpc::Services::new(&door);
-    let grpc_port = move |door, peer, request| {
+    let grpc_port = move |door, client, request| {
         let services = services.clone();
         async move {
             match grpc::is_meant(&request) {
-                true => services.answer(door, peer, request).await,
-                false => http::beside_grpc(door, peer, request).await,
+                true => services.answer(door, client, request).await,
+                false => http::beside_grpc(door, client, request).await,
             }
         }
     };

@@ -13,6 +13,9 @@ pub trait Behavior: Send + 'static {
     /// What stays with the actor when another behavior takes its place in an upgrade: open asks, timers and the like.
     type Estate: Send + 'static;
 
+    /// Its life begins: from now on onlookers see how it is with this one.
+    fn begins(&self) {}
+
     /// Handles one message and answers it if somebody waits. A fault ends the actor; an answer that is an error does not.
     fn handle(&mut self, envelope: Envelope)
     -> impl Future<Output = Result<Handled, Fault>> + Send;

@@ -57,6 +57,7 @@ pub async fn live<B: Behavior>(
     let control = &resident.control;
     let mut wishes = control.wishes();
     vitals.busy.rests();
+    behavior.begins();
     loop {
         let kin_only = match wishes.next() {
             Wish::Live => false,

@@ -210,12 +210,20 @@ impl<S: Start> Driver<S> {
         }
     }
 
-    fn stop_one(&mut self, address: &str, by: Instant, answer: oneshot::Sender<Option<Bytes>>) {
+    fn stop_one(
+        &mut self,
+        address: &str,
+        by: Option<Instant>,
+        answer: oneshot::Sender<Option<Bytes>>,
+    ) {
         // Where it is not there, the answer is dropped.
         let key = self.grove.lock().unwrap().key_of(address);
         if let Some(key) = key {
             self.leaving.entry(key).or_default().push(answer);
-            let actions = self.decide(|it, now| it.terminate(key, by, now));
+            let actions = self.decide(|it, now| {
+                let by = by.unwrap_or_else(|| now + it.shutdown_timeout(key));
+                it.terminate(key, by, now)
+            });
             self.carry_out(actions);
         }
     }

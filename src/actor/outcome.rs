@@ -93,9 +93,13 @@ impl<S: Start> Driver<S> {
     fn ended(&mut self, key: Key, exit: Exit, left: Option<Bytes>) {
         self.disturbed = true;
         let (address, proven) = {
-            let grove = self.grove.lock().unwrap();
+            let mut grove = self.grove.lock().unwrap();
             let spawned = grove.supervision.is_adopted(key);
-            let member = &grove.members[&key];
+            let member = grove
+                .members
+                .get_mut(&key)
+                .expect("whoever ends is a member");
+            member.living = false;
             let handled = member.vitals.handled.load(Relaxed);
             let address = member.resident.id.address().clone();
             // Those that were spawned may break as they like: that is between them and whoever spawned them.
@@ -156,6 +160,7 @@ impl<S: Start> Driver<S> {
             return;
         };
         let address = member.resident.id.address().to_string();
+        let unread = member.resident.mailbox.depth();
         let (presence, task) = (member.presence.take(), member.task.take());
         if gone {
             let id = grove.supervision.id(key).clone();
@@ -168,6 +173,10 @@ impl<S: Start> Driver<S> {
         }
         drop(grove);
         drop(presence);
+        if unread > 0 {
+            let text = format!("ended with {unread} messages unread; who asked is told");
+            self.says(Level::Warn, &address, &text);
+        }
         if let Some((_, task)) = task {
             task.abort();
         }

@@ -78,7 +78,7 @@ impl<S: Start> Kin<S> {
         let (answer, answered) = oneshot::channel();
         let order = Order::StopOne {
             address,
-            by,
+            by: Some(by),
             answer,
         };
         if self.orders.send(order).await.is_ok() {

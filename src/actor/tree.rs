@@ -77,7 +77,7 @@ pub enum Order<S: Start> {
     },
     StopOne {
         address: Arc<str>,
-        by: Instant,
+        by: Option<Instant>,
         answer: oneshot::Sender<Option<Bytes>>,
     },
     StartMissing(oneshot::Sender<()>),
@@ -169,11 +169,12 @@ impl<S: Start> Tree<S> {
         answered.await.unwrap_or_default()
     }
 
-    /// Stops one actor until it is started again. Answers with the state that it left.
+    /// Stops one actor until it is started again, at the latest `by` then; without that, within its shutdown timeout.
+    /// Answers with the state that it left.
     pub fn stop_one(
         &self,
         address: Arc<str>,
-        by: Instant,
+        by: Option<Instant>,
     ) -> impl Future<Output = Option<Bytes>> + Send + use<S> {
         let orders = self.orders.clone();
         async move {

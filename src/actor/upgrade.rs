@@ -59,6 +59,8 @@ pub enum UpgradeError {
     Late(String),
     #[error("actor {actor} cannot tell its state: {text}")]
     NoSnapshot { actor: String, text: String },
+    #[error("actor {actor} broke as it told its state, and starts anew without it: {text}")]
+    Broke { actor: String, text: String },
     #[error("an actor ended while the upgrade was under way; try again")]
     Disturbed,
     #[error("child {} does not start: {}", .0.child, .0.fault)]
@@ -287,10 +289,10 @@ impl<S: Start> Driver<S> {
             for (id, key) in next {
                 let resident = grove.members[&key].resident.clone();
                 let by = now + grove.supervision.shutdown_timeout(key);
-                telling.push((id, by, resident.control.suspend(), resident));
+                telling.push((id, by, key, resident.control.suspend(), resident));
             }
         }
-        for (id, by, tells, resident) in telling {
+        for (id, by, key, tells, resident) in telling {
             let actor = || resident.id.to_string();
             let told = self.meanwhile(ordered, tokio::time::timeout_at(by, tells));
             let state = match told.await {
@@ -299,12 +301,29 @@ impl<S: Start> Driver<S> {
                     let actor = actor();
                     return Err(UpgradeError::NoSnapshot { actor, text });
                 }
-                Ok(Err(_)) => return Err(UpgradeError::Disturbed),
+                Ok(Err(_)) => return Err(self.broken(key, actor(), by, ordered).await),
                 Err(_) => return Err(UpgradeError::Late(actor())),
             };
             suspended.insert(id, state);
         }
         Ok(())
+    }
+
+    /// Why an actor that was to tell its state is silent: its end is heard of a moment later.
+    async fn broken(
+        &mut self,
+        key: Key,
+        actor: String,
+        patience: Instant,
+        ordered: &mut mpsc::Receiver<Order<S>>,
+    ) -> UpgradeError {
+        while !self.disturbed && self.one_event(patience, ordered).await.is_ok() {}
+        let grove = self.grove.lock().unwrap();
+        let member = grove.members.get(&key);
+        match member.and_then(|it| it.last_error.clone().filter(|_| it.broke)) {
+            Some(text) => UpgradeError::Broke { actor, text },
+            None => UpgradeError::Disturbed,
+        }
     }
 
     async fn one_event(

@@ -168,7 +168,8 @@ impl Applications {
         if let Some(artifact) = module.artifact {
             self.storage.artifacts.keep(artifact).await?;
         }
-        self.write(&record, vec![]).await?;
+        let (name, bytes) = (record.spec.name.to_string(), record.encode());
+        self.storage.deployments.put(name, bytes).await?;
         Ok(record)
     }
 

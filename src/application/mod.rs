@@ -177,9 +177,10 @@ impl Applications {
         self.storage.close().await;
     }
 
-    async fn write(&self, record: &Record, left: Vec<Left>) -> Result<(), Refusal> {
+    /// Writes a record in the place of the one that is there, and what its actors left.
+    async fn rewrite(&self, record: &Record, left: Vec<Left>) -> Result<(), Refusal> {
         let (name, bytes) = (record.spec.name.to_string(), record.encode());
-        Ok(self.storage.deployments.put(name, bytes, left).await?)
+        Ok(self.storage.deployments.change(name, bytes, left).await?)
     }
 
     fn is_used(&self, digest: Digest) -> bool {

@@ -13,6 +13,7 @@ use super::deploy::Course;
 use super::spec::{Config, Spec};
 use super::table::Slot;
 use crate::id::{ApplicationName, NodeId};
+use crate::limits;
 use crate::refusal::{Kind, Refusal};
 
 /// What a client wants an actor to be.
@@ -50,9 +51,16 @@ impl Applications {
 
     /// Ends an actor by its address: one that was spawned is gone for good, one of an application stays away until that
     /// is started again.
-    pub async fn delete_actor(&self, address: &str, grace: Duration) -> Result<(), Refusal> {
+    pub async fn delete_actor(
+        &self,
+        address: &str,
+        grace: Option<Duration>,
+    ) -> Result<(), Refusal> {
         match self.spawned_at(address) {
-            Some(name) => self.undeploy(&name, grace).await.map(drop),
+            Some(name) => {
+                let grace = grace.unwrap_or(limits::SHUTDOWN_GRACE);
+                self.undeploy(&name, grace).await.map(drop)
+            }
             None => self.stop_actor(address, grace).await,
         }
     }

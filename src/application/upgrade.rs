@@ -59,8 +59,12 @@ impl Applications {
                     self.swap(&change, &prepared, old, version, module, ready)
                         .await
                 };
-                let swapped = swapping.await;
+                let (new, swapped) = (prepared.spec().version.clone(), swapping.await);
                 self.perform_again(&change.name);
+                if let Err(refusal) = &swapped {
+                    let text = format!("version {new} is not taken: {}", refusal.message);
+                    self.says(&change.name, Level::Error, &text);
+                }
                 swapped
             }
             None => {
@@ -219,13 +223,16 @@ fn refusal(prepared: &Prepared, error: UpgradeError) -> Refusal {
     let kind = match &error {
         UpgradeError::NotStarted(error) => return prepared.refusal(error.clone()),
         UpgradeError::Late(_) => Kind::FailedPrecondition,
-        UpgradeError::NoSnapshot { .. } => Kind::Unprocessable,
+        UpgradeError::NoSnapshot { .. } | UpgradeError::Broke { .. } => Kind::Unprocessable,
         UpgradeError::Disturbed => Kind::Unavailable,
     };
+    let name = &prepared.spec().name;
     let next = match &error {
         UpgradeError::Late(_) => format!(
-            "; try again when it has: GET /api/v1/applications/{} shows whether it is busy",
-            prepared.spec().name
+            "; try again when it has: GET /api/v1/applications/{name} shows whether it is busy"
+        ),
+        UpgradeError::Broke { .. } => format!(
+            "; to upgrade without its state, `plexspaces application stop {name}`, then deploy"
         ),
         _ => String::new(),
     };

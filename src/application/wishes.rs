@@ -51,7 +51,9 @@ impl Applications {
     }
 
     async fn record_start(&self, name: &ApplicationName, record: &Record) -> Result<(), Refusal> {
-        let recorded = self.write(&record.desiring(Desired::Running), vec![]).await;
+        let recorded = self
+            .rewrite(&record.desiring(Desired::Running), vec![])
+            .await;
         let halted = self.table.change(name, |deployed| match &recorded {
             Ok(()) => {
                 deployed.record.desired = Desired::Running;
@@ -75,7 +77,7 @@ impl Applications {
             None => Vec::new(),
         };
         let stopped = record.desiring(Desired::Stopped);
-        match self.write(&stopped, left.clone()).await {
+        match self.rewrite(&stopped, left.clone()).await {
             Ok(()) => {
                 self.table.change(&name, |deployed| {
                     deployed.record = stopped;
@@ -96,9 +98,10 @@ impl Applications {
         }
     }
 
-    /// Stops one actor in order, by its address; its application goes on without it until it is started again.
-    pub async fn stop_actor(&self, address: &str, grace: Duration) -> Result<(), Refusal> {
-        let by = self.actors.clock().now() + grace;
+    /// Stops one actor in order, by its address, within `grace`, by default its shutdown timeout; its application goes on
+    /// without it until it is started again.
+    pub async fn stop_actor(&self, address: &str, grace: Option<Duration>) -> Result<(), Refusal> {
+        let by = grace.map(|grace| self.actors.clock().now() + grace);
         let (name, stopping) = {
             let slots = self.table.lock();
             let found = slots.values().filter_map(Slot::deployed).find_map(|it| {

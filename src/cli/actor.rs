@@ -94,7 +94,7 @@ pub struct Ask {
 }
 
 node_command! {
-/// Stop an actor; it finishes its message first.
+/// Stop an actor, within its shutdown timeout.
 #[argh(subcommand, name = "stop", example = "plexspaces actor stop orders/worker-1@edge-7")]
 pub struct Stop {
     /// its id, as plexspaces actor list shows it; @NODE may be left out

@@ -1,9 +1,9 @@
 //! Tuples and patterns as JSON: in events, at the HTTP door, and between core modules and the node.
 //!
 //! A tuple is an array. Strings, booleans and `null` are themselves; a number is an integer unless it has a fraction or
-//! an exponent. `{"bytes":"<base64>"}` are bytes; `{"int":1}` and `{"float":1}` say which number is meant, and
-//! `{"float":"NaN"}`, `"inf"` and `"-inf"` are those that JSON cannot write. In a pattern stand also `{"any":true}`,
-//! `{"type":"int"}` and `{"predicate":">10"}`.
+//! an exponent, is `-0`, which integers do not have, or takes more than 64 bits. `{"bytes":"<base64>"}` are bytes;
+//! `{"int":1}` and `{"float":1}` say which number is meant, and `{"float":"NaN"}`, `"inf"` and `"-inf"` are those that JSON
+//! cannot write. In a pattern stand also `{"any":true}`, `{"type":"int"}` and `{"predicate":">10"}`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -38,8 +38,10 @@ pub struct Stream {
     pieces: mpsc::Receiver<Bytes>,
     /// Bytes that are still to come, where that is known; an answer that ends before is broken off.
     left: Option<u64>,
+    /// Whether it would go on for ever, and so ends with its client.
+    endless: bool,
     /// Kept so that its connection is not taken for an idle one.
-    _busy: Option<Busy>,
+    busy: Option<Busy>,
 }
 
 /// Bytes with the share that they have of the node's.
@@ -60,17 +62,27 @@ impl Body {
         Self::Stream(Stream {
             pieces,
             left: None,
-            _busy: None,
+            endless: false,
+            busy: None,
         })
     }
 
     /// The same, with so many bytes altogether.
     pub fn stream_of(pieces: mpsc::Receiver<Bytes>, bytes: u64) -> Self {
-        Self::Stream(Stream {
-            pieces,
-            left: Some(bytes),
-            _busy: None,
-        })
+        let mut body = Self::stream(pieces);
+        if let Self::Stream(stream) = &mut body {
+            stream.left = Some(bytes);
+        }
+        body
+    }
+
+    /// The same, of something that goes on until its client leaves.
+    pub fn endless(pieces: mpsc::Receiver<Bytes>) -> Self {
+        let mut body = Self::stream(pieces);
+        if let Self::Stream(stream) = &mut body {
+            stream.endless = true;
+        }
+        body
     }
 
     /// What another library makes; `share` is what it weighs until it is sent, as far as that is known.
@@ -90,7 +102,7 @@ impl Body {
     pub fn keep(&mut self, busy: Busy) {
         match self {
             Self::Whole(_) => {}
-            Self::Stream(stream) => stream._busy = Some(busy),
+            Self::Stream(stream) => stream.busy = Some(busy),
             Self::Foreign(foreign) => foreign._busy = Some(busy),
         }
     }
@@ -111,6 +123,9 @@ impl Body {
 
 impl Stream {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.endless && self.busy.as_ref().is_some_and(Busy::client_left) {
+            return Poll::Ready(None);
+        }
         let piece = self.pieces.poll_recv(context);
         if let (Poll::Ready(Some(piece)), Some(left)) = (&piece, &mut self.left) {
             *left = left.saturating_sub(piece.len() as u64);

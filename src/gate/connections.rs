@@ -177,6 +177,8 @@ pub struct Activity(Arc<Mutex<State>>);
 
 struct State {
     in_flight: usize,
+    /// Whether the client will send nothing more, and so may be gone.
+    left: bool,
     quiet_since: Instant,
     quiet_max: Duration,
 }
@@ -189,6 +191,7 @@ impl Activity {
         let quiet_max = limits::FIRST_REQUEST_TIME_MAX;
         Self(Arc::new(Mutex::new(State {
             in_flight: 0,
+            left: false,
             quiet_since: Instant::now(),
             quiet_max,
         })))
@@ -201,10 +204,21 @@ impl Activity {
         Busy(self.clone())
     }
 
-    /// Since when nothing is being answered; `None` while something is.
+    /// The client will send nothing more. Whether it still reads cannot be known, so it keeps its place while nobody
+    /// needs it.
+    pub fn client_left(&self) {
+        self.0.lock().unwrap().left = true;
+    }
+
+    /// Whether the client will send nothing more.
+    pub fn has_left(&self) -> bool {
+        self.0.lock().unwrap().left
+    }
+
+    /// Since when nothing is being answered, at least to nobody who is surely there; `None` while something is.
     fn idle_since(&self) -> Option<Instant> {
         let state = self.0.lock().unwrap();
-        (state.in_flight == 0).then_some(state.quiet_since)
+        (state.in_flight == 0 || state.left).then_some(state.quiet_since)
     }
 
     async fn idle_for_too_long(&self) {
@@ -224,6 +238,13 @@ impl Activity {
             };
             tokio::time::sleep_until(next_look).await;
         }
+    }
+}
+
+impl Busy {
+    /// Whether the client will send nothing more.
+    pub fn client_left(&self) -> bool {
+        self.0.has_left()
     }
 }
 
@@ -311,6 +332,18 @@ mod tests {
         assert!(admit(&connections, LOCAL).is_none() && !connections.dismiss_longest_idle());
         busy.pop();
         assert!(admit(&connections, LOCAL).is_some());
+    }
+
+    #[tokio::test]
+    async fn one_whose_client_has_left_makes_room_though_it_is_being_answered() {
+        let connections = Connections::new(MAX);
+        let seats: Vec<Seat> = (0..MAX)
+            .map(|_| admit(&connections, LOCAL).unwrap())
+            .collect();
+        let _busy: Vec<Busy> = seats.iter().map(|seat| seat.activity.busy()).collect();
+        seats[5].activity.client_left();
+        assert!(admit(&connections, LOCAL).is_some());
+        seats[5].leave.notified().await;
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 //! A door is handed each request and answers it; what it is told here it need not know by itself.
 
 mod body;
+mod client;
 mod connections;
 mod guard;
 pub mod incoming;
@@ -10,6 +11,7 @@ pub mod invocation;
 mod search;
 mod server;
 mod standing;
+mod wire;
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -30,6 +32,7 @@ use crate::services::Services;
 use crate::shutdown::Shutdown;
 
 pub use body::Body;
+pub use client::Client;
 pub use guard::{Access, Guard, TurnedAway};
 pub use search::Search;
 pub use server::{BindError, Doors, Listeners};

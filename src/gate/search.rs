@@ -21,9 +21,14 @@ pub struct Search {
 }
 
 impl Door {
-    /// What is there now, up to the limit; where nothing is, the first that comes in time. Whoever stops to wait takes
-    /// nothing.
-    pub async fn find_tuples(&self, search: &Search, wish: Wish) -> Result<Vec<Tuple>, Refusal> {
+    /// What is there now, up to the limit; where nothing is, the first that comes in time and before the client is
+    /// `gone`. Whoever stops to wait takes nothing.
+    pub async fn find_tuples(
+        &self,
+        search: &Search,
+        wish: Wish,
+        gone: impl Future<Output = ()>,
+    ) -> Result<Vec<Tuple>, Refusal> {
         let tuples = &self.services.coordination.tuples;
         let (place, pattern, limit) = (&search.place, &search.pattern, search.limit);
         let found = match wish {
@@ -36,6 +41,7 @@ impl Door {
         let waiting = self.services.catch(place, pattern.clone(), wish)?;
         let caught = tokio::select! {
             biased;
+            () = gone => return Ok(Vec::new()),
             caught = waiting => Ok(caught),
             () = self.shutdown.begun() => {
                 let text = "this node is stopping; ask again later";

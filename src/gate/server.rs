@@ -19,7 +19,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::connections::{Connections, Seat};
-use super::{Body, Door};
+use super::wire::Wire;
+use super::{Body, Client, Door};
 use crate::metrics::StatusClass;
 use crate::shutdown::Shutdown;
 use crate::{limits, machine};
@@ -179,23 +180,23 @@ pub trait Handler: Clone + Send + Sync + 'static {
     fn answer(
         &self,
         door: Door,
-        peer: SocketAddr,
+        client: Client,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Body>> + Send + 'static;
 }
 
 impl<H, F> Handler for H
 where
-    H: Fn(Door, SocketAddr, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Door, Client, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     fn answer(
         &self,
         door: Door,
-        peer: SocketAddr,
+        client: Client,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Body>> + Send + 'static {
-        self(door, peer, request)
+        self(door, client, request)
     }
 }
 
@@ -240,7 +241,8 @@ async fn serve(stream: TcpStream, peer: SocketAddr, seat: Seat, door: Door, hand
         metrics.loop_lag.stir();
         let called = || format!("{} {}", request.method(), request.uri().path());
         let called = log::log_enabled!(log::Level::Debug).then(called);
-        let answer = handler.answer(door.clone(), peer, request);
+        let client = Client::new(peer, seat.activity.clone());
+        let answer = handler.answer(door.clone(), client, request);
         async move {
             let mut answer = answer.await;
             if let Some(called) = called {
@@ -253,7 +255,8 @@ async fn serve(stream: TcpStream, peer: SocketAddr, seat: Seat, door: Door, hand
         }
     });
     let builder = builder();
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let wire = TokioIo::new(Wire::new(stream, seat.activity.clone()));
+    let mut connection = pin!(builder.serve_connection(wire, service));
     let mut ends = ends(&seat, &shutdown);
     let ended = tokio::select! {
         biased;
@@ -302,6 +305,8 @@ fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
+        // What a client asked and then closed is carried out all the same.
+        .half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEADERS_TIME_MAX)
         .max_buf_size(limits::CHUNK_BYTES_MAX);

@@ -53,10 +53,7 @@ impl Actors {
     async fn delete(&self, request: wire::DeleteActorRequest, entry: Entry) -> Result<(), Refusal> {
         let named = require(&[("actor_id", request.actor_id.is_empty())]);
         let (entry, ()) = entry.prepared(named)?;
-        let grace = match request.force {
-            true => Duration::ZERO,
-            false => limits::SHUTDOWN_GRACE,
-        };
+        let grace = request.force.then_some(Duration::ZERO);
         let address = match self.door.actors.address(&request.actor_id) {
             Some(address) => address.to_string(),
             None => request.actor_id,

@@ -30,7 +30,7 @@ use tonic::Status;
 use tonic::codegen::Service;
 
 use crate::gate::incoming::drain;
-use crate::gate::{Body, Door, call};
+use crate::gate::{Body, Client, Door, call};
 use crate::refusal::Refusal;
 
 use arrival::{Arrival, Sent};
@@ -92,10 +92,10 @@ impl Services {
     pub async fn answer(
         &self,
         door: Door,
-        peer: SocketAddr,
+        client: Client,
         request: Request<Incoming>,
     ) -> Response<Body> {
-        let answer = self.admitted(&door, peer, request).await;
+        let answer = self.admitted(&door, client.address, request).await;
         let answer = answer.unwrap_or_else(|refusal| Status::from(refusal).into_http());
         let code = status::counted(answer.extensions().get());
         door.actors.metrics().grpc_requests.count(code);

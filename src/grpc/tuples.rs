@@ -1,5 +1,6 @@
 //! TuplePlexSpaceService: write, read, take and count tuples, as fleet tools do over HTTP.
 
+use std::future::pending;
 use std::time::Duration;
 
 use tonic::metadata::MetadataMap;
@@ -52,7 +53,7 @@ impl Tuples {
     }
 
     async fn found(&self, search: Search, wish: Wish) -> Result<ReadResponse, Refusal> {
-        let found = self.door.find_tuples(&search, wish).await?;
+        let found = self.door.find_tuples(&search, wish, pending()).await?;
         let tuples = &self.door.services.coordination.tuples;
         let there = tuples.count(&search.place, &search.pattern);
         let has_more = match wish {

@@ -75,8 +75,7 @@ pub async fn stop_actor(door: &Door, entry: Entry, id: &str) -> Response<Body> {
         None => id.to_owned(),
     };
     let (applications, to_stop) = (door.applications.clone(), address.clone());
-    let grace = limits::SHUTDOWN_GRACE;
-    let stopping = async move { applications.stop_actor(&to_stop, grace).await };
+    let stopping = async move { applications.stop_actor(&to_stop, None).await };
     match door.carry_out(entry, stopping).await {
         Ok(()) => reply::json(&api::Stopped {
             success: true,

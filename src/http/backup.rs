@@ -8,22 +8,24 @@ use super::Door;
 use super::reply::{self, Body};
 use crate::application::BrokenOff;
 use crate::audit::Entry;
+use crate::refusal::{Kind, Refusal};
 
 /// GET /api/v1/backup
 pub async fn backup(door: &Door, entry: Entry) -> Response<Body> {
-    let backup = door.applications.backup().await;
-    entry.ended(backup.as_ref());
-    let backup = match backup {
-        Ok(backup) => backup,
+    let (entry, backup) = match entry.prepared(door.applications.backup().await) {
+        Ok(begun) => begun,
         Err(refusal) => return reply::refuse(&refusal),
     };
     let (pieces, body) = mpsc::channel(4);
     tokio::spawn(async move {
-        match backup.send(pieces).await {
+        let sent = backup.send(pieces).await;
+        match &sent {
             Ok(()) => {}
             Err(error @ BrokenOff::Storage(_)) => log::error!("a backup broke off: {error}"),
             Err(error) => log::warn!("a backup broke off: {error}"),
         }
+        // The answer had begun by then, so that only the trail tells of it.
+        entry.ended(sent.map_err(refusal).as_ref());
     });
     let mut response = Response::new(Body::stream(body));
     let headers = response.headers_mut();
@@ -31,4 +33,13 @@ pub async fn backup(door: &Door, entry: Entry) -> Response<Body> {
     headers.insert(header::CONTENT_TYPE, archive);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+fn refusal(broken_off: BrokenOff) -> Refusal {
+    match broken_off {
+        BrokenOff::Storage(error) => error.into(),
+        error @ (BrokenOff::Left | BrokenOff::Silent | BrokenOff::Slow) => {
+            Refusal::new(Kind::Malformed, error.to_string())
+        }
+    }
 }

@@ -48,7 +48,7 @@ async fn answer(door: &Door, name: &str, query: Option<&str>) -> Result<Response
             () = door.shutdown.begun() => {}
         }
     });
-    let mut response = Response::new(Body::stream(body));
+    let mut response = Response::new(Body::endless(body));
     let headers = response.headers_mut();
     let event_stream = HeaderValue::from_static("text/event-stream");
     headers.insert(header::CONTENT_TYPE, event_stream);

@@ -1,7 +1,5 @@
 //! From a request to the handler of its endpoint; `routes` has the table of them.
 
-use std::net::SocketAddr;
-
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, header};
 
@@ -13,15 +11,15 @@ use super::{
 };
 use crate::auth::Scope;
 use crate::gate::invocation::Target;
-use crate::gate::{Access, call};
+use crate::gate::{Access, Client, call};
 use crate::id;
 use crate::refusal::{Kind, Refusal};
 
 /// Answers one request on the gateway's port.
-pub async fn gateway(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+pub async fn gateway(door: Door, client: Client, request: Request<Incoming>) -> Response<Body> {
     let (head, answer) = (
         request.method() == Method::HEAD,
-        answer(door, peer, request).await,
+        answer(door, client, request).await,
     );
     if head {
         reply::without_body(answer)
@@ -31,12 +29,8 @@ pub async fn gateway(door: Door, peer: SocketAddr, request: Request<Incoming>) -
 }
 
 /// Answers one request on the gRPC port that is no gRPC: health, as load balancers ask for it.
-pub async fn beside_grpc(
-    door: Door,
-    peer: SocketAddr,
-    request: Request<Incoming>,
-) -> Response<Body> {
-    let admitted = door.admit(peer, &request, Access::Open);
+pub async fn beside_grpc(door: Door, client: Client, request: Request<Incoming>) -> Response<Body> {
+    let admitted = door.admit(client.address, &request, Access::Open);
     let (parts, body) = request.into_parts();
     let routed = find(&parts.method, parts.uri.path());
     let health = routed.ok().and_then(|(endpoint, _)| endpoint.health(&door));
@@ -51,7 +45,8 @@ pub async fn beside_grpc(
     }
 }
 
-async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+async fn answer(door: Door, client: Client, request: Request<Incoming>) -> Response<Body> {
+    let peer = client.address;
     let routed = find(request.method(), request.uri().path());
     let access = routed
         .as_ref()
@@ -124,8 +119,8 @@ async fn answer(door: Door, peer: SocketAddr, request: Request<Incoming>) -> Res
         }
         (Endpoint::StopActor, [id]) => Box::pin(applications::stop_actor(&door, entry(), id)).await,
         (Endpoint::WriteTuple, _) => Box::pin(tuplespace::write(&door, body)).await,
-        (Endpoint::ReadTuples, _) => Box::pin(tuplespace::read(&door, body)).await,
-        (Endpoint::TakeTuples, _) => Box::pin(tuplespace::take(&door, body)).await,
+        (Endpoint::ReadTuples, _) => Box::pin(tuplespace::read(&door, &client, body)).await,
+        (Endpoint::TakeTuples, _) => Box::pin(tuplespace::take(&door, &client, body)).await,
         (Endpoint::CountTuples, _) => Box::pin(tuplespace::count(&door, body)).await,
         (Endpoint::ListTuples, _) => tuplespace::list(&door, query),
         (Endpoint::CountTuplesQueried, _) => tuplespace::count_queried(&door, query),

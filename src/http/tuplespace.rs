@@ -13,7 +13,7 @@ use super::reply::{self, Body};
 use super::{Door, api};
 use crate::coordination::tuplespace::Wish;
 use crate::coordination::{pattern_of, read_pattern, tuple_of};
-use crate::gate::Search;
+use crate::gate::{Client, Search};
 use crate::limits;
 use crate::refusal::{Kind, Refusal};
 
@@ -35,20 +35,20 @@ async fn written(door: &Door, body: Incoming) -> Result<(), Refusal> {
 }
 
 /// POST /api/v1/tuplespace/read
-pub async fn read(door: &Door, body: Incoming) -> Response<Body> {
+pub async fn read(door: &Door, client: &Client, body: Incoming) -> Response<Body> {
     let wanted = wanted(door, body).await;
     let found = match wanted {
-        Ok(wanted) => door.find_tuples(&wanted, Wish::Read).await,
+        Ok(wanted) => door.find_tuples(&wanted, Wish::Read, client.gone()).await,
         Err(refusal) => Err(refusal),
     };
     invoke::counted(door, answer(found.map(api::Tuples::of)))
 }
 
 /// POST /api/v1/tuplespace/take
-pub async fn take(door: &Door, body: Incoming) -> Response<Body> {
+pub async fn take(door: &Door, client: &Client, body: Incoming) -> Response<Body> {
     let wanted = wanted(door, body).await;
     let found = match wanted {
-        Ok(wanted) => door.find_tuples(&wanted, Wish::Take).await,
+        Ok(wanted) => door.find_tuples(&wanted, Wish::Take, client.gone()).await,
         Err(refusal) => Err(refusal),
     };
     invoke::counted(door, answer(found.map(api::Tuples::of)))

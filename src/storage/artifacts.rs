@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+use super::committer::Committer;
 use super::{Files, StorageError};
 use crate::id::Digest;
 
@@ -19,14 +20,21 @@ pub struct Artifacts {
     uploads: PathBuf,
     modules: PathBuf,
     files: Files,
+    committer: Committer,
 }
 
 impl Artifacts {
-    pub(super) fn new(uploads: PathBuf, modules: PathBuf, files: Files) -> Self {
+    pub(super) fn new(
+        uploads: PathBuf,
+        modules: PathBuf,
+        files: Files,
+        committer: Committer,
+    ) -> Self {
         Self {
             uploads,
             modules,
             files,
+            committer,
         }
     }
 
@@ -35,7 +43,7 @@ impl Artifacts {
         let temporary = self.temporary();
         let path = temporary.path.clone();
         let file = self.files.run(move || create_private(&path)).await;
-        let file = file.map_err(StorageError::io("opening an upload"))?;
+        let file = temporary.noted(file, "opening an upload")?;
         Ok(Upload {
             writer: Some(Writer {
                 file,
@@ -66,6 +74,7 @@ impl Artifacts {
         Temporary {
             path: self.uploads.join(format!("{number}.part")),
             files: self.files.clone(),
+            committer: self.committer.clone(),
         }
     }
 
@@ -157,13 +166,8 @@ impl Upload {
             writer.hasher.update(&chunk);
             writer.file.write_all(&chunk).map(|()| writer)
         };
-        let writer = self
-            .temporary
-            .files
-            .run(job)
-            .await
-            .map_err(StorageError::io("writing an upload"))?;
-        self.writer = Some(writer);
+        let written = self.temporary.files.run(job).await;
+        self.writer = Some(self.temporary.noted(written, "writing an upload")?);
         Ok(())
     }
 
@@ -174,12 +178,8 @@ impl Upload {
             .take()
             .expect("no finish follows a failed write");
         let job = move || writer.file.sync_all().map(|()| Digest::of(writer.hasher));
-        let digest = self
-            .temporary
-            .files
-            .run(job)
-            .await
-            .map_err(StorageError::io("finishing an upload"))?;
+        let finished = self.temporary.files.run(job).await;
+        let digest = self.temporary.noted(finished, "finishing an upload")?;
         Ok(Artifact {
             digest,
             bytes: self.bytes,
@@ -204,6 +204,18 @@ impl Artifact {
 struct Temporary {
     path: PathBuf,
     files: Files,
+    committer: Committer,
+}
+
+impl Temporary {
+    /// What became of something with the file; where the disk had no room for it, its keeper is told.
+    fn noted<T>(&self, done: io::Result<T>, doing: &'static str) -> Result<T, StorageError> {
+        let done = done.map_err(StorageError::io(doing));
+        if let Err(StorageError::NoSpace(_)) = done {
+            self.committer.file_was_refused();
+        }
+        done
+    }
 }
 
 impl Drop for Temporary {

@@ -39,11 +39,15 @@ pub struct Committer {
     pub wellness: Wellness,
     /// What is left of the part that guests' services may have; absent for the node's own handles.
     part: Option<Arc<Semaphore>>,
+    /// Whether its changes may have the room that is held back on the disk.
+    reserve: bool,
 }
 
 enum Order {
-    Change(Box<dyn Change>),
+    Change(Wanted),
     Look(Box<dyn FnOnce(&mut Store) + Send>),
+    /// The disk has refused a file.
+    Refused,
     Close(oneshot::Sender<()>),
 }
 
@@ -60,6 +64,7 @@ impl Committer {
             orders,
             wellness,
             part: None,
+            reserve: false,
         })
     }
 
@@ -69,7 +74,21 @@ impl Committer {
             orders: self.orders.clone(),
             wellness: self.wellness.clone(),
             part: Some(Arc::new(Semaphore::new(GUESTS_WAITING_MAX))),
+            reserve: false,
         }
+    }
+
+    /// A handle for what makes room or only notes a wish, which finds some room on a full disk too.
+    pub fn with_reserve(&self) -> Self {
+        Self {
+            reserve: true,
+            ..self.clone()
+        }
+    }
+
+    /// Somebody's file found no room: the disk is looked at, and if it is full that is shown.
+    pub fn file_was_refused(&self) {
+        let _ = self.order(Order::Refused);
     }
 
     /// Applies `change` and answers once it is on disk. A caller that leaves does not undo it. After an error nothing
@@ -104,11 +123,15 @@ impl Committer {
             drop(permit);
             then(done);
         };
-        self.order(Order::Change(Box::new(Waiting {
+        let change = Box::new(Waiting {
             change: Some(change),
             done: None,
             then,
-        })))
+        });
+        self.order(Order::Change(Wanted {
+            change,
+            reserve: self.reserve,
+        }))
     }
 
     /// Looks at what is committed: all that was answered, and perhaps more.
@@ -157,6 +180,12 @@ impl Committer {
             TrySendError::Disconnected(_) => StorageError::Closed,
         })
     }
+}
+
+/// A change, and whether it may have the room that is held back.
+struct Wanted {
+    change: Box<dyn Change>,
+    reserve: bool,
 }
 
 /// Something to write, and somebody who waits for it.
@@ -227,6 +256,7 @@ impl Worker {
                 match next {
                     Order::Change(change) => batch.push(change),
                     Order::Look(look) => look(&mut self.store),
+                    Order::Refused => self.look_at_disk(),
                     Order::Close(closed) => closing = Some(closed),
                 }
                 taken += 1;
@@ -295,15 +325,42 @@ impl Worker {
         }
     }
 
-    fn commit(&mut self, mut batch: Vec<Box<dyn Change>>) {
+    /// A file was refused. That is no matter of the disk's where there is room for others.
+    fn look_at_disk(&mut self) {
+        if let (None, Some(free)) = (self.ill, self.store.has_full_disk()) {
+            self.ill = Some(Ill::Full(free));
+            self.wellness.is_full();
+            log::error!("the data directory is full; free some of it");
+        }
+    }
+
+    /// Commits in order, and in one transaction. On a disk that is short of room those that may have the reserve are
+    /// parted from the others, which may fail.
+    fn commit(&mut self, mut batch: Vec<Wanted>) {
+        if !batch.iter().any(|it| it.reserve) || !self.store.is_short_of_room() {
+            return self.commit_together(batch, false);
+        }
+        while let Some(first) = batch.first() {
+            let reserve = first.reserve;
+            let alike = batch.iter().take_while(|it| it.reserve == reserve).count();
+            let rest = batch.split_off(alike);
+            self.commit_together(std::mem::replace(&mut batch, rest), reserve);
+        }
+    }
+
+    fn commit_together(&mut self, mut batch: Vec<Wanted>, with_reserve: bool) {
         if batch.is_empty() {
             return;
         }
         self.commits += batch.len();
-        let committed = self.store.write(|transaction| {
-            let apply = |change: &mut Box<dyn Change>| change.apply(transaction);
+        let apply = |transaction: &WriteTransaction| {
+            let apply = |wanted: &mut Wanted| wanted.change.apply(transaction);
             batch.iter_mut().try_for_each(apply)
-        });
+        };
+        let committed = match with_reserve {
+            true => self.store.write_with_reserve(apply),
+            false => self.store.write(apply),
+        };
         match &committed {
             Ok(()) => self.is_well(),
             Err(error) => {
@@ -315,8 +372,8 @@ impl Worker {
                 });
             }
         }
-        for change in batch {
-            change.answer(match &committed {
+        for wanted in batch {
+            wanted.change.answer(match &committed {
                 Ok(()) => Ok(()),
                 Err(error) => Err(error.to_everyone()),
             });

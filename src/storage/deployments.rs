@@ -84,6 +84,8 @@ pub fn unrecorded(
 #[derive(Clone)]
 pub struct Deployments {
     committer: Committer,
+    /// For what forgets, or only changes what is there.
+    sparing: Committer,
     journals: Journals,
 }
 
@@ -93,6 +95,7 @@ pub type Left = (String, Bytes);
 impl Deployments {
     pub(super) fn new(committer: Committer, journals: Journals) -> Self {
         Self {
+            sparing: committer.with_reserve(),
             committer,
             journals,
         }
@@ -113,16 +116,23 @@ impl Deployments {
         self.committer.read(look).await
     }
 
-    /// Writes a record, and what its actors left where that is newer than what is there.
-    pub async fn put(
+    /// Writes the record of what is new.
+    pub async fn put(&self, name: String, record: Vec<u8>) -> Result<(), StorageError> {
+        let put =
+            move |transaction: &redb::WriteTransaction| insert(transaction, &name, &record, &[]);
+        self.committer.commit(put).await
+    }
+
+    /// Writes a record in the place of the one that is there, and what its actors left.
+    pub async fn change(
         &self,
         name: String,
         record: Vec<u8>,
         left: Vec<Left>,
     ) -> Result<(), StorageError> {
-        let put =
+        let change =
             move |transaction: &redb::WriteTransaction| insert(transaction, &name, &record, &left);
-        self.committer.commit(put).await
+        self.sparing.commit(change).await
     }
 
     /// Writes a record of a new version and the states with which it begins, and keeps these until `settle`.
@@ -154,7 +164,7 @@ impl Deployments {
                 .retain(|(application, _), _| application != name)?;
             entries::settle(transaction, &name)
         };
-        self.committer.commit(settle).await
+        self.sparing.commit(settle).await
     }
 
     /// Writes a record of the version before, and takes its actors' states and journals back to what they were at the
@@ -191,7 +201,7 @@ impl Deployments {
             journals.know(&name, heads);
             left
         };
-        self.committer.commit_then(take_back, know).await
+        self.sparing.commit_then(take_back, know).await
     }
 
     /// Keeps what actors of several applications left; the record of each stays as it is.
@@ -200,7 +210,7 @@ impl Deployments {
             left.iter()
                 .try_for_each(|(name, left)| insert_all(transaction, name, left))
         };
-        self.committer.commit(keep).await
+        self.sparing.commit(keep).await
     }
 
     /// Forgets an application, all that its actors left, their journals, and its workflows.
@@ -221,7 +231,7 @@ impl Deployments {
         let forget = move |name: String| {
             journals.forget_known(&name);
         };
-        self.committer.commit_then(remove, forget).await
+        self.sparing.commit_then(remove, forget).await
     }
 
     /// What this actor left when it last stopped in order.
@@ -286,7 +296,7 @@ impl Deployments {
             transaction.open_table(ATTEMPTS)?.remove(&*name)?;
             Ok(())
         };
-        self.committer.commit(forget).await
+        self.sparing.commit(forget).await
     }
 }
 

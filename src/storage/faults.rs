@@ -178,7 +178,7 @@ async fn step(deployments: &Deployments, at: usize) -> Result<(), StorageError> 
         _ => {
             let left = vec![(format!("{name}@n"), vec![at as u8; 3_000].into())];
             let record = format!("record {at} {}", "x".repeat(at * 37));
-            deployments.put(name, record.into_bytes(), left).await
+            deployments.change(name, record.into_bytes(), left).await
         }
     }
 }
@@ -283,7 +283,7 @@ async fn those_who_wait_share_a_commit() {
             let deployments = deployments.clone();
             let put = async move {
                 let name = format!("application-{at}");
-                deployments.put(name, b"record".to_vec(), vec![]).await
+                deployments.put(name, b"record".to_vec()).await
             };
             tokio::spawn(put)
         })

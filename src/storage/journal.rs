@@ -23,8 +23,10 @@ pub use super::entries::Head;
 /// All journals of all actors.
 #[derive(Clone)]
 pub struct Journals {
-    /// What lives begin with, and the end of journals: a flood of guests holds up neither.
+    /// What lives begin with: no flood of guests holds it up.
     committer: Committer,
+    /// For the end of journals.
+    sparing: Committer,
     guests: Committer,
     known: Arc<Mutex<HashMap<Of, Known>>>,
 }
@@ -95,6 +97,7 @@ impl Journals {
             ((application.into(), actor.into()), known)
         });
         Self {
+            sparing: committer.with_reserve(),
             committer,
             guests,
             known: Arc::new(Mutex::new(known.collect())),
@@ -233,7 +236,7 @@ impl Journals {
         if self.forget_known(application) {
             let name = application.to_owned();
             let forget = move |transaction: &WriteTransaction| entries::forget(transaction, &name);
-            self.committer.commit(forget).await?;
+            self.sparing.commit(forget).await?;
         }
         Ok(())
     }
@@ -245,7 +248,7 @@ impl Journals {
             let forget = move |transaction: &WriteTransaction| {
                 entries::forget_actor(transaction, &of.0, &of.1)
             };
-            self.committer.commit(forget).await?;
+            self.sparing.commit(forget).await?;
         }
         Ok(())
     }

@@ -156,7 +156,7 @@ impl Storage {
         let guests = committer.for_guests();
         let journals = Journals::new(committer.clone(), guests.clone(), heads);
         let (starts, unfinished_starts) = Starts::open(path, files.clone());
-        let artifacts = Artifacts::new(uploads, modules, files.clone());
+        let artifacts = Artifacts::new(uploads, modules, files.clone(), committer.clone());
         Ok(Self {
             blobs: Blobs::new(blobs, artifacts.clone(), files.clone(), guests.clone()),
             artifacts,

@@ -1,25 +1,42 @@
-//! Room on the disk that the store's file has taken for good: a disk that others fill leaves it what it needs to forget.
+//! Room on the disk that the store has for itself: what others fill leaves it what it needs to note and to forget.
 
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate};
 
 use crate::machine;
 
-/// The store's file and how much of it has blocks of its own. A database grows its file by leaving holes, and a write
-/// into a hole fails on a full disk: then nothing could be undeployed to make room.
+/// Held back for changes that make room or only note a wish: an undeploy rewrites some pages of each table.
+const RESERVE_BYTES: u64 = 1024 * 1024;
+/// The name of the file that holds it.
+const RESERVE_FILE: &str = "reserve";
+/// Where the disk has less than this, such changes are kept apart from others, which might need more than there is.
+const SHORT_BYTES: u64 = 64 * 1024 * 1024;
+/// Where it has less than this, it is full.
+const FULL_BYTES: u64 = 256 * 1024;
+
+/// The store's file and how much of it has blocks of its own, and the reserve. A database grows its file by leaving
+/// holes, and a write into a hole fails on a full disk: then nothing could be undeployed to make room. A file system
+/// that lets nobody take blocks ahead (no `fallocate`) leaves the store without either.
 pub struct Room {
     path: PathBuf,
     taken_bytes: u64,
+    reserve: PathBuf,
+    reserved_bytes: u64,
 }
 
 impl Room {
     pub fn of(path: PathBuf) -> Self {
+        let reserve = path.with_file_name(RESERVE_FILE);
+        let reserved_bytes = blocks(&reserve);
         Self {
             path,
             taken_bytes: 0,
+            reserve,
+            reserved_bytes,
         }
     }
 
@@ -28,14 +45,55 @@ impl Room {
         machine::disk_free(&self.path).ok()
     }
 
-    /// Takes blocks for all of the file, if it has grown. Where that fails, writes go on as they would have.
+    /// Whether a large change might find no room.
+    pub fn is_short(&self) -> bool {
+        self.free_bytes().is_some_and(|free| free < SHORT_BYTES)
+    }
+
+    /// What the disk has left, where that is as good as nothing.
+    pub fn is_full(&self) -> Option<u64> {
+        self.free_bytes().filter(|free| *free < FULL_BYTES)
+    }
+
+    /// Takes blocks for the reserve and for all of the file, as far as there are any. Where there are none, writes go on
+    /// as they would have.
     pub fn take(&mut self) {
-        if let Err(error) = self.try_to() {
+        if self.reserved_bytes < RESERVE_BYTES {
+            self.reserved_bytes = self.try_to_reserve().unwrap_or_else(|error| {
+                log::debug!("cannot reserve room: {error}");
+                blocks(&self.reserve)
+            });
+        }
+        if let Err(error) = self.try_to_fill() {
             log::debug!("cannot take room for {}: {error}", self.path.display());
         }
     }
 
-    fn try_to(&mut self) -> io::Result<()> {
+    /// Gives the reserve back to the disk, for a change that is made now; `take` has it held again.
+    pub fn release(&mut self) {
+        if self.reserved_bytes > 0 {
+            let _ = fs::remove_file(&self.reserve);
+            self.reserved_bytes = 0;
+        }
+    }
+
+    /// As much as there is, in steps: a part of it is worth more than none.
+    fn try_to_reserve(&self) -> io::Result<u64> {
+        const STEP_BYTES: u64 = 64 * 1024;
+        let mut options = File::options();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(&self.reserve)?;
+        let mut bytes = RESERVE_BYTES;
+        loop {
+            match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+                Ok(()) => return Ok(bytes),
+                Err(error) if bytes <= STEP_BYTES => return Err(error.into()),
+                Err(_) => bytes -= STEP_BYTES,
+            }
+        }
+    }
+
+    fn try_to_fill(&mut self) -> io::Result<()> {
         let bytes = fs::metadata(&self.path)?.len();
         if bytes > self.taken_bytes {
             let file = File::options().write(true).open(&self.path)?;
@@ -44,4 +102,10 @@ impl Room {
         self.taken_bytes = bytes;
         Ok(())
     }
+}
+
+/// What a file has of the disk; nothing where there is none.
+fn blocks(path: &Path) -> u64 {
+    const BLOCK_BYTES: u64 = 512;
+    fs::metadata(path).map_or(0, |file| file.blocks() * BLOCK_BYTES)
 }

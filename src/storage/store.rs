@@ -73,6 +73,17 @@ impl Store {
         &mut self,
         change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StorageError> {
+        let written = self.try_to_write(change);
+        if let Some(room) = &mut self.room {
+            room.take();
+        }
+        written
+    }
+
+    fn try_to_write<T>(
+        &mut self,
+        change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StorageError> {
         const DOING: &str = "writing to the store";
         let number = self.number()? + 1;
         let (done, transaction) = self.guarded(DOING, |database| {
@@ -84,15 +95,33 @@ impl Store {
             transaction.open_table(COMMITS)?.insert((), number)?;
             Ok((done, transaction))
         })?;
-        let committed = self.guarded(DOING, |_| Ok(transaction.commit()?));
-        if let Some(room) = &mut self.room {
-            room.take();
-        }
-        match committed {
+        match self.guarded(DOING, |_| Ok(transaction.commit()?)) {
             Err(error) if self.number().ok() != Some(number) => Err(error),
             // The disk has it, whatever failed after that.
             _ => Ok(done),
         }
+    }
+
+    /// The same with the room that is held back: for changes that make room, or only note a wish. On a disk that fails
+    /// for want of room others leave them some.
+    pub fn write_with_reserve<T>(
+        &mut self,
+        change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StorageError> {
+        if let Some(room) = &mut self.room {
+            room.release();
+        }
+        self.write(change)
+    }
+
+    /// Whether the disk is so short of room that large changes might fail.
+    pub fn is_short_of_room(&self) -> bool {
+        self.room.as_ref().is_some_and(Room::is_short)
+    }
+
+    /// What the disk has left, where that is as good as nothing.
+    pub fn has_full_disk(&self) -> Option<u64> {
+        self.room.as_ref().and_then(Room::is_full)
     }
 
     /// Bytes that the disk has left, where that is known.

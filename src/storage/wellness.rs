@@ -14,6 +14,9 @@ struct State {
     failed_writes: u64,
 }
 
+const NO_SPACE: &str = "no space left in the data directory: changes that need more are refused, and what waits for them \
+     stands still; free some";
+
 impl Wellness {
     /// Why changes are refused, in words for an operator; `None` where they are not.
     pub fn says(&self) -> Option<String> {
@@ -29,13 +32,14 @@ impl Wellness {
         let mut state = self.0.lock().unwrap();
         state.failed_writes += 1;
         state.failing = Some(match error {
-            StorageError::NoSpace(_) => {
-                "no space left in the data directory: changes that need more are refused, and what waits for them \
-                 stands still; free some"
-                    .into()
-            }
+            StorageError::NoSpace(_) => NO_SPACE.into(),
             error => format!("changes are refused: {error}"),
         });
+    }
+
+    /// The disk is full, which shows before a change is refused.
+    pub(super) fn is_full(&self) {
+        self.0.lock().unwrap().failing = Some(NO_SPACE.into());
     }
 
     pub(super) fn recovers(&self) {

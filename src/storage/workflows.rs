@@ -19,6 +19,8 @@ use crate::limits;
 pub struct Workflows {
     /// What runs begin and end with: a flood of guests holds up neither.
     committer: Committer,
+    /// For what calls them off, or forgets them.
+    sparing: Committer,
     guests: Committer,
     steady: Steady,
 }
@@ -44,6 +46,7 @@ pub struct Ending {
 impl Workflows {
     pub(super) fn new(committer: Committer, guests: Committer, steady: Steady) -> Self {
         Self {
+            sparing: committer.with_reserve(),
             committer,
             guests,
             steady,
@@ -141,13 +144,17 @@ impl Workflows {
         ending: Ending,
         then: impl FnOnce(bool) + Send + 'static,
     ) -> Result<(), StorageError> {
-        let now_ms = self.now_ms();
+        let (now_ms, has_result) = (self.now_ms(), !ending.result.is_empty());
         let (application, id) = (application.to_owned(), id.to_owned());
         let end = move |transaction: &WriteTransaction| {
             let how = (ending.status, ending.reason);
             Rows::open(transaction, &application)?.end(&id, how, &ending.result, now_ms)
         };
-        self.committer.commit_then(end, then).await
+        let committer = match has_result {
+            true => &self.committer,
+            false => &self.sparing,
+        };
+        committer.commit_then(end, then).await
     }
 
     /// A run with its input, once all that its earlier lives wrote is on disk.
@@ -216,7 +223,7 @@ impl Workflows {
     pub async fn forget(&self, application: &str) -> Result<(), StorageError> {
         let application = application.to_owned();
         let forget = move |transaction: &WriteTransaction| runs::forget(transaction, &application);
-        self.committer.commit(forget).await
+        self.sparing.commit(forget).await
     }
 
     /// Makes a change together with the step of the run that makes it, or neither. The change is not made again where
@@ -312,10 +319,7 @@ mod tests {
         assert!(leaving(begin("w0", false).await));
         begin("w1", true).await.unwrap();
         assert_eq!(workflows.orphans().await.unwrap(), ["app"]);
-        deployments
-            .put("app".into(), vec![1], vec![])
-            .await
-            .unwrap();
+        deployments.put("app".into(), vec![1]).await.unwrap();
         begin("w2", false).await.unwrap();
         assert_eq!(workflows.orphans().await.unwrap(), [""; 0]);
         deployments.remove("app".into()).await.unwrap();

@@ -153,6 +153,11 @@ impl Instance {
         (Err(failure), None)
     }
 
+    /// Lets onlookers see how much memory it holds.
+    pub fn shows_memory(&self) {
+        self.store.data().shows_memory();
+    }
+
     /// Answers whoever waits, and shows onlookers what has come of the message.
     fn conclude(
         &mut self,
@@ -286,7 +291,6 @@ pub(super) fn settled<T>(
     done: wasmtime::Result<Result<T, String>>,
 ) -> Result<T, Fault> {
     store.data().flush();
-    store.data().shows_memory();
     match done {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(text)) => Err(Fault::Broken(text)),

@@ -130,6 +130,12 @@ impl Start for Starter {
 impl Behavior for Life {
     type Estate = Commitments;
 
+    fn begins(&self) {
+        if let Self::Instance(instance) = self {
+            instance.shows_memory();
+        }
+    }
+
     /// The work is in memory of its own, which the next message of whichever actor uses again: an actor at rest keeps
     /// none of it.
     fn handle(

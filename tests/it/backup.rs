@@ -89,6 +89,24 @@ fn tokens_come_back_with_a_backup() {
 }
 
 #[test]
+fn a_backup_whose_reader_leaves_is_no_good_one_in_the_audit_trail() {
+    let node = node();
+    // More bytes than a connection takes before somebody reads them.
+    node.deploy("large", &echo_of(32 << 20)).is_deployed();
+    let mut leaving = TcpStream::connect(node.http).unwrap();
+    leaving
+        .write_all(b"GET /api/v1/backup HTTP/1.0\r\nhost: localhost\r\n\r\n")
+        .unwrap();
+    leaving.read_exact(&mut [0; 1024]).unwrap();
+    drop(leaving);
+    let line = node.log_says("GET /api/v1/backup");
+    assert!(line.contains("result=400"), "{line}");
+    let dir = TempDir::new().unwrap();
+    succeeds(&backup(&node, &dir.path().join("node.tar")));
+    node.log_says("GET /api/v1/backup\" result=ok");
+}
+
+#[test]
 fn what_is_undeployed_while_a_backup_is_read_is_whole_in_it() {
     let node = node();
     // More bytes than a connection takes before somebody reads them.

@@ -1,6 +1,7 @@
 //! A disk that is full: deploys are refused and leave nothing, what runs goes on, and room made is room used.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -9,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::guests::{COUNTER, guest};
 use crate::harness::Node;
+use crate::keeper::Keeper;
 use crate::restore::keeper;
 use crate::uploads::echo_of;
 
@@ -33,8 +35,14 @@ impl Disk {
 
     /// Takes all the room that is left.
     pub fn fill(&self) {
-        let ballast = vec![7; self.free_bytes() as usize];
-        fs::write(self.0.join("ballast"), ballast).unwrap();
+        let mut options = fs::File::options();
+        let file = options
+            .append(true)
+            .create(true)
+            .open(self.0.join("ballast"));
+        file.unwrap()
+            .write_all(&vec![7; self.free_bytes() as usize])
+            .unwrap();
     }
 
     pub fn make_room(&self) {
@@ -101,6 +109,64 @@ fn a_full_disk_refuses_what_is_new_and_stops_nothing() {
     let node = Node::again(node.kill());
     assert_eq!(node.total_applications(), 1);
     drop(disk);
+}
+
+/// Small writes of a guest use up what the store's file had free, and fail; what makes room still finds some.
+#[test]
+fn what_guests_write_on_a_full_disk_takes_nothing_from_what_makes_room() {
+    let dir = TempDir::new().unwrap();
+    let Some(disk) = Disk::of(16, &dir) else {
+        println!("skipped: this process may not mount");
+        return;
+    };
+    let node = Node::start(dir, &[]);
+    let keeper = Keeper::deploy(&node, "writer", "");
+    let others: Vec<String> = (0..8).map(|number| format!("other-{number}")).collect();
+    for name in &others {
+        node.deploy(name, &guest(Kind::Core, COUNTER)).is_deployed();
+    }
+    disk.fill();
+    for (number, name) in others.iter().enumerate() {
+        let refused = |round: usize| keeper.put(&format!("{number}-{round}"), "small") != 0;
+        assert!((0..10_000).any(refused), "the disk is full");
+        assert_eq!(node.wish(name, "stop").status, 200, "{name}");
+        // What an undeploy frees is not left to it.
+        disk.fill();
+        if number % 2 == 0 {
+            assert_eq!(node.undeploy(name).status, 200, "{name}");
+            disk.fill();
+        }
+    }
+    let node = Node::again(node.kill());
+    assert_eq!(node.total_applications(), 5);
+    assert_eq!(node.status_of("other-1"), "STOPPED");
+    assert_eq!(node.status_of("writer"), "RUNNING");
+}
+
+#[test]
+fn a_full_disk_shows_in_the_nodes_health_once_a_file_was_refused() {
+    let dir = TempDir::new().unwrap();
+    let Some(disk) = Disk::of(8, &dir) else {
+        println!("skipped: this process may not mount");
+        return;
+    };
+    let node = Node::start(dir, &[]);
+    disk.fill();
+    assert_eq!(node.get("/health").json()["status"], "healthy");
+    assert_eq!(
+        node.deploy("counter", &guest(Kind::Core, COUNTER)).status,
+        507
+    );
+    node.waits_for("it shows", || {
+        node.get("/health").json()["status"] == "degraded"
+    });
+    assert_eq!(node.figure("plexspaces_store_failing"), 1);
+    assert_eq!(node.figure("plexspaces_store_failed_writes_total"), 0);
+    disk.make_room();
+    node.waits_for("it is well again", || {
+        node.get("/health").json()["status"] == "healthy"
+    });
+    assert_eq!(node.figure("plexspaces_store_failing"), 0);
 }
 
 #[test]

@@ -49,6 +49,7 @@ mod histories;
 mod journal;
 mod keyvalue;
 mod languages;
+mod leaving;
 mod lies;
 mod lives;
 mod locks;

@@ -1,7 +1,5 @@
 //! Ask, tell and reply: between a client and an actor, and between actors of either kind.
 
-use std::io::Write;
-use std::net::TcpStream;
 use std::thread;
 
 use crate::guests::{
@@ -405,31 +403,4 @@ fn a_component_knows_the_message_in_hand() {
         .is_deployed();
     let id = node.ask("knows", b"").body_payload();
     assert!(id.starts_with("m-"), "{id}");
-}
-
-#[test]
-fn what_was_asked_is_done_though_who_asked_has_left() {
-    const ASKED: usize = 25;
-    let node = node();
-    node.deploy("rascal", &guest(Kind::Core, RASCAL))
-        .is_deployed();
-    let asking: Vec<TcpStream> = (0..ASKED)
-        .map(|_| {
-            let mut stream = TcpStream::connect(node.http).unwrap();
-            let request = "POST /api/v1/actors/default/rascal HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nw";
-            stream.write_all(request.as_bytes()).unwrap();
-            stream
-        })
-        .collect();
-    let handled = || node.figure("plexspaces_messages_total{outcome=\"handled\"}");
-    // One is in hand, and each of the others waits or is done.
-    node.waits_for("all have come", || {
-        handled() + 1 + node.figure("plexspaces_mailbox_messages") >= ASKED
-    });
-    drop(asking);
-    node.waits_for("all are handled", || handled() == ASKED);
-    assert_eq!(
-        node.figure("plexspaces_messages_total{outcome=\"expired\"}"),
-        0
-    );
 }

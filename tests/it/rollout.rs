@@ -122,6 +122,17 @@ fn a_rollout_whose_batch_fails_takes_back_what_it_flashed() {
         "rolled back: an operator rejected it"
     );
     assert!(version(&node, "gate-1").contains("1.0.0"));
+    // A mistyped signal is none: the rollout waits on.
+    let plan = "summer\nfirmware 3.2.0\nbatch gate-1\nbatch gate-2";
+    ask(&node, "rollout", "start", plan);
+    signal(&node, "summer", "aprove");
+    node.waits_for("its log tells", || {
+        node.get("/api/v1/applications/fleet/logs")
+            .body
+            .contains("not aprove")
+    });
+    signal(&node, "summer", "approve");
+    assert_eq!(result(&node, "summer"), "3.2.0 on 2 devices");
     let nonsense = ask(&node, "rollout", "start", "odd\nfly me");
     assert!(nonsense.body.contains("a plan has no"), "{nonsense:?}");
 }

@@ -147,12 +147,22 @@ fn a_version_that_does_not_start_changes_nothing() {
     deploy(&node, "app", "1", &good(1)).is_deployed();
     assert_eq!(node.ask("app", b"7").payload(), 7);
     let files = node.files().len();
-    let trapping = ordered("(func $begin (result i32) (unreachable))", "");
+    let memory = |node: &Node| {
+        let detail = node.get("/api/v1/applications/app").json();
+        detail["actors"][0]["memory_bytes"].as_u64().unwrap()
+    };
+    let before = memory(&node);
+    let trapping = "(func $begin (result i32)
+        (drop (memory.grow (i32.const 20))) (unreachable))";
+    let trapping = ordered(trapping, "");
     deploy(&node, "app", "2", &trapping).is_refused(
         422,
         "INVALID_ARGUMENT",
         &["does not start", "unreachable"],
     );
+    assert_eq!(memory(&node), before, "what is shown is the old one's");
+    let log = node.get("/api/v1/applications/app/logs").body;
+    assert!(log.contains("version 2 is not taken"), "{log}");
     deploy(&node, "app", "2", b"\0asm\x01\0\0\0").is_refused(422, "INVALID_ARGUMENT", &[]);
     assert_eq!(version(&node, "app"), "1");
     assert_eq!(
@@ -385,6 +395,32 @@ fn an_actor_that_does_not_come_to_an_end_is_not_upgraded() {
         ],
     );
     assert_eq!(version(&node, "app"), "1");
+}
+
+#[test]
+fn an_actor_that_breaks_as_it_tells_its_state_is_named_and_its_application_can_be_stopped_and_upgraded()
+ {
+    let node = node();
+    let text = r#"(module
+        (memory (export "memory") 1)
+        (func (export "snapshot_state") (result i64) (unreachable))
+        (func (export "handle_request") (param i32 i32 i32 i32 i32 i32) (result i64)
+            (i64.or (i64.shl (i64.extend_i32_u (local.get 5)) (i64.const 32)) (i64.extend_i32_u (local.get 4)))))"#;
+    deploy(&node, "app", "1", &wat::parse_str(text).unwrap()).is_deployed();
+    deploy(&node, "app", "2", &good(2)).is_refused(
+        422,
+        "INVALID_ARGUMENT",
+        &[
+            "app@test-node broke as it told its state",
+            "unreachable",
+            "plexspaces application stop app",
+        ],
+    );
+    assert_eq!(version(&node, "app"), "1");
+    assert_eq!(node.ask("app", b"it goes on").body_payload(), "it goes on");
+    assert_eq!(node.wish("app", "stop").status, 200);
+    deploy(&node, "app", "2", &good(2)).is_deployed();
+    assert_eq!(node.ask("app", b"1").payload(), 1);
 }
 
 /// Killed at some instant of an upgrade, the node comes back with the old version or the new one, and its whole state.

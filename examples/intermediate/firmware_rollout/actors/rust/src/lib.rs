@@ -10,6 +10,7 @@ use std::cell::RefCell;
 
 use plan::Plan;
 use plexspaces::actor::conversation::defer;
+use plexspaces::actor::logging::{LogLevel, log};
 use plexspaces::actor::messaging::reply;
 use plexspaces::actor::types::{ActorError, Context};
 use plexspaces::actor::workflow::{
@@ -81,9 +82,14 @@ impl Guest for Actor {
         let result = match signal.as_str() {
             "approve" => rollout.roll_out(),
             "reject" => Some(rollout.take_back("an operator rejected it")),
-            _ => None,
+            other => {
+                log(LogLevel::Warn, &format!("a rollout takes approve or reject, not {other}; it waits on"));
+                None
+            }
         };
-        if let (Some(result), Some(open)) = (result, rollout.open.take()) {
+        if let Some(result) = result
+            && let Some(open) = rollout.open.take()
+        {
             reply(&open, result.as_bytes()).map_err(|error| error.message)?;
         }
         ROLLOUT.set(Some(rollout));
