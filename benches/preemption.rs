@@ -9,8 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use plexspaces_node::clock::Span;
-use plexspaces_node::config::Written;
+use plexspaces_node::config::{DataDir, DrainTime, Written};
 use plexspaces_node::{node, wasm::compile};
 
 const PERIOD: Duration = Duration::from_millis(1);
@@ -40,8 +39,8 @@ fn main() -> ExitCode {
     let port = free_port();
     let config = Written {
         listen_addr: Some(format!("127.0.0.1:{port}").parse().unwrap()),
-        data_dir: Some(dir.path().to_owned()),
-        drain_time: Some(Span(Duration::ZERO)),
+        data_dir: Some(DataDir(dir.path().to_owned())),
+        drain_time: Some(DrainTime(Duration::ZERO)),
         ..Written::default()
     };
     let config = config.check().unwrap();

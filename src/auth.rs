@@ -89,7 +89,8 @@ impl FromStr for Scope {
 }
 
 impl Secret {
-    const PREFIX: &str = "plx_";
+    /// What every secret begins with.
+    pub const PREFIX: &str = "plx_";
     /// 32 bytes are 43 characters of base64 without padding.
     const CHARS: usize = Self::PREFIX.len() + 43;
 
@@ -110,11 +111,16 @@ impl Secret {
         looks_right.then(|| Self(text.to_owned()))
     }
 
+    /// The id of the token that is known by this secret.
+    pub fn id(&self) -> String {
+        self.hash().to_string()[..8].to_owned()
+    }
+
     /// A token that is known by this secret.
     pub fn token(&self, name: TokenName, scope: Scope, created_at: SystemTime) -> Token {
         let hash = self.hash();
         Token {
-            id: hash.to_string()[..8].to_owned(),
+            id: self.id(),
             name,
             scope,
             hash,

@@ -67,8 +67,18 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parsed = humantime::parse_duration(text).map(Self);
-        parsed.map_err(|_| format!("{text:?} is no length of time, such as \"30s\""))
+        let is_number = |c: char| c.is_ascii_digit() || c == '.';
+        let seconds: Option<f64> = match text.chars().all(is_number) {
+            true => text.parse().ok(),
+            false => None,
+        };
+        let parsed = match seconds {
+            Some(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+            None => humantime::parse_duration(text).ok(),
+        };
+        parsed.map(Self).ok_or_else(|| {
+            format!("{text:?} is no length of time, such as \"30s\", and no number of seconds")
+        })
     }
 }
 

@@ -14,6 +14,7 @@ pub mod machine;
 pub mod maps;
 pub mod message;
 pub mod metrics;
+pub mod near;
 pub mod payload;
 pub mod place;
 pub mod refusal;
@@ -21,7 +22,9 @@ pub mod retry;
 pub mod serde_words;
 pub mod service;
 pub mod shutdown;
+pub mod strict;
 pub mod toml_text;
+pub mod unseen;
 
 // floor 1: what survives
 pub mod storage;

@@ -207,9 +207,15 @@ pub const PROBATION: Duration = Duration::from_secs(60);
 pub const START_TIME_MAX: Duration = Duration::from_secs(60);
 /// What a stopping node gives the messages in flight.
 pub const DRAIN_TIME_DEFAULT: Duration = Duration::from_secs(10);
+/// The least and the most that an operator may choose: at 0 nothing in flight would end in order.
+pub const DRAIN_TIME_MIN: Duration = Duration::from_millis(100);
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(600);
 /// The wait before a failed application is started again, the first time; it doubles from there.
 pub const REVIVAL_DELAY: Duration = Duration::from_secs(1);
 pub const REVIVAL_DELAY_MAX: Duration = Duration::from_secs(300);
+/// The least and the most that an operator may choose for the first wait: at 0 a failing start would keep the node busy.
+pub const RESTART_DELAY_MIN: Duration = Duration::from_millis(10);
+pub const RESTART_DELAY_MAX: Duration = Duration::from_secs(3600);
 /// An application that ran this long begins anew with its waits.
 pub const REVIVAL_FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 /// Starts of an application that the node may fail to outlive before it is held back.

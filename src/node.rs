@@ -23,12 +23,22 @@ use crate::{grpc, http};
 pub enum NodeError {
     #[error(transparent)]
     Bind(#[from] BindError),
-    #[error(transparent)]
+    #[error("{}", at_start(.0))]
     Storage(#[from] StorageError),
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error("cannot tell the node's own address: {0}")]
     Address(#[from] io::Error),
+}
+
+/// What is wrong with the data directory, to whoever starts the node and sends nothing again.
+fn at_start(error: &StorageError) -> String {
+    match error {
+        StorageError::NoSpace(doing) => format!(
+            "no space left in the data directory while {doing}; free some, then start the node again"
+        ),
+        other => other.to_string(),
+    }
 }
 
 /// Runs a node until `stop` resolves and everything in flight has ended or its time is up.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::limits;
+use crate::serde_words::spoken;
+use crate::strict;
 
 /// A retry policy as it is written, in JSON. What is not there has its default: three attempts, 100 ms before the
 /// second, twice as long before each next one, 60 s at most.
@@ -47,7 +49,12 @@ impl Retry {
             let max = limits::RETRY_POLICY_BYTES_MAX;
             return Err(format!("a retry policy has at most {max} bytes"));
         }
-        let policy: Self = serde_json::from_str(text).map_err(|error| {
+        let policy: Self = strict::of_json(text.as_bytes()).map_err(|error| {
+            let error = spoken(
+                &error.to_string(),
+                &[("type: sequence", "type: array")],
+                "an object",
+            );
             format!(
                 "the retry policy is not one ({error}); such as \
                  {{\"max_attempts\":3,\"initial_ms\":100,\"backoff\":2.0,\"max_ms\":60000}}"
@@ -106,6 +113,7 @@ mod tests {
         );
         check("", "is not one");
         check("three times", "is not one");
+        check("[3,100]", "type: array, expected an object");
         check(r#"{"attempts":3}"#, "unknown field");
         check(r#"{"max_attempts":0}"#, "between 1 and");
         check(r#"{"max_attempts":10001}"#, "between 1 and");

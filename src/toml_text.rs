@@ -4,7 +4,7 @@ use std::fmt;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::serde_words::spoken;
+use crate::serde_words::{shortened, spoken};
 
 /// The way from the top of a TOML text to one value, such as `supervisor.children[pool].shutdown_timeout`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl KeyPath {
     }
 
     /// The line, from 1 on, of the value here, or of the nearest thing around it that stands in the text.
-    fn line(&self, text: &str) -> Option<usize> {
+    pub fn line(&self, text: &str) -> Option<usize> {
         let whole = DeTable::parse(text).ok()?;
         let mut at = None;
         let mut table = Some(whole.get_ref());
@@ -98,7 +98,7 @@ pub fn in_one_line(text: &str, error: &toml::de::Error) -> String {
     let line = line_at(text, span.start);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     let shown = text[line_start..].lines().next().unwrap_or_default();
-    let shown: String = shown.trim().chars().take(80).collect();
+    let shown: String = shortened(shown.trim()).chars().take(80).collect();
     format!("line {line}: {message}: {shown:?}")
 }
 

@@ -55,7 +55,7 @@ pub struct Ready {
 /// Why a version stays.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpgradeError {
-    #[error("actor {0} did not finish its message within its shutdown timeout; try again")]
+    #[error("actor {0} did not finish its message within its shutdown timeout")]
     Late(String),
     #[error("actor {actor} cannot tell its state: {text}")]
     NoSnapshot { actor: String, text: String },

@@ -14,6 +14,7 @@ use crate::clock::Span;
 use crate::id::{ApplicationId, ApplicationName, ModuleName, Scope, Version};
 use crate::limits::{self, MIB};
 use crate::refusal::{Kind, Refusal};
+use crate::strict;
 use crate::toml_text::{KeyPath, abridged, in_one_line};
 use crate::wasm::{Capabilities, GuestLimits};
 
@@ -82,12 +83,12 @@ impl Spec {
     pub fn with_config(self, config: Config) -> Result<Self, Refusal> {
         match config {
             Config::Toml(text) => {
-                let written = toml::from_str::<Written>(&text);
+                let written = strict::of_toml::<Written>(&text);
                 let written = written.map_err(|error| refused(&in_one_line(&text, &error)))?;
                 self.overlaid(written, &text)
             }
             Config::Table(table) => {
-                let written = table.try_into::<Written>();
+                let written = strict::of_table::<Written>(table);
                 let written = written.map_err(|error| refused(&in_one_line("", &error)))?;
                 self.overlaid(written, "")
             }

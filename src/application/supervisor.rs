@@ -273,7 +273,7 @@ mod tests {
     use super::*;
 
     fn of_toml(text: &str) -> Result<TreeSpec, String> {
-        let written: Written = toml::from_str(text).map_err(|error| error.to_string())?;
+        let written: Written = crate::strict::of_toml(text).map_err(|error| error.to_string())?;
         let tree = written.checked(&KeyPath::default());
         tree.map_err(|wrong| wrong.within(text))
     }

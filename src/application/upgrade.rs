@@ -226,12 +226,18 @@ fn refusal(prepared: &Prepared, error: UpgradeError) -> Refusal {
         UpgradeError::NoSnapshot { .. } | UpgradeError::Broke { .. } => Kind::Unprocessable,
         UpgradeError::Disturbed => Kind::Unavailable,
     };
-    let mut text = format!("not upgraded, the old version goes on: {error}");
-    if let UpgradeError::Broke { .. } = error {
-        let name = &prepared.spec().name;
-        text += &format!(
+    let name = &prepared.spec().name;
+    let next = match &error {
+        UpgradeError::Late(_) => format!(
+            "; try again when it has: GET /api/v1/applications/{name} shows whether it is busy"
+        ),
+        UpgradeError::Broke { .. } => format!(
             "; to upgrade without its state, `plexspaces application stop {name}`, then deploy"
-        );
-    }
-    Refusal::new(kind, text)
+        ),
+        _ => String::new(),
+    };
+    Refusal::new(
+        kind,
+        format!("not upgraded, the old version goes on: {error}{next}"),
+    )
 }

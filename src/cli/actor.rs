@@ -4,12 +4,11 @@ use hyper::Method;
 
 use super::client::{self, Call};
 use super::flags::node_command;
-use super::invoke::Question;
+use super::invoke::{Question, seems_unquoted};
 use super::output::{self, Output};
-use super::payload::payload;
+use super::payload::{Timeout, payload};
 use super::shapes::{self, Told};
 use super::{pages, path, table, tree};
-use crate::clock::Span;
 
 /// List the actors of a node, send messages to them, and stop them.
 #[derive(argh::FromArgs, argh::ArgsInfo)]
@@ -90,7 +89,7 @@ pub struct Ask {
     message_type: Option<String>,
     /// how long to wait for the answer (default: 5s; at most 10m)
     #[argh(option)]
-    timeout: Option<Span>,
+    timeout: Option<Timeout>,
 }
 }
 
@@ -176,6 +175,7 @@ impl Ask {
             message_type: self.message_type,
             timeout: self.timeout,
             output: self.output,
+            unquoted: seems_unquoted(self.payload.as_deref()),
         };
         client::block_on(question.put(&client))
     }

@@ -57,7 +57,12 @@ impl FromStr for NodeAddr {
         let (host, port) = parsed.ok_or_else(|| {
             format!("{text:?} is not HOST:PORT, such as localhost:8000, 192.0.2.7:8000 or [2001:db8::7]:8000")
         })?;
-        Ok(Self { host, port })
+        match port {
+            u16::MAX => Err(format!(
+                "{text:?} leaves no port for HTTP, which is on the next one; give the gRPC port"
+            )),
+            _ => Ok(Self { host, port }),
+        }
     }
 }
 
@@ -103,6 +108,7 @@ mod tests {
             ":8000",
             "localhost:",
             "localhost:0",
+            "localhost:65535",
             "localhost:65536",
             "http://localhost:8000",
             "a b:8000",

@@ -14,7 +14,7 @@ use super::draft::{self, Draft};
 use super::flags::node_command;
 use super::output::{self, Output};
 use crate::application;
-use crate::config;
+use crate::config::{self, DataDir};
 use crate::storage::Storage;
 
 node_command! {
@@ -52,7 +52,7 @@ pub struct Restore {
     file: PathBuf,
     /// where the node keeps its data (default: the state directory; env PLEXSPACES_DATA_DIR)
     #[argh(option, arg_name = "dir")]
-    data_dir: Option<PathBuf>,
+    data_dir: Option<DataDir>,
     /// text or json (default: text)
     #[argh(option, arg_name = "form", default = "Output::Text")]
     output: Output,

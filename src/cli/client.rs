@@ -25,7 +25,7 @@ use crate::limits;
 
 pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// For an answer that takes the node no work.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 /// For a change: actors finish their messages, and their states are written.
 pub const CHANGE_TIME_MAX: Duration = Duration::from_secs(300);
 /// Between two pieces of an answer.

@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::Usage;
 use super::client::{self, Client};
 use super::flags::node_command;
 use super::grpc;
@@ -20,6 +21,7 @@ use super::output::{self, Output};
 use super::shapes::{self, Application};
 use super::standing::{self, Became};
 use super::upload::{Form, Progress};
+use crate::id::{ApplicationId, ApplicationName, InvalidName, Version};
 use crate::limits;
 
 /// The largest module that goes by gRPC.
@@ -40,7 +42,8 @@ node_command! {
 plexspaces deploy --node edge-7:8000 --token-file token --name counter --version 1.2.0 --wasm counter.wasm
 plexspaces deploy --name orders --wasm orders.wasm --config orders.toml --dry-run",
     note = "Up to 5 MiB go by gRPC; larger modules, and those with --config or --dry-run, by HTTP on the next port.
-At most 100 MiB; wasm-opt -Oz --strip-debug makes a module smaller."
+At most 100 MiB. To make a module smaller, build it with opt-level = \"z\" and
+without debug information, then strip it: wasm-tools strip -a IN -o OUT."
 )]
 pub struct Deploy {
     /// what operators call it; it is undeployed and asked by this name
@@ -69,6 +72,7 @@ pub struct Deploy {
 
 impl Deploy {
     pub fn run(self) -> anyhow::Result<()> {
+        self.check_names()?;
         let client = self.client()?;
         let mut module = Module::open(&self.wasm)?;
         if let Some(sha256) = &self.sha256 {
@@ -88,19 +92,36 @@ impl Deploy {
                 true => self.by_grpc(&client, id, &mut module).await?,
                 false => self.by_http(&client, id, module, config.as_deref()).await?,
             };
+            let after = match self.dry_run {
+                true => None,
+                false => standing::of(&client, &self.name).await,
+            };
+            if self.config.is_none() {
+                standing::say_what_is_dropped(before.as_ref(), after.as_ref());
+            }
             if self.output == Output::Json {
                 return output::answer(&answer);
             }
             let text = match digest {
                 Some(digest) => self.rehearsed(before.as_ref(), &digest),
                 None => {
-                    let after = standing::of(&client, &self.name).await;
                     let became = standing::deployed(before.as_ref(), after.as_ref());
                     self.done(&client::read(&answer)?, &became)
                 }
             };
             output::text(&text)
         })
+    }
+
+    /// What the node would refuse of the names is known before anything is sent.
+    fn check_names(&self) -> anyhow::Result<()> {
+        let wrong = |flag: &str, error: InvalidName| Usage::new(&format!("--{flag}: {error}"));
+        ApplicationName::parse(&self.name).map_err(|it| wrong("name", it))?;
+        Version::parse(&self.version).map_err(|it| wrong("version", it))?;
+        if let Some(id) = &self.app_id {
+            ApplicationId::parse(id).map_err(|it| wrong("app-id", it))?;
+        }
+        Ok(())
     }
 
     /// An upgrade that says nothing else leaves an application the id that it has.

@@ -3,6 +3,9 @@
 use argh::{ArgsInfo, CommandInfoWithArgs};
 
 use super::Arguments;
+use crate::near::nearest;
+use crate::serde_words::shortened;
+use crate::toml_text::abridged;
 
 const WIDTH: usize = 80;
 
@@ -81,19 +84,44 @@ pub fn complaint(text: &str, arguments: &[&str]) -> String {
     let rest: Vec<&str> = lines.collect();
     let said = format!("{first} {}", rest.join(", "));
     let said = said.trim_end_matches([' ', '.']);
-    let path = command(arguments);
-    let next = arguments.get(path.len() - 1).copied().unwrap_or_default();
-    let meant = said
-        .starts_with("Unrecognized argument")
-        .then(|| bearing(next));
-    if let Some(meant) = meant.filter(|it| !it.is_empty()) {
-        return format!("{said}; did you mean {}?", meant.join(" or "));
-    }
+    let (path, info) = command(arguments);
     let said = said_once(said).unwrap_or_else(|| said.to_owned());
-    format!("{said}; see {} --help", path.join(" "))
+    let said = abridged(&shortened(&said));
+    let path_shown = path.join(" ");
+    if let Some(odd) = text.trim().strip_prefix("Unrecognized argument: ") {
+        let next = arguments.get(path.len() - 1).copied().unwrap_or_default();
+        let mut meant = bearing(next);
+        if meant.is_empty() {
+            meant.extend(meant_by(odd, &path_shown, &info));
+        }
+        if !meant.is_empty() {
+            return format!("{said}; did you mean {}?", meant.join(" or "));
+        }
+    }
+    format!("{said}; see {path_shown} --help")
 }
 
-/// A complaint about a value that says the value itself, without argh's words before it, which say it too.
+/// What a word was meant to be that this command does not know: one of its flags, a part of its message, a file that a
+/// flag of that name takes, or a command below it.
+fn meant_by(odd: &str, path: &str, info: &CommandInfoWithArgs) -> Option<String> {
+    let flags = || info.flags.iter().map(|it| it.long);
+    // A message is the last argument: what comes behind it is more of it, split by the shell.
+    if info.positionals.iter().any(|it| it.name == "payload") && !odd.starts_with('-') {
+        return Some("one message in single quotes, such as '{\"key\":\"value\"}'".into());
+    }
+    if odd.starts_with("--") {
+        return nearest(odd, flags()).map(str::to_owned);
+    }
+    if let Some((_, ending)) = odd.rsplit_once('.')
+        && let Some(flag) = flags().find(|it| it.strip_prefix("--") == Some(ending))
+    {
+        return Some(format!("{flag} {odd}"));
+    }
+    let below = info.commands.iter().map(|it| it.name);
+    nearest(odd, below).map(|name| format!("{path} {name}"))
+}
+
+/// A complaint about a value, without argh's words before it.
 fn said_once(complaint: &str) -> Option<String> {
     const BEFORE: [&str; 2] = [
         "Error parsing option '",
@@ -102,8 +130,18 @@ fn said_once(complaint: &str) -> Option<String> {
     let rest = BEFORE.iter().find_map(|it| complaint.strip_prefix(it))?;
     let (name, rest) = rest.split_once("' with value '")?;
     let (value, problem) = rest.split_once("': ")?;
-    let says_it = problem.contains(&format!("{value:?}"));
-    says_it.then(|| format!("{name}: {problem}"))
+    // What the standard library says of numbers names neither the value nor what would do.
+    const OF_NUMBERS: [&str; 5] = [
+        "invalid digit",
+        "number too",
+        "cannot parse integer",
+        "invalid float",
+        "cannot parse float",
+    ];
+    Some(match OF_NUMBERS.iter().any(|it| problem.starts_with(it)) {
+        true => format!("{name}: {value:?} is no whole number from 0, or too large a one"),
+        false => format!("{name}: {problem}"),
+    })
 }
 
 /// All commands whose last word is this one.
@@ -122,18 +160,20 @@ fn bearing(name: &str) -> Vec<String> {
     found
 }
 
-/// The words of the command that these arguments begin with.
-fn command(arguments: &[&str]) -> Vec<String> {
+/// The words of the command that these arguments begin with, and what it takes.
+fn command(arguments: &[&str]) -> (Vec<String>, CommandInfoWithArgs) {
     let mut path = vec!["plexspaces".to_owned()];
     let mut below: CommandInfoWithArgs = Arguments::get_args_info();
     for argument in arguments {
-        let Some(found) = below.commands.into_iter().find(|it| it.name == *argument) else {
+        let mut commands = below.commands.iter();
+        let Some(at) = commands.position(|it| it.name == *argument) else {
             break;
         };
+        let found = below.commands.swap_remove(at);
         path.push(found.name.to_owned());
         below = found.command;
     }
-    path
+    (path, below)
 }
 
 #[cfg(test)]
@@ -192,7 +232,37 @@ mod tests {
         check(
             "Error parsing option '--limit' with value 'x': invalid digit found in string\n",
             &["tuplespace", "take"],
-            "Error parsing option '--limit' with value 'x': invalid digit found in string; see plexspaces tuplespace take --help",
+            "--limit: \"x\" is no whole number from 0, or too large a one; see plexspaces tuplespace take --help",
+        );
+        check(
+            "Error parsing option '--actors-max' with value '0': actors_max is 0; choose another\n",
+            &["start"],
+            "--actors-max: actors_max is 0; choose another; see plexspaces start --help",
+        );
+        check(
+            "Unrecognized argument: lst\n",
+            &["lst"],
+            "Unrecognized argument: lst; did you mean plexspaces list?",
+        );
+        check(
+            "Unrecognized argument: lst\n",
+            &["actor", "lst"],
+            "Unrecognized argument: lst; did you mean plexspaces actor list?",
+        );
+        check(
+            "Unrecognized argument: --nod\n",
+            &["list", "--nod", "edge:8000"],
+            "Unrecognized argument: --nod; did you mean --node?",
+        );
+        check(
+            "Unrecognized argument: operands:[2]}\n",
+            &["invoke", "calc", "{operation:add", "operands:[2]}"],
+            "Unrecognized argument: operands:[2]}; did you mean one message in single quotes, such as '{\"key\":\"value\"}'?",
+        );
+        check(
+            "Unrecognized argument: calc.wasm\n",
+            &["deploy", "calc.wasm"],
+            "Unrecognized argument: calc.wasm; did you mean --wasm calc.wasm?",
         );
     }
 }

@@ -1,5 +1,6 @@
 //! `plexspaces invoke`: ask an actor, and print what it answers.
 
+use anyhow::bail;
 use bytes::Bytes;
 use hyper::Method;
 
@@ -8,8 +9,7 @@ use super::client::{self, Call, Client};
 use super::flags::node_command;
 use super::output::{self, Output};
 use super::path;
-use super::payload::{deadline, payload};
-use crate::clock::Span;
+use super::payload::{Timeout, deadline, payload};
 
 node_command! {
 /// Ask an actor and print its answer.
@@ -34,7 +34,7 @@ pub struct Invoke {
     message_type: Option<String>,
     /// how long to wait for the answer (default: 5s; at most 10m)
     #[argh(option)]
-    timeout: Option<Span>,
+    timeout: Option<Timeout>,
 }
 }
 
@@ -51,6 +51,7 @@ impl Invoke {
             message_type: self.message_type.clone(),
             timeout: self.timeout,
             output: self.output,
+            unquoted: seems_unquoted(self.payload.as_deref()),
         };
         client::block_on(question.put(&self.client()?))
     }
@@ -61,9 +62,22 @@ pub struct Question {
     pub path: String,
     pub payload: Bytes,
     pub message_type: Option<String>,
-    pub timeout: Option<Span>,
+    pub timeout: Option<Timeout>,
     pub output: Output,
+    /// Whether the message looks like JSON whose quotes a shell took.
+    pub unquoted: bool,
 }
+
+/// Whether a message begins and ends as JSON does, and is none.
+pub fn seems_unquoted(argument: Option<&str>) -> bool {
+    let text = argument.unwrap_or_default().trim();
+    let framed = [('{', '}'), ('[', ']')]
+        .iter()
+        .any(|(begin, end)| text.starts_with(*begin) && text.ends_with(*end));
+    framed && serde_json::from_str::<serde::de::IgnoredAny>(text).is_err()
+}
+
+const IN_QUOTES: &str = "the message is no JSON; if it was to be, put it in single quotes, since the shell takes double ones";
 
 impl Question {
     pub async fn put(self, client: &Client) -> anyhow::Result<()> {
@@ -79,10 +93,33 @@ impl Question {
             body: self.payload,
             patience,
         };
-        let answer = client.call(call).await?;
+        let answer = client.call(call).await;
+        let answer = match answer {
+            Err(error) if self.unquoted => bail!("{error:#}; {IN_QUOTES}"),
+            answer => answer?,
+        };
         match self.output {
             Output::Json => output::answer(&answer),
             Output::Text => output::of_guest(&answer),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_without_its_quotes_is_told_from_other_texts() {
+        let check =
+            |text: &str, expected| assert_eq!(seems_unquoted(Some(text)), expected, "{text}");
+        check("{operation:add,operands:[2,3]}", true);
+        check("[a, b]", true);
+        check(r#"{"operation":"add"}"#, false);
+        check("[1, 2]", false);
+        check("hello", false);
+        check("@order.json", false);
+        check("", false);
+        assert!(!seems_unquoted(None));
     }
 }

@@ -32,12 +32,17 @@ impl List {
             return Ok(());
         }
         let row = |it: shapes::Application| {
+            let status = shapes::status(&it.status);
+            let up = match status {
+                "RUNNING" => time(it.metrics.uptime_seconds),
+                _ => "-".to_owned(),
+            };
             [
                 it.name,
                 it.version,
-                shapes::status(&it.status).to_owned(),
+                status.to_owned(),
                 it.metrics.actor_count.to_string(),
-                time(it.metrics.uptime_seconds),
+                up,
                 it.application_id,
             ]
         };

@@ -12,7 +12,8 @@ use log::LevelFilter;
 use serde::Serialize;
 
 use crate::clock::rfc3339;
-use crate::config::LogFormat;
+use crate::config::{LogFormat, LogLevels};
+use crate::unseen::dotted;
 
 /// Lines that may wait for a slow reader; what comes on top is dropped and counted.
 const LINES_MAX: usize = 1_000;
@@ -20,6 +21,9 @@ const LINES_MAX: usize = 1_000;
 const LINE_BYTES_MAX: usize = 8 * 1024;
 /// What the last lines get to be written when the process ends.
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// What stands before the rooms of this program, and is not shown.
+const ROOMS: &str = "plexspaces_node::";
 
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
@@ -44,8 +48,8 @@ struct Event<'a> {
     message: &'a str,
 }
 
-/// Logs from the level that PLEXSPACES_LOG names (`warn`, `debug`, or `room=level,...`).
-pub fn to_stderr(format: LogFormat) {
+/// Logs what is of these levels. A room is called as lines show it.
+pub fn to_stderr(format: LogFormat, levels: &LogLevels) {
     let (lines, waiting) = sync_channel(LINES_MAX);
     let queue = Queue {
         lines,
@@ -54,15 +58,21 @@ pub fn to_stderr(format: LogFormat) {
     let dropped = queue.dropped.clone();
     thread::spawn(move || write_lines(&waiting, &dropped));
     let _ = QUEUE.set(queue.clone());
-    let levels = env_logger::Env::new().filter_or("PLEXSPACES_LOG", "info");
-    env_logger::Builder::new()
-        // A quieter log keeps its audit lines, unless it says `audit=off`.
-        .filter_module("audit", LevelFilter::Info)
-        .parse_env(levels)
+    let mut builder = env_logger::Builder::new();
+    // A quieter log keeps its audit lines, unless it says `audit=off`.
+    builder
+        .filter_level(levels.all)
+        .filter_module("audit", LevelFilter::Info);
+    for (room, level) in &levels.rooms {
+        builder
+            .filter_module(room, *level)
+            .filter_module(&format!("{ROOMS}{room}"), *level);
+    }
+    builder
         .target(env_logger::Target::Pipe(Box::new(queue)))
         .format(move |line, record| {
             let room = record.target();
-            let room = room.strip_prefix("plexspaces_node::").unwrap_or(room);
+            let room = room.strip_prefix(ROOMS).unwrap_or(room);
             let message = in_one_line(&record.args().to_string());
             let (time, level) = (rfc3339(SystemTime::now()), record.level());
             let (time, message) = (&*time, &*message);
@@ -123,13 +133,12 @@ fn write_lines(waiting: &Receiver<Line>, dropped: &AtomicU64) {
     }
 }
 
-/// Line breaks become bars and other control characters dots, so that no text can pass for another event.
+/// Line breaks become bars, and other characters that steer what is shown dots, so that no text can pass for another event.
 fn in_one_line(text: &str) -> String {
     let end = text.floor_char_boundary(LINE_BYTES_MAX);
     let cut = if end < text.len() { " [cut]" } else { "" };
-    let shown = |c: char| if c.is_control() && c != '\t' { '·' } else { c };
     let lines = text[..end]
         .lines()
-        .map(|line| line.trim().chars().map(shown).collect());
+        .map(|line| line.trim().chars().map(dotted).collect());
     lines.collect::<Vec<String>>().join(" | ") + cut
 }

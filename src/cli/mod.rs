@@ -14,6 +14,7 @@ mod draft;
 mod events;
 mod flags;
 mod grpc;
+mod health;
 mod help;
 mod invoke;
 mod list;
@@ -45,6 +46,8 @@ use std::fmt;
 
 use argh::{ArgsInfo, FromArgs};
 
+use crate::config::ConfigError;
+
 /// A self-contained edge node onto which WebAssembly actor applications are deployed, and the commands to use it.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
@@ -67,6 +70,7 @@ enum Command {
     Undeploy(application::Undeploy),
     List(list::List),
     Status(status::Status),
+    Health(health::Health),
     Invoke(invoke::Invoke),
     Application(application::Application),
     Actor(actor::Actor),
@@ -106,6 +110,7 @@ impl Command {
             Self::Undeploy(undeploy) => undeploy.run(),
             Self::List(list) => list.run(),
             Self::Status(status) => status.run(),
+            Self::Health(health) => health.run(),
             Self::Invoke(invoke) => invoke.run(),
             Self::Application(application) => application.run(),
             Self::Actor(actor) => actor.run(),
@@ -148,7 +153,9 @@ fn code(done: anyhow::Result<()>) -> u8 {
     }
     // Not `eprintln`, which panics where standard error cannot be written.
     output::note(&format!("plexspaces: {error:#}"));
-    match error.is::<Usage>() {
+    let usage = error.is::<Usage>()
+        || (error.downcast_ref::<ConfigError>()).is_some_and(ConfigError::is_usage);
+    match usage {
         true => 2,
         false => 1,
     }

@@ -26,8 +26,8 @@ impl Module {
         ensure!(bytes > 0, "{shown} is empty; was it built?");
         if bytes > limits::WASM_FILE_BYTES_MAX {
             bail!(
-                "{shown} is too large ({bytes} bytes; at most {}, 100MB); make it smaller with wasm-opt -Oz --strip-debug \
-                 or, a component, with wasm-tools strip",
+                "{shown} is too large ({bytes} bytes; at most {}, 100MB); make it smaller: build it optimised \
+                 for size and without debug information, then wasm-tools strip -a {shown} -o smaller.wasm",
                 limits::WASM_FILE_BYTES_MAX
             );
         }

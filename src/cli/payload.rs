@@ -2,12 +2,14 @@
 
 use std::io::{Read, stdin};
 use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 
 use super::module;
+use crate::clock::Span;
 use crate::limits;
 
 /// `@FILE` is a file, `@-` (or `-`) standard input, nothing an empty message.
@@ -39,9 +41,29 @@ fn bounded(from: impl Read) -> std::io::Result<Vec<u8>> {
 /// How long the node gets beyond the deadline that it was told.
 const BEYOND: Duration = Duration::from_secs(10);
 
+/// How long an actor's answer is awaited, from 1 ms to 10 minutes.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeout(Duration);
+
+impl FromStr for Timeout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Span(given) = text.parse()?;
+        let allowed = Duration::from_millis(1)..=limits::ASK_TIME_MAX;
+        match allowed.contains(&given) {
+            true => Ok(Self(given)),
+            false => Err(format!(
+                "{text:?} must lie between 1ms and {}",
+                Span(limits::ASK_TIME_MAX)
+            )),
+        }
+    }
+}
+
 /// The deadline as the node is told it, and the one after which the node itself is taken for silent.
-pub fn deadline(given: Option<crate::clock::Span>) -> (Vec<(&'static str, String)>, Duration) {
-    let deadline = given.map_or(limits::ASK_TIME_DEFAULT, |span| span.0);
+pub fn deadline(given: Option<Timeout>) -> (Vec<(&'static str, String)>, Duration) {
+    let deadline = given.map_or(limits::ASK_TIME_DEFAULT, |given| given.0);
     let header = ("x-timeout-ms", deadline.as_millis().to_string());
     (vec![header], deadline + BEYOND)
 }

@@ -16,14 +16,21 @@ pub fn in_commands(text: &str) -> String {
             said.push("shows".to_owned());
         }
     }
-    said.join(" ")
+    said.join(" ").replace(TIMEOUT, "--timeout")
 }
+
+/// What callers of HTTP set, and a command takes as a flag.
+const TIMEOUT: &str = "X-Timeout-Ms (or ?timeout_ms=)";
 
 /// The command that does what this request does. All requests that a refusal names are here.
 fn command(method: &str, path: &str) -> Option<String> {
     match (method, path.strip_prefix("/api/v1/")?) {
         ("GET", "applications") => Some("plexspaces list".to_owned()),
         ("GET", "dashboard/actors") => Some("plexspaces actor list".to_owned()),
+        ("GET", path) if path.starts_with("workflows?application=") => {
+            let name = path.strip_prefix("workflows?application=")?;
+            Some(format!("plexspaces workflow list --application {name}"))
+        }
         ("GET", path) => named(path, "").map(|name| format!("plexspaces status {name}")),
         ("POST", path) => {
             named(path, ":start").map(|name| format!("plexspaces application start {name}"))
@@ -61,6 +68,14 @@ mod tests {
         check(
             "it has failed; GET /api/v1/applications/a says why",
             "it has failed; plexspaces status a says why",
+        );
+        check(
+            "no workflow \"x\" in application a; GET /api/v1/workflows?application=a lists them",
+            "no workflow \"x\" in application a; plexspaces workflow list --application a shows them",
+        );
+        check(
+            "give it longer with X-Timeout-Ms (or ?timeout_ms=), or see: GET /api/v1/applications/a",
+            "give it longer with --timeout, or see: plexspaces status a",
         );
         for other in [
             "GET",

@@ -20,6 +20,9 @@ pub struct Application {
     pub module_hash: String,
     pub kind: String,
     pub metrics: Metrics,
+    /// What its config asks for, with every default; lists leave it out.
+    #[serde(default)]
+    pub spec: serde_json::Value,
 }
 
 impl Application {

@@ -1,6 +1,9 @@
 //! What stands under a name, and what a deploy or a rollback has made of it.
 
+use serde_json::{Value, json};
+
 use super::client::Client;
+use super::output;
 use super::path;
 use super::shapes::Application;
 
@@ -37,6 +40,39 @@ pub fn deployed(before: Option<&Application>, after: Option<&Application>) -> Be
     Became::Another(way.unwrap_or_else(|| "in its config or its id".to_owned()))
 }
 
+/// Says on standard error what an application had by its config and has no more, since it was deployed without one.
+/// Where `after` is none, as of a rehearsal, only what no application has by default is known.
+pub fn say_what_is_dropped(before: Option<&Application>, after: Option<&Application>) {
+    let Some(before) = before else { return };
+    let none = json!({ "dependencies": [], "supervisor": null, "env": {} });
+    let after = after.map_or(&none, |it| &it.spec);
+    let dropped = dropped(&before.spec, after);
+    if !dropped.is_empty() {
+        output::note(&format!(
+            "{} had a config, and a deploy without --config drops it: {} are no longer what they were; \
+             deploy with --config FILE to keep them",
+            before.name,
+            dropped.join(", ")
+        ));
+    }
+}
+
+/// Keys of a config whose values differ, but for the description, which changes nothing that runs.
+fn dropped(before: &Value, after: &Value) -> Vec<&'static str> {
+    const KEYS: [&str; 8] = [
+        "type",
+        "tenant",
+        "namespace",
+        "dependencies",
+        "supervisor",
+        "env",
+        "limits",
+        "capabilities",
+    ];
+    let differs = |key: &&str| matches!((before.get(key), after.get(key)), (Some(old), Some(new)) if old != new);
+    KEYS.into_iter().filter(differs).collect()
+}
+
 /// What a deploy has made of its name.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Became {
@@ -48,6 +84,17 @@ pub enum Became {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_config_gave_and_is_gone_is_found() {
+        let before = json!({"env": {"A": "1"}, "limits": {"max_mailbox": 7}, "tenant": "default"});
+        let after = json!({"env": {}, "limits": {"max_mailbox": 1000}, "tenant": "default"});
+        assert_eq!(dropped(&before, &after), ["env", "limits"]);
+        assert!(dropped(&after, &after).is_empty());
+        assert_eq!(dropped(&before, &json!({"env": {}})), ["env"]);
+        // An older node says less.
+        assert!(dropped(&Value::Null, &after).is_empty());
+    }
 
     #[test]
     fn a_way_leads_from_version_to_version_or_from_module_to_module() {

@@ -7,8 +7,10 @@ use argh::{ArgsInfo, FromArgs};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{log, ready};
-use crate::clock::Span;
-use crate::config::{ActorsMax, Config, ConfigError, ListenAddr, LogFormat, Profile, Written};
+use crate::config::{
+    self, ActorsMax, Config, ConfigError, DataDir, DrainTime, ListenAddr, LogFormat, Profile,
+    Written,
+};
 use crate::id::NodeId;
 use crate::{machine, node};
 
@@ -35,10 +37,10 @@ pub struct Start {
     listen_addr: Option<ListenAddr>,
     /// where the node keeps its data (default: the state directory; env PLEXSPACES_DATA_DIR)
     #[argh(option)]
-    data_dir: Option<PathBuf>,
+    data_dir: Option<DataDir>,
     /// what messages in flight get when the node stops (default: 10s; env PLEXSPACES_DRAIN_TIME)
     #[argh(option)]
-    drain_time: Option<Span>,
+    drain_time: Option<DrainTime>,
     /// tiny, small or standard: how much to plan with (default: by the memory; env PLEXSPACES_PROFILE)
     #[argh(option)]
     profile: Option<Profile>,
@@ -66,7 +68,10 @@ impl Start {
             return ready::start_and_wait();
         }
         let config = self.config()?;
-        log::to_stderr(config.log_format);
+        log::to_stderr(config.log_format, &config.log_levels);
+        for line in config::unknown_variables() {
+            ::log::warn!("{line}");
+        }
         machine::raise_open_files_max();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -96,7 +101,13 @@ impl Start {
             log_format: self.log_format,
             ..Written::default()
         };
-        flags.over(Written::of_environment()?).over(file).check()
+        let environment = Written::of_environment()?;
+        // A flag decides over both variables.
+        let said = self.require_token || self.insecure_allow_remote;
+        if !said && environment.contradicts_itself() {
+            return Err(ConfigError::BothInEnvironment);
+        }
+        flags.over(environment).over(file).check()
     }
 }
 

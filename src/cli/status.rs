@@ -72,7 +72,7 @@ fn facts(detail: &Detail) -> String {
             .iter()
             .map(|error| format!("  error     {error}")),
     );
-    let lines = lines.iter().map(|line| output::harmless(line));
+    let lines = lines.iter().map(|line| fitted(line, 12));
     lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
@@ -107,6 +107,14 @@ fn row(actor: &Actor) -> [String; 4] {
 
 fn last_error(actor: &Actor) -> Option<String> {
     let error = actor.last_error.as_ref()?;
-    let text = format!("{}: {error}", actor.actor_id);
-    Some(output::harmless(&text).replace('\n', "\n  "))
+    Some(fitted(&format!("{}: {error}", actor.actor_id), 2))
+}
+
+/// A text as lines that fit, without what would steer a terminal. All but the first are indented.
+fn fitted(text: &str, indent: usize) -> String {
+    let text = output::harmless(text).replace('\t', " ");
+    let text = text.replace('\n', &format!("\n{}", " ".repeat(indent)));
+    let lines = text.lines();
+    let lines = lines.map(|line| table::wrapped(line, table::width(), indent));
+    lines.collect::<Vec<_>>().join("\n")
 }

@@ -30,6 +30,38 @@ pub fn width() -> usize {
     columns.unwrap_or(WIDTH_DEFAULT).max(WIDTH_MIN)
 }
 
+/// A line as several of at most `width` columns, broken between words where that is possible. What goes on is indented by
+/// `indent`.
+pub fn wrapped(line: &str, width: usize, indent: usize) -> String {
+    let own: String = line.chars().take_while(|c| *c == ' ').collect();
+    let (mut lines, mut shown) = (Vec::new(), own.clone());
+    let mut chars = own.chars().count();
+    let mut empty = true;
+    for word in line[own.len()..].split(' ') {
+        let mut word: Vec<char> = word.chars().collect();
+        if !empty && chars + 1 + word.len() > width {
+            lines.push(std::mem::replace(&mut shown, " ".repeat(indent)));
+            (chars, empty) = (indent, true);
+        }
+        if !empty {
+            shown.push(' ');
+            chars += 1;
+        }
+        // A word that fits no line is broken anywhere.
+        while chars + word.len() > width {
+            let rest = word.split_off(width - chars);
+            shown.extend(word);
+            lines.push(std::mem::replace(&mut shown, " ".repeat(indent)));
+            (word, chars) = (rest, indent);
+        }
+        chars += word.len();
+        shown.extend(word);
+        empty = false;
+    }
+    lines.push(shown);
+    lines.join("\n")
+}
+
 fn fitted<const N: usize>(heads: [&str; N], rows: &[[String; N]], width: usize) -> Vec<String> {
     let rows = rows
         .iter()
@@ -113,6 +145,20 @@ mod tests {
         }
         let shown = lines(&[["12345678", &long]], 40);
         assert_eq!(shown[1], format!("12345678  {}…", "x".repeat(29)));
+    }
+
+    #[test]
+    fn a_long_line_goes_on_below() {
+        let check = |line: &str, expected: &str| assert_eq!(wrapped(line, 10, 4), expected);
+        check("", "");
+        check("  ab cd", "  ab cd");
+        check("  ab cd efg", "  ab cd\n    efg");
+        check("  ab  cd ef gh ij", "  ab  cd\n    ef gh\n    ij");
+        check("äöüäöüäöüäöüäöü", "äöüäöüäöüä\n    öüäöü");
+        check(
+            "ab äöüäöüäöüäöüäöüx",
+            "ab\n    äöüäöü\n    äöüäöü\n    äöüx",
+        );
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! `plexspaces token`: create, list and revoke the tokens of a node, whether or not it runs.
 
-use std::path::PathBuf;
-
+use anyhow::{anyhow, bail};
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
 
+use super::Usage;
 use super::output::{self, Output};
 use super::table;
-use crate::auth::{Scope, Token};
+use crate::auth::{Scope, Secret, Token};
 use crate::clock::rfc3339;
-use crate::config;
+use crate::config::{self, DataDir};
 use crate::id::TokenName;
-use crate::storage::Tokens;
+use crate::storage::{Resident, Tokens};
 
 /// Create, list and revoke the tokens that callers from other machines need.
 #[derive(FromArgs, ArgsInfo)]
@@ -55,7 +55,7 @@ struct Create {
     scope: Scope,
     /// where the node keeps its data (default: the state directory; env PLEXSPACES_DATA_DIR)
     #[argh(option)]
-    data_dir: Option<PathBuf>,
+    data_dir: Option<DataDir>,
     /// text or json (default: text)
     #[argh(option, default = "Output::Text")]
     output: Output,
@@ -72,7 +72,7 @@ plexspaces token list --data-dir /var/lib/plexspaces --output json"
 struct List {
     /// where the node keeps its data (default: the state directory; env PLEXSPACES_DATA_DIR)
     #[argh(option)]
-    data_dir: Option<PathBuf>,
+    data_dir: Option<DataDir>,
     /// text or json (default: text)
     #[argh(option, default = "Output::Text")]
     output: Output,
@@ -91,7 +91,7 @@ struct Revoke {
     id: String,
     /// where the node keeps its data (default: the state directory; env PLEXSPACES_DATA_DIR)
     #[argh(option)]
-    data_dir: Option<PathBuf>,
+    data_dir: Option<DataDir>,
     /// text or json (default: text)
     #[argh(option, default = "Output::Text")]
     output: Output,
@@ -109,8 +109,9 @@ impl TokenCommand {
 
 impl Create {
     fn run(self) -> anyhow::Result<()> {
-        let name = TokenName::parse(&self.name)?;
-        let tokens = tokens(self.data_dir)?;
+        let name = TokenName::parse(&self.name)
+            .map_err(|error| Usage::new(&format!("--name: {error}")))?;
+        let tokens = tokens(self.data_dir, Need::NoOtherData)?;
         let (secret, token) = tokens.create(name, self.scope)?;
         if self.output == Output::Json {
             let created = Created {
@@ -136,7 +137,7 @@ impl Create {
 
 impl List {
     fn run(self) -> anyhow::Result<()> {
-        let tokens = tokens(self.data_dir)?.list()?;
+        let tokens = tokens(self.data_dir, Need::Node)?.list()?;
         let shown: Vec<Shown> = tokens.iter().map(Shown::from).collect();
         match self.output {
             Output::Json => output::json(&Listed { tokens: shown }),
@@ -156,7 +157,13 @@ impl List {
 
 impl Revoke {
     fn run(self) -> anyhow::Result<()> {
-        let token = tokens(self.data_dir)?.revoke(&self.id)?;
+        if self.id.starts_with(Secret::PREFIX) {
+            let id = Secret::parse(&self.id).map_or("ID".to_owned(), |it| it.id());
+            return Err(Usage::new(&format!(
+                "that is the token itself, and it is revoked by its id: plexspaces token revoke {id}"
+            )));
+        }
+        let token = tokens(self.data_dir, Need::Node)?.revoke(&self.id)?;
         match self.output {
             Output::Json => output::json(&Shown::from(&token)),
             Output::Text => output::text(&format!("revoked {} ({})\n", token.id, token.name)),
@@ -164,8 +171,31 @@ impl Revoke {
     }
 }
 
-fn tokens(data_dir: Option<PathBuf>) -> anyhow::Result<Tokens> {
-    Ok(Tokens::in_dir(&config::data_dir(data_dir)?))
+/// What a command asks of the directory that it is given.
+#[derive(PartialEq, Eq)]
+enum Need {
+    /// A node's data, or tokens that were made before its first start.
+    Node,
+    /// That, or nothing: a node may be started there later.
+    NoOtherData,
+}
+
+fn tokens(data_dir: Option<DataDir>, need: Need) -> anyhow::Result<Tokens> {
+    let dir = config::data_dir(data_dir)?;
+    let (shown, remedy) = (
+        dir.display(),
+        "give the directory that the node has, with --data-dir",
+    );
+    let resident = Resident::of(&dir).map_err(|error| {
+        anyhow!("cannot look into {shown}: {error}; run this as the node's user, or as root")
+    })?;
+    match (resident, need) {
+        (Resident::Node, _) | (Resident::Nobody, Need::NoOtherData) => Ok(Tokens::in_dir(&dir)),
+        (Resident::Nobody, Need::Node) => {
+            bail!("no node has run with its data in {shown}, and no token was made there; {remedy}")
+        }
+        (Resident::Others, _) => bail!("{shown} holds other things than a node's data; {remedy}"),
+    }
 }
 
 /// A token as programs read it.

@@ -1,5 +1,6 @@
 //! `plexspaces tuplespace`: write tuples, read, take and count them.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -14,6 +15,7 @@ use super::flags::node_command;
 use super::output::{self, Output};
 use crate::clock::Span;
 use crate::coordination::{in_words, kind_of};
+use crate::limits;
 
 /// Write, read, take and count tuples.
 #[derive(argh::FromArgs, argh::ArgsInfo)]
@@ -78,7 +80,7 @@ macro_rules! search_command {
                 limit: Option<u32>,
                 /// how long to wait for the first (default: not at all; at most 10m)
                 #[argh(option)]
-                timeout: Option<Span>,
+                timeout: Option<Wait>,
             }
         }
 
@@ -138,6 +140,25 @@ pub struct Count {
     #[argh(positional)]
     pattern: String,
 }
+}
+
+/// How long a tuple is awaited, up to 10 minutes.
+#[derive(Clone, Copy, Debug)]
+struct Wait(Duration);
+
+impl FromStr for Wait {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Span(given) = text.parse()?;
+        match given <= limits::ASK_TIME_MAX {
+            true => Ok(Self(given)),
+            false => Err(format!(
+                "{text:?} must lie between 0s and {}",
+                Span(limits::ASK_TIME_MAX)
+            )),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -219,14 +240,14 @@ fn wanting(
     body: &mut Map<String, Value>,
     pattern: &str,
     limit: Option<u32>,
-    timeout: Option<Span>,
+    timeout: Option<Wait>,
 ) -> anyhow::Result<()> {
     body.insert(
         "pattern".into(),
         array("PATTERN", r#"["order",{"any":true}]"#, pattern)?,
     );
     body.extend(limit.map(|limit| ("limit".to_owned(), limit.into())));
-    body.extend(timeout.map(|timeout| ("timeout_ms".to_owned(), millis(timeout).into())));
+    body.extend(timeout.map(|Wait(time)| ("timeout_ms".to_owned(), millis(Span(time)).into())));
     Ok(())
 }
 
@@ -245,12 +266,12 @@ fn posted(
     client: &Client,
     verb: &str,
     body: Map<String, Value>,
-    timeout: Option<Span>,
+    timeout: Option<Wait>,
 ) -> anyhow::Result<Bytes> {
     let path = format!("/api/v1/tuplespace/{verb}");
     let usual = Call::new(Method::POST, &path);
     let call = Call {
-        patience: usual.patience + timeout.map_or(Duration::ZERO, |timeout| timeout.0),
+        patience: usual.patience + timeout.map_or(Duration::ZERO, |Wait(time)| time),
         body: serde_json::to_vec(&body)?.into(),
         ..usual
     };

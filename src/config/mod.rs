@@ -1,6 +1,9 @@
 //! What the operator asked for, in two stages: as written (file, environment, flags), then as checked and usable.
 
+mod bounded;
+mod levels;
 mod profile;
+mod variables;
 mod written;
 
 use std::net::SocketAddr;
@@ -14,7 +17,10 @@ use crate::id::NodeId;
 use crate::limits;
 use written::set;
 
+pub use bounded::{DataDir, DrainTime, HostName, RestartDelay};
+pub use levels::LogLevels;
 pub use profile::{ActorsMax, Profile};
+pub use variables::unknown_variables;
 pub use written::{
     ListenAddr, Namespace, Written, WrittenApplications, WrittenHttp, WrittenTupleSpace,
 };
@@ -38,6 +44,7 @@ pub struct Config {
     /// Who has to bring a token.
     pub token_demand: Demand,
     pub log_format: LogFormat,
+    pub log_levels: LogLevels,
     /// Namespaces, of every tenant, whose tuples outlive the node.
     pub durable_namespaces: Vec<String>,
 }
@@ -66,11 +73,23 @@ pub enum ConfigError {
     Environment { name: &'static str, problem: String },
     #[error(
         "a token cannot be required and remote calls left open at once; \
+         keep one of PLEXSPACES_REQUIRE_TOKEN and PLEXSPACES_INSECURE_ALLOW_REMOTE"
+    )]
+    BothInEnvironment,
+    #[error(
+        "a token cannot be required and remote calls left open at once; \
          keep one of --require-token and --insecure-allow-remote"
     )]
     TokenDemand,
     #[error("no directory for the node's data is known; give one with --data-dir")]
     NoDataDir,
+}
+
+impl ConfigError {
+    /// Whether flags on the command line are to blame, which no file and no environment can mend.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::TokenDemand)
+    }
 }
 
 impl Written {
@@ -79,8 +98,7 @@ impl Written {
         let listen_addr = self
             .listen_addr
             .map_or(SocketAddr::from(([127, 0, 0, 1], 8000)), |given| given.0);
-        let switches = [self.require_token, self.insecure_allow_remote];
-        let token_demand = match switches.map(|on| on.unwrap_or(false)) {
+        let token_demand = match self.switches().map(|on| on.unwrap_or(false)) {
             [true, true] => return Err(ConfigError::TokenDemand),
             [true, false] => Demand::Everyone,
             [false, true] => Demand::Nobody,
@@ -93,18 +111,22 @@ impl Written {
             listen_addr,
             data_dir: self
                 .data_dir
+                .map(|DataDir(dir)| dir)
                 .or_else(default_data_dir)
                 .ok_or(ConfigError::NoDataDir)?,
             drain_time: self
                 .drain_time
-                .map_or(limits::DRAIN_TIME_DEFAULT, |span| span.0),
+                .map_or(limits::DRAIN_TIME_DEFAULT, |given| given.0),
             profile,
             actors_max: given.unwrap_or_else(|| profile.actors_max()),
             restart_delay: (self.applications.restart_delay)
-                .map_or(limits::REVIVAL_DELAY, |span| span.0),
-            http_hosts: self.http.hosts.unwrap_or_default(),
+                .map_or(limits::REVIVAL_DELAY, |given| given.0),
+            http_hosts: (self.http.hosts.into_iter().flatten())
+                .map(|HostName(name)| name)
+                .collect(),
             token_demand,
             log_format: self.log_format.unwrap_or_default(),
+            log_levels: self.log_levels.unwrap_or_default(),
             durable_namespaces: (self.tuplespace.durable.into_iter().flatten())
                 .map(|Namespace(name)| name.to_string())
                 .collect(),
@@ -113,8 +135,10 @@ impl Written {
 }
 
 /// Where the data is when only a flag and the environment are asked.
-pub fn data_dir(flag: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
-    let given = flag.or_else(|| set("PLEXSPACES_DATA_DIR"));
+pub fn data_dir(flag: Option<DataDir>) -> Result<PathBuf, ConfigError> {
+    let given = flag
+        .map(|DataDir(dir)| dir)
+        .or_else(|| set("PLEXSPACES_DATA_DIR"));
     given
         .or_else(default_data_dir)
         .ok_or(ConfigError::NoDataDir)

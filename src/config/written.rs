@@ -8,10 +8,14 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::{ActorsMax, ConfigError, LogFormat, Profile};
-use crate::clock::Span;
+use super::{
+    ActorsMax, ConfigError, DataDir, DrainTime, HostName, LogFormat, LogLevels, Profile,
+    RestartDelay,
+};
 use crate::id::{InvalidName, NodeId, Scope};
-use crate::toml_text::in_one_line;
+use crate::serde_words::shortened;
+use crate::strict;
+use crate::toml_text::{KeyPath, abridged, in_one_line};
 
 /// The configuration as one source gives it; what it leaves open, the next source fills.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -19,13 +23,16 @@ use crate::toml_text::in_one_line;
 pub struct Written {
     pub node_id: Option<NodeId>,
     pub listen_addr: Option<ListenAddr>,
-    pub data_dir: Option<PathBuf>,
-    pub drain_time: Option<Span>,
+    pub data_dir: Option<DataDir>,
+    pub drain_time: Option<DrainTime>,
     pub profile: Option<Profile>,
     pub actors_max: Option<ActorsMax>,
     pub require_token: Option<bool>,
     pub insecure_allow_remote: Option<bool>,
     pub log_format: Option<LogFormat>,
+    /// Only the environment says it.
+    #[serde(skip)]
+    pub log_levels: Option<LogLevels>,
     #[serde(default)]
     pub http: WrittenHttp,
     #[serde(default)]
@@ -38,14 +45,14 @@ pub struct Written {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WrittenHttp {
-    pub hosts: Option<Vec<String>>,
+    pub hosts: Option<Vec<HostName>>,
 }
 
 /// The `[applications]` table.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WrittenApplications {
-    pub restart_delay: Option<Span>,
+    pub restart_delay: Option<RestartDelay>,
 }
 
 /// The `[tuplespace]` table.
@@ -74,27 +81,44 @@ impl Written {
             path: path.into(),
             error,
         })?;
-        toml::from_str(&text).map_err(|error| ConfigError::File {
+        let problem = |problem| ConfigError::File {
             path: path.into(),
-            problem: in_one_line(&text, &error),
-        })
+            problem,
+        };
+        let written: Self =
+            strict::of_toml(&text).map_err(|error| problem(in_one_line(&text, &error)))?;
+        match written.contradicts_itself() {
+            true => Err(problem(both_switches(&text))),
+            false => Ok(written),
+        }
     }
 
     pub fn of_environment() -> Result<Self, ConfigError> {
         Ok(Self {
             node_id: parsed("PLEXSPACES_NODE_ID")?,
             listen_addr: parsed("PLEXSPACES_LISTEN_ADDR")?,
-            data_dir: set("PLEXSPACES_DATA_DIR"),
+            data_dir: set("PLEXSPACES_DATA_DIR").map(DataDir),
             drain_time: parsed("PLEXSPACES_DRAIN_TIME")?,
             profile: parsed("PLEXSPACES_PROFILE")?,
             actors_max: parsed("PLEXSPACES_ACTORS_MAX")?,
             require_token: parsed("PLEXSPACES_REQUIRE_TOKEN")?.map(|Switch(on)| on),
             insecure_allow_remote: parsed("PLEXSPACES_INSECURE_ALLOW_REMOTE")?.map(|Switch(on)| on),
             log_format: parsed("PLEXSPACES_LOG_FORMAT")?,
+            log_levels: parsed("PLEXSPACES_LOG")?,
             http: WrittenHttp::default(),
             applications: WrittenApplications::default(),
             tuplespace: WrittenTupleSpace::default(),
         })
+    }
+
+    /// Who has to bring a token, as two switches that exclude each other: `require_token`, `insecure_allow_remote`.
+    pub(super) fn switches(&self) -> [Option<bool>; 2] {
+        [self.require_token, self.insecure_allow_remote]
+    }
+
+    /// Whether it demands a token of everybody and of nobody at once.
+    pub fn contradicts_itself(&self) -> bool {
+        self.switches() == [Some(true), Some(true)]
     }
 
     /// This source, and below it the other: what both give, this one decides.
@@ -116,6 +140,7 @@ impl Written {
                 _ => below.insecure_allow_remote,
             }),
             log_format: self.log_format.or(below.log_format),
+            log_levels: self.log_levels.or(below.log_levels),
             http: WrittenHttp {
                 hosts: self.http.hosts.or(below.http.hosts),
             },
@@ -128,6 +153,24 @@ impl Written {
             },
         }
     }
+}
+
+/// What is wrong with a file that turns both switches on.
+fn both_switches(text: &str) -> String {
+    let (required, open) = (
+        KeyPath::of("require_token"),
+        KeyPath::of("insecure_allow_remote"),
+    );
+    let where_open = match open.line(text) {
+        Some(line) => format!("{open} (line {line})"),
+        None => open.to_string(),
+    };
+    required.says(
+        text,
+        &format!(
+            " and {where_open} are both true, and a token cannot be required and remote calls left open at once; keep one"
+        ),
+    )
 }
 
 impl FromStr for LogFormat {
@@ -212,7 +255,7 @@ fn parsed<T: FromStr<Err: std::fmt::Display>>(
         .map(Some)
         .map_err(|error: T::Err| ConfigError::Environment {
             name,
-            problem: error.to_string(),
+            problem: abridged(&shortened(&error.to_string())),
         })
 }
 
@@ -223,7 +266,7 @@ mod tests {
     use super::*;
 
     fn written(toml: &str) -> Result<Written, String> {
-        toml::from_str(toml).map_err(|error| in_one_line(toml, &error))
+        strict::of_toml(toml).map_err(|error| in_one_line(toml, &error))
     }
 
     #[test]
@@ -237,7 +280,7 @@ mod tests {
                 .unwrap();
         let config = of("flag").over(of("environment")).over(file);
         let config = Written {
-            data_dir: Some("/x".into()),
+            data_dir: Some(DataDir("/x".into())),
             ..config
         };
         let config = config.check().unwrap();
@@ -279,6 +322,34 @@ mod tests {
         }
         check("node_id = 'a b'", &["line 1", "a b", "letters"]);
         check("log_format = 'xml'", &["line 1", "xml", "plain", "json"]);
+        check(
+            "profile = 3",
+            &["line 1", "expected a string", "profile = 3"],
+        );
+        check(
+            "\ndrain_time = '0s'",
+            &[
+                "line 2",
+                "drain_time is 0s; it must lie between 100ms and 10m",
+            ],
+        );
+        check(
+            "[applications]\nrestart_delay = '2h'",
+            &[
+                "line 2",
+                "restart_delay is 2h; it must lie between 10ms and 1h",
+            ],
+        );
+        check(
+            "[http]\nhosts = ['fine', 'http://edge-7:8001']",
+            &[
+                "line 2",
+                "\"http://edge-7:8001\" is no host name",
+                "no port",
+            ],
+        );
+        check("data_dir = ''", &["line 1", "data_dir is empty"]);
+        check("log_levels = 'info'", &["line 1", "unknown field"]);
         check("drain_time = 'soon'", &["line 1", "soon", "30s"]);
         check("[http]\nhost = 'x'", &["line 2", "host", "hosts"]);
         check(
@@ -288,6 +359,58 @@ mod tests {
         check(
             "http = 3",
             &["line 1", "integer `3`, expected a table: \"http"],
+        );
+    }
+
+    #[test]
+    fn a_list_is_no_table_whatever_is_in_it() {
+        for (toml, line, key) in [
+            ("http = [['evil.example']]", 1, "http"),
+            ("\nhttp = []", 2, "http"),
+            ("applications = ['1s']", 1, "applications"),
+            ("node_id = 'x'\ntuplespace = [\n['a']]", 2, "tuplespace"),
+        ] {
+            let error = written(toml).unwrap_err();
+            let begins = error.starts_with(&format!(
+                "line {line}: invalid type: list, expected a table"
+            ));
+            assert!(begins && error.contains(&format!("\"{key} = ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_demands_a_token_and_none_says_where() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("node.toml");
+        fs::write(
+            &path,
+            "require_token = true\n\ninsecure_allow_remote = true\n",
+        )
+        .unwrap();
+        let error = Written::of_file(&path).unwrap_err().to_string();
+        let said =
+            "node.toml: line 1: require_token and insecure_allow_remote (line 3) are both true";
+        assert!(
+            error.contains(said) && error.ends_with("keep one"),
+            "{error}"
+        );
+        fs::write(&path, "require_token = true\ninsecure_allow_remote = false").unwrap();
+        assert!(Written::of_file(&path).is_ok());
+    }
+
+    #[test]
+    fn a_long_number_is_not_echoed_whole() {
+        for key in ["drain_time", "actors_max", "node_id", "http"] {
+            let error = written(&format!("{key} = 1e308")).unwrap_err();
+            assert!(
+                error.len() < 250 && !error.contains(&"0".repeat(41)),
+                "{error}"
+            );
+        }
+        let error = written(&format!("drain_time = '{}'", "9".repeat(309))).unwrap_err();
+        assert!(
+            error.contains("999...") && !error.contains(&"9".repeat(41)),
+            "{error}"
         );
     }
 

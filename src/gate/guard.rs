@@ -1,6 +1,7 @@
 //! Who may come in: the machine itself or the holder of a token, asking for this very node, and no web page but our own.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::Authority;
@@ -62,7 +63,7 @@ impl Guard {
         match (self.demand, is_local(peer, headers)) {
             (Demand::Elsewhere | Demand::Nobody, true) => Ok(Caller::Local),
             (Demand::Nobody, false) => Ok(Caller::Stranger),
-            _ => self.check_token(headers, needed),
+            (_, local) => self.check_token(headers, needed, local),
         }
     }
 
@@ -87,13 +88,19 @@ impl Guard {
     }
 
     /// Whose token the request brings, if it permits what is `needed`.
-    fn check_token(&self, headers: &HeaderMap, needed: Scope) -> Result<Caller, TurnedAway> {
+    fn check_token(
+        &self,
+        headers: &HeaderMap,
+        needed: Scope,
+        local: bool,
+    ) -> Result<Caller, TurnedAway> {
         let stranger = |refusal| TurnedAway {
             caller: Caller::Stranger,
             refusal,
         };
+        let create = || self.create_command(needed, local);
         let secret = bearer(headers).map_err(stranger)?;
-        let secret = secret.ok_or_else(|| stranger(no_token(needed)))?;
+        let secret = secret.ok_or_else(|| stranger(no_token(&create())))?;
         let found = self.tokens.find(&secret);
         let token = found
             .map_err(|error| stranger(error.into()))?
@@ -104,13 +111,23 @@ impl Guard {
         }
         let text = format!(
             "this token permits {}, and this call needs {needed}; \
-             make one that does with plexspaces token create --scope {needed}",
-            token.scope
+             make one that does with {}",
+            token.scope,
+            create()
         );
         Err(TurnedAway {
             caller,
             refusal: Refusal::new(Kind::Forbidden, text),
         })
+    }
+
+    /// The command that makes a token for this node. Where the node keeps its data is told to the machine itself alone.
+    fn create_command(&self, scope: Scope, local: bool) -> String {
+        let dir = match (local, self.tokens.path().parent()) {
+            (true, Some(dir)) => quoted(dir),
+            _ => "DIR".to_owned(),
+        };
+        format!("plexspaces token create --scope {scope} --data-dir {dir}")
     }
 
     fn is_ours(&self, host: &str) -> bool {
@@ -144,9 +161,20 @@ fn bearer(headers: &HeaderMap) -> Result<Option<Secret>, Refusal> {
     }
 }
 
-fn no_token(needed: Scope) -> Refusal {
+/// A path as a shell takes it for one word, absolute, since nobody knows where the command will be run.
+fn quoted(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
+    match path.chars().all(plain) {
+        true => path,
+        false => format!("'{}'", path.replace('\'', "'\\''")),
+    }
+}
+
+fn no_token(create: &str) -> Refusal {
     let text = format!(
-        "this call needs a token: run plexspaces token create --scope {needed} on the node's machine, \
+        "this call needs a token: run {create} on the node's machine, \
          and send the header Authorization: Bearer TOKEN"
     );
     Refusal::new(Kind::Unauthenticated, text)
@@ -245,6 +273,36 @@ mod tests {
         guard
             .admit(peer.parse().unwrap(), &request, access)
             .map_or_else(|turned| turned.refusal.kind.status(), |_| 200)
+    }
+
+    #[test]
+    fn where_the_data_lies_is_told_to_the_machine_alone() {
+        let said = |peer: &str, more: &[(&str, &str)]| {
+            let guard = Guard {
+                hosts: Vec::new(),
+                demand: Demand::Everyone,
+                tokens: Tokens::in_dir("/no where".as_ref()),
+            };
+            let mut request = Request::builder().uri("/x").header("host", "localhost");
+            for (name, value) in more {
+                request = request.header(*name, *value);
+            }
+            let request = request.body(()).unwrap();
+            let turned = guard.admit(peer.parse().unwrap(), &request, GUARDED);
+            turned.err().unwrap().refusal.message
+        };
+        let whole = "run plexspaces token create --scope read --data-dir '/no where' on";
+        assert!(said("127.0.0.1:9", &[]).contains(whole));
+        for (peer, more) in [
+            ("192.168.1.7:9", &[][..]),
+            ("127.0.0.1:9", &[("x-forwarded-for", "192.168.1.7")]),
+        ] {
+            let said = said(peer, more);
+            assert!(
+                said.contains("--data-dir DIR on") && !said.contains("where'"),
+                "{said}"
+            );
+        }
     }
 
     #[test]

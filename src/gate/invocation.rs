@@ -213,7 +213,15 @@ impl From<SendError> for Refusal {
             SendError::Failed(Failure::Unhandled(_)) => Kind::Unprocessable,
             SendError::Failed(_) => Kind::GuestFailed,
         };
-        Refusal::new(kind, error.to_string())
+        let mut text = error.to_string();
+        if let SendError::DeadlineExceeded(address) = &error {
+            let application = address.split(['/', '@']).next().unwrap_or_default();
+            text.push_str(&format!(
+                "; give it longer with X-Timeout-Ms (or ?timeout_ms=), or see whether it is busy: \
+                 GET /api/v1/applications/{application}"
+            ));
+        }
+        Refusal::new(kind, text)
     }
 }
 

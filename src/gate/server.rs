@@ -32,14 +32,26 @@ pub struct Listeners {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot listen on {address}{role}: {error}; stop what uses the port, or choose another --listen-addr"
-)]
+#[error("cannot listen on {address}{role}: {error}; {}", remedy(error))]
 pub struct BindError {
     address: SocketAddr,
     /// Which of the two ports that is, where the address was not given as it is.
     role: &'static str,
     error: io::Error,
+}
+
+/// What to do about a port that cannot be had.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "stop what uses the port, or choose another --listen-addr",
+        io::ErrorKind::PermissionDenied => {
+            "choose a port above 1023, or give the program the capability CAP_NET_BIND_SERVICE"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "give an address of this machine as --listen-addr, or 0.0.0.0 for all of them"
+        }
+        _ => "choose another --listen-addr",
+    }
 }
 
 const HTTP: &str = ", the HTTP port, which is one after --listen-addr";
@@ -70,7 +82,7 @@ impl Listeners {
             return Err(BindError {
                 address: next,
                 role: ", which leaves no port after it for HTTP",
-                error: io::ErrorKind::AddrNotAvailable.into(),
+                error: io::ErrorKind::AddrInUse.into(),
             });
         };
         next.set_port(port);
@@ -311,4 +323,30 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .initial_stream_window_size(limits::WINDOW_BYTES_MAX)
         .max_send_buf_size(limits::CHUNK_BYTES_MAX);
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_port_that_cannot_be_had_has_its_remedy() {
+        let check = |kind: io::ErrorKind, word: &str| {
+            let error = BindError {
+                address: SocketAddr::from(([127, 0, 0, 1], 80)),
+                role: "",
+                error: kind.into(),
+            };
+            let said = error.to_string();
+            let begins = said.starts_with("cannot listen on 127.0.0.1:80: ");
+            assert!(begins && said.contains(word), "{said}");
+        };
+        check(io::ErrorKind::AddrInUse, "stop what uses the port");
+        check(io::ErrorKind::PermissionDenied, "CAP_NET_BIND_SERVICE");
+        check(
+            io::ErrorKind::AddrNotAvailable,
+            "an address of this machine",
+        );
+        check(io::ErrorKind::Other, "choose another --listen-addr");
+    }
 }

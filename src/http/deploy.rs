@@ -211,6 +211,21 @@ fn path_of(wasm_file: &[u8]) -> Option<&str> {
     is_path.then_some(text)
 }
 
+/// Whether a configuration is the name of a TOML file, where that was sent in the place of what is in it.
+fn is_file_name(config: &str) -> bool {
+    let text = config.trim();
+    let is_path = text.len() <= 255 && text.ends_with(".toml");
+    is_path && !text.contains(['=', '#', '[', '\n'])
+}
+
+fn file_name_sent(config: &str) -> Refusal {
+    let name = config.trim();
+    let text = format!(
+        "config is the text {name:?}, not a configuration; write config=@{name}, with an @"
+    );
+    Refusal::new(Kind::Unprocessable, text)
+}
+
 fn path_sent(path: &str) -> Refusal {
     let text =
         format!("wasm_file is the text {path:?}, not a module; write wasm_file=@FILE, with an @");
@@ -231,6 +246,7 @@ impl Fields {
                 check_digest(sha256.as_deref(), artifact.digest)?;
                 let spec = Spec::of_form(&id, &name, &version)?;
                 let spec = match config {
+                    Some(config) if is_file_name(&config) => return Err(file_name_sent(&config)),
                     Some(config) => {
                         let config = Config::Toml(config);
                         door.applications.configured(spec, config).await?
@@ -286,7 +302,7 @@ fn unknown_field(name: &str) -> Refusal {
 
 fn too_large() -> Refusal {
     let text = format!(
-        "Payload too large: wasm_file may have at most {} bytes (100 MiB); make it smaller, for example with wasm-opt -Oz",
+        "Payload too large: wasm_file may have at most {} bytes (100 MiB); make it smaller, for example with wasm-tools strip -a",
         limits::WASM_FILE_BYTES_MAX
     );
     Refusal::new(Kind::TooLarge, text)

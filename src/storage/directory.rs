@@ -25,6 +25,51 @@ pub enum Found {
     Current,
 }
 
+/// Whose data lies in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resident {
+    /// A node has run there, or tokens for one were made.
+    Node,
+    /// Nobody's: it is not there, or holds nothing but hidden files.
+    Nobody,
+    /// Somebody else's, or it is no directory.
+    Others,
+}
+
+impl Resident {
+    /// Looks at the names of what is there and changes nothing.
+    pub fn of(dir: &Path) -> io::Result<Self> {
+        const OF_A_NODE: [&str; 4] = ["format", "node.redb", "seal.key", "tokens.json"];
+        // What a first start has made first; each alone may be anybody's.
+        const BEGUN: [&str; 2] = ["lock", "uploads"];
+        // That of a file system's own.
+        const OF_NOBODY: &str = "lost+found";
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) => {
+                return match error.kind() {
+                    io::ErrorKind::NotFound => Ok(Self::Nobody),
+                    io::ErrorKind::NotADirectory => Ok(Self::Others),
+                    _ => Err(error),
+                };
+            }
+        };
+        let (mut resident, mut begun) = (Self::Nobody, 0);
+        for entry in entries {
+            let name = entry?.file_name();
+            let name = name.to_string_lossy();
+            begun += usize::from(BEGUN.contains(&&*name));
+            if OF_A_NODE.contains(&&*name) || begun == BEGUN.len() {
+                return Ok(Self::Node);
+            }
+            if !name.starts_with('.') && name != OF_NOBODY {
+                resident = Self::Others;
+            }
+        }
+        Ok(resident)
+    }
+}
+
 pub fn private_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
@@ -114,4 +159,32 @@ pub fn seal_key(dir: &Path) -> io::Result<[u8; 32]> {
     file.write_all(&key)?;
     file.sync_all()?;
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nodes_directory_is_told_from_an_empty_one_and_from_anybodys() {
+        let check = |names: &[&str], expected: Resident| {
+            let dir = tempfile::TempDir::new().unwrap();
+            for name in names {
+                fs::write(dir.path().join(name), "").unwrap();
+            }
+            assert_eq!(Resident::of(dir.path()).unwrap(), expected, "{names:?}");
+        };
+        check(&[], Resident::Nobody);
+        check(&[".snapshot", "lost+found"], Resident::Nobody);
+        check(&["letter.txt"], Resident::Others);
+        check(&["lock"], Resident::Others);
+        check(&["lock", "uploads"], Resident::Node);
+        check(&["letter.txt", "format"], Resident::Node);
+        check(&["tokens.json"], Resident::Node);
+        let dir = tempfile::TempDir::new().unwrap();
+        let of = |path: &Path| Resident::of(path).unwrap();
+        assert_eq!(of(&dir.path().join("gone")), Resident::Nobody);
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert_eq!(of(&dir.path().join("file")), Resident::Others);
+    }
 }

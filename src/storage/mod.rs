@@ -59,6 +59,7 @@ pub use blobs::{
 };
 pub use committer::Committer;
 pub use deployments::{Deployments, Left};
+pub use directory::Resident;
 pub use files::Files;
 pub use journal::{Entry, Event, Head, JournalError, Journals, Span};
 pub use keyvalue::{KeyValue, KeyValueError};
@@ -233,7 +234,7 @@ fn open_store(dir: &Path, found: Found, quarantine: &Quarantine) -> Result<Store
 
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    #[error("cannot {doing} data directory {}: {error}", .dir.display())]
+    #[error("cannot {doing} data directory {}: {error}; {}", .dir.display(), remedy(error))]
     Directory {
         dir: PathBuf,
         doing: &'static str,
@@ -262,6 +263,25 @@ pub enum StorageError {
     Busy,
     #[error("the store is closed: the node is stopping")]
     Closed,
+}
+
+/// What to do about a data directory that cannot be had.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "give it to the user that the node runs as (chown), or choose another --data-dir"
+        }
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            "a file is in its way: choose a directory as --data-dir"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space on its disk, or choose another --data-dir"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "its disk is read-only: mount it for writing, or choose another --data-dir"
+        }
+        _ => "look at its disk, or choose another --data-dir",
+    }
 }
 
 impl StorageError {
@@ -314,4 +334,28 @@ fn sweep_drafts(compiled: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_directory_that_cannot_be_had_has_its_remedy() {
+        let check = |kind: io::ErrorKind, word: &str| {
+            let error = StorageError::directory("/data".as_ref(), "create", kind.into());
+            let said = error.to_string();
+            let begins = said.starts_with("cannot create data directory /data: ");
+            assert!(begins && said.contains(word), "{said}");
+        };
+        check(
+            io::ErrorKind::PermissionDenied,
+            "the user that the node runs as",
+        );
+        check(io::ErrorKind::NotADirectory, "a file is in its way");
+        check(io::ErrorKind::AlreadyExists, "a file is in its way");
+        check(io::ErrorKind::StorageFull, "free some space");
+        check(io::ErrorKind::ReadOnlyFilesystem, "read-only");
+        check(io::ErrorKind::Other, "look at its disk");
+    }
 }

@@ -35,7 +35,7 @@ pub fn fault(doing: &str, store: &Store<Guest>, error: &wasmtime::Error) -> Faul
     if lacks_room(error) {
         return Fault::NoRoom(format!("this node has no room for it now: {error:#}"));
     }
-    let (actor, name, cause) = (&guest.actor, guest.actor.application(), cause(error));
+    let (actor, name, cause) = (&guest.actor, guest.actor.application(), cause(guest, error));
     let words = LastWords::of(guest);
     let said = words.headlined(&cause);
     // A first start that fails leaves no log of the application's behind.
@@ -106,12 +106,33 @@ fn place(error: &wasmtime::Error) -> String {
     }
 }
 
-fn cause(error: &wasmtime::Error) -> String {
+fn cause(guest: &Guest, error: &wasmtime::Error) -> String {
     if let Some(code) = exit_code(error) {
         return format!("it ended itself with exit code {code}; a handler returns instead");
     }
     match error.downcast_ref::<OutOfTime>() {
         Some(out_of_time) => out_of_time.to_string(),
-        None => error.root_cause().to_string(),
+        None => {
+            let cause = error.root_cause().to_string();
+            let raise = limit_to_raise(guest, &cause).unwrap_or_default();
+            cause + &raise
+        }
     }
+}
+
+/// Which limit a guest begins beyond, by the engine's words, and what it is.
+fn limit_to_raise(guest: &Guest, cause: &str) -> Option<String> {
+    let limits = &guest.limits;
+    let (key, value) = match () {
+        () if cause.ends_with("exceeds memory limits") => {
+            ("max_memory_bytes", limits.memory_bytes_max)
+        }
+        () if cause.ends_with("exceeds table limits") => {
+            ("max_table_elements", limits.table_elements_max as u64)
+        }
+        () => return None,
+    };
+    Some(format!(
+        "; raise limits.{key} in its config, which is {value}"
+    ))
 }

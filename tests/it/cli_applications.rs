@@ -119,6 +119,41 @@ fn an_application_is_stopped_started_and_undeployed() {
 }
 
 #[test]
+fn the_health_of_a_node_is_shown_and_decides_on_the_exit_code() {
+    let node = Node::unforgiving();
+    let health = to(&node, &["health"]);
+    assert_eq!(
+        health.done(),
+        format!(
+            "node test-node is healthy\n  version  {}\n",
+            env!("CARGO_PKG_VERSION")
+        )
+    );
+    let health = to(&node, &["health", "--output", "json"]);
+    assert_eq!(health.json()["status"], "healthy");
+
+    node.form("rascal", &guest(Kind::Core, RASCAL))
+        .config("[supervisor]\nmax_restarts = 0")
+        .send()
+        .is_deployed();
+    node.ask("rascal", b"trap");
+    node.waits_for("the failure", || node.status_of("rascal") == "FAILED");
+    let health = to(&node, &["health"]);
+    assert_eq!(
+        (health.code, health.err.as_str()),
+        (1, "plexspaces: the node is degraded\n"),
+        "{health:?}"
+    );
+    let says_why = "node test-node is degraded\n";
+    let next = "application/rascal: it has failed; plexspaces status rascal says why\n";
+    assert!(
+        health.out.starts_with(says_why) && health.out.ends_with(next),
+        "{health:?}"
+    );
+    run(&["health", "--node", "localhost:1"]).fails(1, &["cannot reach a node"]);
+}
+
+#[test]
 fn an_application_that_is_not_told_is_wrong_usage() {
     run(&["undeploy"]).fails(2, &["--app-id", "plexspaces list"]);
     run(&["status", "a", "--name", "b"]).fails(2, &["one of"]);
@@ -135,6 +170,8 @@ fn a_failed_actor_shows_its_error() {
         said.done().contains("Last errors:\nrascal@test-node: "),
         "{said:?}"
     );
+    let widest = said.out.lines().map(|line| line.chars().count()).max();
+    assert!(widest.is_some_and(|it| it <= 80), "{said:?}");
     assert!(said.out.contains("unreachable"), "{said:?}");
 }
 

@@ -85,7 +85,7 @@ fn a_module_over_100_mib_is_refused_before_anything_is_sent() {
         "--node",
         "127.0.0.1:1",
     ];
-    run(&command).fails(1, &["huge.wasm", "100MB", "wasm-opt -Oz"]);
+    run(&command).fails(1, &["huge.wasm", "100MB", "wasm-tools strip -a"]);
 }
 
 #[test]
@@ -228,6 +228,34 @@ fn a_deploy_says_whether_it_is_new_an_upgrade_or_so_already() {
 }
 
 #[test]
+fn a_config_that_a_deploy_drops_is_named() {
+    let (node, dir) = (node(), TempDir::new().unwrap());
+    let echo = file(&dir, "echo.wasm", &guest(Kind::Core, ECHO));
+    let toml = "[env]\nROOM = 'kitchen'\n[limits]\nmax_mailbox = 7\n";
+    let config = file(&dir, "app.toml", toml.as_bytes());
+    let with = ["--config", shown(&config)];
+    deploy(&node, "app", &echo, &with).done();
+    deploy(
+        &node,
+        "app",
+        &echo,
+        &[&with[..], &["--version", "1.1.0"]].concat(),
+    )
+    .done();
+    let check = |more: &[&str], keys: &str| {
+        let said = deploy(&node, "app", &echo, more);
+        assert_eq!(said.code, 0, "{said:?}");
+        let words = format!("drops it: {keys} are no longer what they were; deploy with --config");
+        assert!(said.err.contains(&words), "{said:?}");
+        assert_eq!(said.err.lines().count(), 1, "{said:?}");
+    };
+    check(&["--version", "2.0.0", "--dry-run"], "env");
+    check(&["--version", "2.0.0"], "env, limits");
+    // There is nothing left to drop.
+    deploy(&node, "app", &echo, &["--version", "3.0.0"]).done();
+}
+
+#[test]
 fn both_ways_make_the_same_application() {
     let (node, dir) = (node(), TempDir::new().unwrap());
     let bytes = guest(Kind::Component, COUNTER);
@@ -264,7 +292,7 @@ fn a_refusal_by_either_way_is_one_line_in_the_nodes_words() {
         said.err.lines().last().unwrap().contains("export"),
         "{said:?}"
     );
-    deploy(&node, "-dash", &deaf, &[]).fails(1, &["name"]);
+    deploy(&node, "-dash", &deaf, &[]).fails(2, &["--name"]);
     assert_eq!(node.total_applications(), 0);
 }
 

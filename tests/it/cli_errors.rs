@@ -8,7 +8,7 @@ use plexspaces_node::wasm::Kind;
 use tempfile::TempDir;
 
 use crate::cli::{Said, file, plexspaces, run, shown, to};
-use crate::guests::{ECHO, guest};
+use crate::guests::{ECHO, RASCAL, guest};
 use crate::harness::{Node, node};
 use crate::tokens;
 
@@ -139,6 +139,7 @@ fn wrong_usage_has_an_exit_code_of_its_own() {
         &["launch"][..],
         &["deploy", "--wasm", "x.wasm"],
         &["list", "--node", "localhost"],
+        &["list", "--node", "localhost:65535"],
         &["list", "--output", "xml"],
         &["list", "--colour"],
         &["completions", "tcsh"],
@@ -165,6 +166,10 @@ fn who_says_nothing_is_helped_and_who_is_off_by_a_word_is_told_the_command() {
     assert_eq!(run(&[]).done(), run(&["--help"]).done());
     run(&["logs", "calculator"]).fails(2, &["did you mean plexspaces application logs?"]);
     run(&["application", "invoke"]).fails(2, &["did you mean plexspaces invoke?"]);
+    run(&["lst"]).fails(2, &["did you mean plexspaces list?"]);
+    run(&["list", "--nod", "edge:8000"]).fails(2, &["did you mean --node?"]);
+    run(&["deploy", "calc.wasm"]).fails(2, &["did you mean --wasm calc.wasm?"]);
+    run(&["invoke", "a", "x:add", "y:[2"]).fails(2, &["one message in single quotes"]);
 }
 
 #[test]
@@ -178,6 +183,27 @@ fn a_value_that_does_not_fit_is_said_once_with_what_would() {
         &["invoke", "a", "--timeout", "5x"],
         &["--timeout: \"5x\" is no length of time"],
     );
+    for odd in ["11m", "0", "601"] {
+        let words = ["--timeout: ", odd, "between 1ms and 10m"];
+        check(&["invoke", "a", "--timeout", odd], &words);
+        check(&["actor", "ask", "a", "--timeout", odd], &words);
+    }
+    check(
+        &["tuplespace", "take", "[]", "--timeout", "11m"],
+        &["--timeout: ", "between 0s and 10m"],
+    );
+    check(
+        &["tuplespace", "take", "[]", "--limit", "x"],
+        &["--limit: \"x\" is no whole number"],
+    );
+    for (flag, odd) in [("--version", ""), ("--name", "../x"), ("--app-id", "")] {
+        let deploy = ["deploy", "--name", "a", "--wasm", "a.wasm", flag, odd];
+        let deploy = match flag {
+            "--name" => [&["deploy"][..], &deploy[3..]].concat(),
+            _ => deploy.to_vec(),
+        };
+        check(&deploy, &[&format!("{flag}: "), "is not valid"]);
+    }
     check(
         &["application", "logs", "a", "--tail", "5000"],
         &["--tail", "from 0 to 1000"],
@@ -220,6 +246,35 @@ fn what_to_do_is_said_in_commands() {
     let wasm = file(&dir, "echo.wasm", &guest(Kind::Core, ECHO));
     let again = ["deploy", "--name", "echo", "--wasm", shown(&wasm)];
     check(&again, "plexspaces application start echo");
+}
+
+#[test]
+fn what_takes_too_long_or_is_no_json_says_what_to_do() {
+    let node = node();
+    let slow = guest(Kind::Core, RASCAL);
+    node.form("rascal", &slow)
+        .config("[limits]\nmax_execution_time = '300s'")
+        .send()
+        .is_deployed();
+    // A plain number is seconds, here as in a configuration.
+    let asked = ["invoke", "rascal", "spin", "--timeout", "0.05"];
+    let said = to(&node, &asked);
+    said.fails(
+        1,
+        &["did not answer", "--timeout", "plexspaces status rascal"],
+    );
+    assert!(!said.err.contains("X-Timeout"), "{said:?}");
+    let said = to(&node, &["invoke", "none", "{operation:add}"]);
+    said.fails(1, &["plexspaces list", "single quotes"]);
+    let said = to(&node, &["workflow", "status", "rascal", "none"]);
+    said.fails(1, &["plexspaces workflow list --application rascal"]);
+    to(&node, &["application", "stop", "rascal"]);
+    let listed = to(&node, &["list"]);
+    let line = listed.done().lines().nth(1).unwrap();
+    assert!(
+        line.contains("STOPPED") && line.contains(" - "),
+        "{listed:?}"
+    );
 }
 
 #[test]

@@ -16,6 +16,13 @@ pub fn guest(kind: Kind, body: &str) -> Vec<u8> {
     wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// A component with this beside what every one has.
+pub fn component_with(more: &str, body: &str) -> Vec<u8> {
+    let text = component(body);
+    let open = text.trim_end().strip_suffix(')').unwrap();
+    wat::parse_str(format!("{open}{more})")).unwrap_or_else(|error| panic!("{error}"))
+}
+
 /// Runs a test for both kinds, each as a test of its own.
 macro_rules! for_both_kinds {
     ($($(#[$attribute:meta])* fn $name:ident($node:ident, $kind:ident) $body:block)*) => {$(

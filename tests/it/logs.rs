@@ -51,6 +51,16 @@ for_both_kinds! {
     }
 }
 
+for_both_kinds! {
+    fn no_word_of_a_guest_turns_or_breaks_a_line(node, kind) {
+        node.deploy("teller", &guest(kind, EARLY)).is_deployed();
+        node.ask("teller", "a\u{2028}b\u{202e}c\u{2069}d\u{1b}e".as_bytes());
+        let shown = "a·b·c·d·e";
+        node.log_says(&format!("teller@test-node: {shown}"));
+        assert!(messages(&lines(&node, "teller", "")).contains(&shown));
+    }
+}
+
 #[test]
 fn a_log_is_followed_from_its_last_lines_on() {
     let node = node();

@@ -88,3 +88,4 @@ mod upgrades;
 mod uploads;
 mod waiting;
 mod workflows;
+mod wrong_starts;

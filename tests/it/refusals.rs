@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::fs;
 
 use crate::forms::component;
-use crate::guests::{ECHO, RASCAL, guest};
+use crate::guests::{ECHO, RASCAL, component_with, guest};
 use crate::harness::{Answer, Node};
 use plexspaces_node::wasm::Kind;
 
@@ -18,6 +18,10 @@ has the shape `{\"success\":false,\"error\":TEXT,\"code\":CODE}`. Made from a ru
 | request | status | code | text |
 | --- | --- | --- | --- |
 ";
+
+/// Two memories of 37.5 MiB.
+const TWO_LARGE: &str = "(core module $large (memory 600))
+    (core instance (instantiate $large)) (core instance (instantiate $large))";
 
 const NAME_PART: &[u8] = b"--x\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\na\r\n";
 
@@ -175,6 +179,16 @@ fn deploys(node: &Node) -> Vec<(&'static str, Answer)> {
             node.deploy("odd", b"actors/odd.wasm"),
         ),
         (
+            "deploy with a config's path",
+            node.form("odd", &echo).config("odd.toml").send(),
+        ),
+        (
+            "deploy with a list for a table in config",
+            node.form("odd", &echo)
+                .config("version = \"1.0.0\"\nlimits = [1, 2]")
+                .send(),
+        ),
+        (
             "deploy of a damaged module",
             node.deploy("odd", b"\0asm\x01\0\0\0\xff\xff"),
         ),
@@ -231,6 +245,10 @@ fn deploys(node: &Node) -> Vec<(&'static str, Answer)> {
         (
             "deploy of a module that starts too large",
             node.deploy("odd", &wat("(module (memory 2000))")),
+        ),
+        (
+            "deploy of a component whose memories are too large together",
+            node.deploy("odd", &component_with(TWO_LARGE, ECHO)),
         ),
     ]
 }

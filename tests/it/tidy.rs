@@ -105,6 +105,22 @@ fn every_room_stands_on_a_floor() {
     }
 }
 
+/// What somebody else wrote is read by its keys alone: `strict` refuses the lists that serde would take for structs.
+#[test]
+fn toml_is_read_in_one_way() {
+    for path in rust_files(&root().join("src")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let reads = ["toml::from_str", "toml::de::from_", "try_into::<Written>"];
+        let strict = path.ends_with("src/strict.rs");
+        let reads = reads.iter().any(|it| text.contains(it));
+        assert!(
+            strict || !reads,
+            "{} reads TOML past strict.rs",
+            path.display()
+        );
+    }
+}
+
 #[test]
 fn every_file_opens_with_a_sentence() {
     for dir in ["src", "tests"] {

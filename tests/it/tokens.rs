@@ -214,7 +214,7 @@ fn the_environment_can_require_a_token_too() {
         let mut command = command(Path::new("/dev/null/x"), "127.0.0.1:0");
         command.args(flags).envs(variables.iter().copied());
         let output = command.output().unwrap();
-        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(!output.status.success(), "{output:?}");
         says(&output)
     };
     let said = start(&[("PLEXSPACES_REQUIRE_TOKEN", "maybe")], &[]);
@@ -229,7 +229,8 @@ fn the_environment_can_require_a_token_too() {
         ("PLEXSPACES_REQUIRE_TOKEN", "true"),
         ("PLEXSPACES_INSECURE_ALLOW_REMOTE", "1"),
     ];
-    assert!(start(&both, &[]).contains("--require-token"));
+    let said = start(&both, &[]);
+    assert!(both.iter().all(|(name, _)| said.contains(name)), "{said}");
     // A flag decides over both variables.
     assert!(start(&both, &["--require-token"]).contains("data directory"));
 }
@@ -239,12 +240,13 @@ fn a_token_is_shown_once_and_kept_as_a_hash() {
     let dir = TempDir::new().unwrap();
     let data_dir = dir.path().join("state");
     let listed = token(&data_dir, &["list"]);
-    assert_eq!(listed.status.code(), Some(0), "{listed:?}");
-    assert!(says(&listed).contains("no tokens yet") && !data_dir.exists());
-    assert_eq!(
-        token_json(&data_dir, &["list"]),
-        serde_json::json!({"tokens": []})
+    assert_eq!(listed.status.code(), Some(1), "{listed:?}");
+    let said = says(&listed);
+    assert!(
+        said.contains("no node has run") && said.contains("--data-dir"),
+        "{said}"
     );
+    assert!(!data_dir.exists());
 
     let created = token(&data_dir, &["create", "--name", "my laptop"]);
     let text = String::from_utf8(created.stdout.clone()).unwrap();
@@ -291,8 +293,32 @@ fn token_commands_say_what_is_wrong() {
         2,
         &["read, invoke or deploy"],
     );
-    check(&["create", "--name", ""], 1, &["token name", "1 to 64"]);
+    check(
+        &["create", "--name", ""],
+        2,
+        &["--name: token name", "1 to 64"],
+    );
     check(&["list", "--output", "xml"], 2, &["text or json"]);
+    // Nothing that was refused so far has made anything there.
+    check(
+        &["revoke", "12345678"],
+        1,
+        &["no node has run", "--data-dir"],
+    );
+    fs::write(dir.path().join("letter.txt"), "dear").unwrap();
+    for foreign in [&["list"][..], &["create"], &["revoke", "12345678"]] {
+        check(
+            foreign,
+            1,
+            &["holds other things than a node's data", "--data-dir"],
+        );
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    fs::remove_file(dir.path().join("letter.txt")).unwrap();
+    let (id, secret) = create(dir.path(), "read");
+    let by_id = format!("plexspaces token revoke {id}");
+    check(&["revoke", &secret], 2, &["the token itself", &by_id]);
+    assert_eq!(token_json(dir.path(), &["list"])["tokens"][0]["id"], id);
     check(&["revoke", "12345678"], 1, &["12345678", "token list"]);
     for (command, example) in [
         ("create", "--scope invoke"),

@@ -200,6 +200,8 @@ fn a_version_that_breaks_at_its_first_message_is_replaced_by_the_one_before() {
     let shown = to(&node, &["status", "app"]);
     let line = "\n  undone    2 failed in its probation at ";
     assert!(shown.done().contains(line), "{shown:?}");
+    let widest = shown.out.lines().map(|line| line.chars().count()).max();
+    assert!(widest.is_some_and(|it| it <= 80), "{shown:?}");
     deploy(&node, "app", "3", &good(1)).is_deployed();
     let seen = node.get("/api/v1/applications/app").json();
     assert_eq!(
@@ -386,7 +388,11 @@ fn an_actor_that_does_not_come_to_an_end_is_not_upgraded() {
     send("2").is_refused(
         409,
         "FAILED_PRECONDITION",
-        &["app/slow@test-node", "shutdown"],
+        &[
+            "app/slow@test-node",
+            "shutdown",
+            "GET /api/v1/applications/app shows whether it is busy",
+        ],
     );
     assert_eq!(version(&node, "app"), "1");
 }

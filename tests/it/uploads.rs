@@ -65,7 +65,7 @@ fn a_module_of_exactly_the_limit_passes_and_one_byte_more_does_not() {
     refused.is_refused(
         413,
         "RESOURCE_EXHAUSTED",
-        &["Payload too large", "104857600", "wasm-opt"],
+        &["Payload too large", "104857600", "wasm-tools strip"],
     );
     node.uploads_end();
     assert_eq!(node.total_applications(), 1);

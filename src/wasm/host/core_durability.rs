@@ -10,6 +10,7 @@ use super::bindings::types::ErrorCode;
 use super::core_keyvalue::home;
 use super::{Guest, actor_error};
 use crate::coordination::in_words;
+use crate::strict;
 use crate::wasm::core_abi::MODULE;
 use crate::wasm::exchange::{self, Slice, Unmet};
 
@@ -159,7 +160,7 @@ async fn persist(
 
 async fn persist_batch(caller: &mut Caller<'_, Guest>, events: Slice) -> Result<u64, Unmet> {
     let events = exchange::payload(caller, events)?;
-    let events: Vec<Given> = serde_json::from_slice(&events).map_err(|error| {
+    let events: Vec<Given> = strict::of_json(&events).map_err(|error| {
         invalid(format!(
             "a batch is a JSON array of events: {}",
             in_words(&error)

@@ -9,6 +9,7 @@ use super::bindings::messaging::Host;
 use super::bindings::types::{ErrorCode, SpawnOptions};
 use super::{Guest, actor_error};
 use crate::coordination::in_words;
+use crate::strict;
 use crate::wasm::core_abi::MODULE;
 use crate::wasm::exchange::{self, Slice, Unmet};
 
@@ -103,7 +104,7 @@ async fn spawn(
     let state = exchange::payload(caller, state)?;
     let options = match exchange::text(caller, options)? {
         text if text.is_empty() => Options::default(),
-        text => serde_json::from_str(&text).map_err(|error| {
+        text => strict::of_json(text.as_bytes()).map_err(|error| {
             let text = format!(
                 "the options of a spawn are a JSON object, as docs/core-abi.md has it: {}",
                 in_words(&error)

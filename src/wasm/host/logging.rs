@@ -12,6 +12,7 @@ use crate::allowance::Allowance;
 use crate::id::ActorId;
 use crate::limits;
 use crate::storage::Logs;
+use crate::unseen::dotted;
 use crate::wasm::Capabilities;
 use crate::wasm::core_abi;
 use crate::wasm::exchange::{self, Slice};
@@ -68,10 +69,7 @@ impl GuestLog {
         }
         let end = text.floor_char_boundary(limits::GUEST_LINE_BYTES_MAX);
         let cut = if end < text.len() { " [cut]" } else { "" };
-        let shown: String = text[..end]
-            .chars()
-            .map(|c| if c.is_control() && c != '\t' { '·' } else { c })
-            .collect();
+        let shown: String = text[..end].chars().map(dotted).collect();
         if everywhere {
             log::log!(target: "guest", level, "{}: {shown}{cut}", self.actor);
         }
