@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 
 use crate::machine;
 
@@ -77,7 +78,8 @@ impl Room {
         }
     }
 
-    /// As much as there is, in steps: a part of it is worth more than none.
+    /// As much as there is, in steps: a part of it is worth more than none. A file system that has no such thing is not
+    /// asked at every commit.
     fn try_to_reserve(&self) -> io::Result<u64> {
         const STEP_BYTES: u64 = 64 * 1024;
         let mut options = File::options();
@@ -87,6 +89,7 @@ impl Room {
         loop {
             match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
                 Ok(()) => return Ok(bytes),
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(RESERVE_BYTES),
                 Err(error) if bytes <= STEP_BYTES => return Err(error.into()),
                 Err(_) => bytes -= STEP_BYTES,
             }
