@@ -79,6 +79,20 @@ impl Spec {
         })
     }
 
+    /// The parts of its configuration that are not as in another, by their keys.
+    pub fn changed_from(&self, old: &Self) -> Vec<&'static str> {
+        let limits = |it: &Self| (it.limits, it.mailbox_messages_max);
+        let parts = [
+            ("dependencies", self.dependencies != old.dependencies),
+            ("supervisor", self.supervisor != old.supervisor),
+            ("env", self.env != old.env),
+            ("limits", limits(self) != limits(old)),
+            ("capabilities", self.capabilities != old.capabilities),
+        ];
+        let changed = parts.into_iter().filter(|(_, changed)| *changed);
+        changed.map(|(key, _)| key).collect()
+    }
+
     /// The same, overlaid with a configuration. The refusal names the key, and the line if there are any.
     pub fn with_config(self, config: Config) -> Result<Self, Refusal> {
         match config {

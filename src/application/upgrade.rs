@@ -50,25 +50,45 @@ impl Applications {
         let prepared = self.prepare(&spec, &module, known_tree).await?;
         let prepared = Arc::new(prepared);
         let version = prepared.version(&module, self.actors.clock().wall());
+        let changed = spec.changed_from(&old.spec);
         let workflows = &self.wasm.services().workflows;
         workflows.pause(&change.name, limits::RUN_PAUSE_MAX).await;
-        match self.beside(&change, &prepared) {
+        let upgraded = self
+            .put_in_place(&change, &prepared, old, version, module)
+            .await;
+        let told = match &upgraded {
+            Err(refusal) => Some((Level::Error, format!("is not taken: {}", refusal.message))),
+            Ok(()) if changed.is_empty() => None,
+            Ok(()) => Some((Level::Info, format!("changes {}", changed.join(", ")))),
+        };
+        if let Some((level, text)) = told {
+            let text = format!("version {} {text}", spec.version);
+            self.says(&change.name, level, &text);
+        }
+        upgraded
+    }
+
+    async fn put_in_place(
+        &self,
+        change: &Change,
+        prepared: &Arc<Prepared>,
+        old: Record,
+        version: Version,
+        module: Binary,
+    ) -> Result<(), Refusal> {
+        match self.beside(change, prepared) {
             Some(starting) => {
                 let swapping = async {
-                    let ready = starting.await.map_err(|error| refusal(&prepared, error))?;
-                    self.swap(&change, &prepared, old, version, module, ready)
+                    let ready = starting.await.map_err(|error| refusal(prepared, error))?;
+                    self.swap(change, prepared, old, version, module, ready)
                         .await
                 };
-                let (new, swapped) = (prepared.spec().version.clone(), swapping.await);
+                let swapped = swapping.await;
                 self.perform_again(&change.name);
-                if let Err(refusal) = &swapped {
-                    let text = format!("version {new} is not taken: {}", refusal.message);
-                    self.says(&change.name, Level::Error, &text);
-                }
                 swapped
             }
             None => {
-                let taken_over = self.take_over(&change, &prepared, old, version, module);
+                let taken_over = self.take_over(change, prepared, old, version, module);
                 let taken_over = taken_over.await;
                 if taken_over.is_err() {
                     self.perform_again(&change.name);

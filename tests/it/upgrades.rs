@@ -423,6 +423,19 @@ fn an_actor_that_breaks_as_it_tells_its_state_is_named_and_its_application_can_b
     assert_eq!(node.ask("app", b"1").payload(), 1);
 }
 
+#[test]
+fn what_an_upgrade_changes_of_the_config_is_in_the_log() {
+    let node = node();
+    let (first, second) = (good(1), good(2));
+    let form = node.form("app", &first).field("version", "1");
+    form.config("env = { MODE = 'fast' }\n[limits]\nmax_mailbox = 10")
+        .send()
+        .is_deployed();
+    deploy(&node, "app", "2", &second).is_deployed();
+    let log = node.get("/api/v1/applications/app/logs").body;
+    assert!(log.contains("version 2 changes env, limits"), "{log}");
+}
+
 /// Killed at some instant of an upgrade, the node comes back with the old version or the new one, and its whole state.
 #[test]
 fn a_node_killed_during_an_upgrade_has_one_version_whole() {
