@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redb::{ReadTransaction, WriteTransaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -39,12 +39,10 @@ pub struct Committer {
     pub wellness: Wellness,
     /// What is left of the part that guests' services may have; absent for the node's own handles.
     part: Option<Arc<Semaphore>>,
-    /// Whether its changes may have the room that is held back on the disk.
-    reserve: bool,
 }
 
 enum Order {
-    Change(Wanted),
+    Change(Box<dyn Change>),
     Look(Box<dyn FnOnce(&mut Store) + Send>),
     /// The disk has refused a file.
     Refused,
@@ -64,7 +62,6 @@ impl Committer {
             orders,
             wellness,
             part: None,
-            reserve: false,
         })
     }
 
@@ -74,15 +71,6 @@ impl Committer {
             orders: self.orders.clone(),
             wellness: self.wellness.clone(),
             part: Some(Arc::new(Semaphore::new(GUESTS_WAITING_MAX))),
-            reserve: false,
-        }
-    }
-
-    /// A handle for what makes room or only notes a wish, which finds some room on a full disk too.
-    pub fn with_reserve(&self) -> Self {
-        Self {
-            reserve: true,
-            ..self.clone()
         }
     }
 
@@ -112,10 +100,39 @@ impl Committer {
         answered.await.unwrap_or(Err(StorageError::Closed))
     }
 
+    /// As `commit`, for what makes room or only notes a wish: on a full disk it has the room that is held back. It may be
+    /// applied twice, where the first time has left nothing.
+    pub async fn commit_sparing<T: Send + 'static>(
+        &self,
+        change: impl FnMut(&WriteTransaction) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        self.commit_sparing_then(change, |done| done).await
+    }
+
+    /// The same, with an answer that is made as above.
+    pub async fn commit_sparing_then<T: Send + 'static, U: Send + 'static>(
+        &self,
+        change: impl FnMut(&WriteTransaction) -> Result<T, redb::Error> + Send + 'static,
+        then: impl FnOnce(T) -> U + Send + 'static,
+    ) -> Result<U, StorageError> {
+        let (answer, answered) = oneshot::channel();
+        let then = |done: Result<T, StorageError>| drop(answer.send(done.map(then)));
+        self.hand_over(Sparing(change), then)?;
+        answered.await.unwrap_or(Err(StorageError::Closed))
+    }
+
     /// Hands a change over and waits for nothing; `then` is called as above.
     pub fn submit<T: Send + 'static>(
         &self,
         change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error> + Send + 'static,
+        then: impl FnOnce(Result<T, StorageError>) + Send + 'static,
+    ) -> Result<(), StorageError> {
+        self.hand_over(Once(Some(change)), then)
+    }
+
+    fn hand_over<T: Send + 'static>(
+        &self,
+        change: impl Apply<T> + Send + 'static,
         then: impl FnOnce(Result<T, StorageError>) + Send + 'static,
     ) -> Result<(), StorageError> {
         let permit = self.permit()?;
@@ -123,15 +140,11 @@ impl Committer {
             drop(permit);
             then(done);
         };
-        let change = Box::new(Waiting {
-            change: Some(change),
+        self.order(Order::Change(Box::new(Waiting {
+            change,
             done: None,
             then,
-        });
-        self.order(Order::Change(Wanted {
-            change,
-            reserve: self.reserve,
-        }))
+        })))
     }
 
     /// Looks at what is committed: all that was answered, and perhaps more.
@@ -182,33 +195,28 @@ impl Committer {
     }
 }
 
-/// A change, and whether it may have the room that is held back.
-struct Wanted {
-    change: Box<dyn Change>,
-    reserve: bool,
-}
-
 /// Something to write, and somebody who waits for it.
 trait Change: Send {
     fn apply(&mut self, transaction: &WriteTransaction) -> Result<(), redb::Error>;
     fn answer(self: Box<Self>, committed: Result<(), StorageError>);
+    /// Whether it may have the room that is held back, and be applied again.
+    fn is_sparing(&self) -> bool;
 }
 
-struct Waiting<F, T, A> {
-    change: Option<F>,
+struct Waiting<C, T, A> {
+    change: C,
     done: Option<T>,
     then: A,
 }
 
-impl<F, T, A> Change for Waiting<F, T, A>
+impl<C, T, A> Change for Waiting<C, T, A>
 where
-    F: FnOnce(&WriteTransaction) -> Result<T, redb::Error> + Send,
+    C: Apply<T> + Send,
     T: Send,
     A: FnOnce(Result<T, StorageError>) + Send,
 {
     fn apply(&mut self, transaction: &WriteTransaction) -> Result<(), redb::Error> {
-        let change = self.change.take().expect("a change is applied once");
-        self.done = Some(change(transaction)?);
+        self.done = Some(self.change.apply(transaction)?);
         Ok(())
     }
 
@@ -216,6 +224,37 @@ where
         let Self { done, then, .. } = *self;
         // What was made and is not committed is dropped before anything else is applied.
         then(committed.map(|()| done.expect("what is committed was applied")));
+    }
+
+    fn is_sparing(&self) -> bool {
+        C::IS_SPARING
+    }
+}
+
+/// What is to be written.
+trait Apply<T> {
+    const IS_SPARING: bool;
+    fn apply(&mut self, transaction: &WriteTransaction) -> Result<T, redb::Error>;
+}
+
+struct Once<F>(Option<F>);
+
+struct Sparing<F>(F);
+
+impl<T, F: FnOnce(&WriteTransaction) -> Result<T, redb::Error>> Apply<T> for Once<F> {
+    const IS_SPARING: bool = false;
+
+    fn apply(&mut self, transaction: &WriteTransaction) -> Result<T, redb::Error> {
+        let change = self.0.take().expect("such a change is applied once");
+        change(transaction)
+    }
+}
+
+impl<T, F: FnMut(&WriteTransaction) -> Result<T, redb::Error>> Apply<T> for Sparing<F> {
+    const IS_SPARING: bool = true;
+
+    fn apply(&mut self, transaction: &WriteTransaction) -> Result<T, redb::Error> {
+        (self.0)(transaction)
     }
 }
 
@@ -232,8 +271,13 @@ struct Worker {
 /// What keeps the disk from taking changes.
 #[derive(Clone, Copy)]
 enum Ill {
-    /// It is full; so many bytes were left.
-    Full(u64),
+    /// It is full.
+    Full {
+        /// What was left then.
+        free_bytes: u64,
+        /// When a change was refused last, if it was one.
+        refused: Option<Instant>,
+    },
     Failing,
 }
 
@@ -277,7 +321,7 @@ impl Worker {
     fn next(&mut self) -> Option<Order> {
         while let Some(ill) = self.ill {
             let after = match ill {
-                Ill::Full(_) => FULL_PROBE_AFTER,
+                Ill::Full { .. } => FULL_PROBE_AFTER,
                 Ill::Failing => FAILING_PROBE_AFTER,
             };
             match self.waiting.recv_timeout(after) {
@@ -311,7 +355,9 @@ impl Worker {
 
     fn has_more_room(&self) -> bool {
         match (self.ill, self.store.free_bytes()) {
-            (Some(Ill::Full(then)), Some(now)) => now >= then + ROOM_WORTH_A_TRY_BYTES,
+            (Some(Ill::Full { free_bytes, .. }), Some(now)) => {
+                now >= free_bytes + ROOM_WORTH_A_TRY_BYTES
+            }
             _ => true,
         }
     }
@@ -327,57 +373,75 @@ impl Worker {
 
     /// A file was refused. That is no matter of the disk's where there is room for others.
     fn look_at_disk(&mut self) {
-        if let (None, Some(free)) = (self.ill, self.store.has_full_disk()) {
-            self.ill = Some(Ill::Full(free));
+        if let (None, Some(free_bytes)) = (self.ill, self.store.has_full_disk()) {
+            self.ill = Some(Ill::Full {
+                free_bytes,
+                refused: None,
+            });
             self.wellness.is_full();
             log::error!("the data directory is full; free some of it");
         }
     }
 
-    /// Commits in order, and in one transaction. On a disk that is short of room those that may have the reserve are
-    /// parted from the others, which may fail.
-    fn commit(&mut self, mut batch: Vec<Wanted>) {
-        if !batch.iter().any(|it| it.reserve) || !self.store.is_short_of_room() {
-            return self.commit_together(batch, false);
-        }
+    /// Whether a change has just been refused for want of room. Each that fails has the store opened anew, which reads
+    /// all of it and ends what others read, so that a flood of them is answered at once.
+    fn is_out_of_room(&self) -> bool {
+        let just = |at: Instant| at.elapsed() < FULL_PROBE_AFTER;
+        let refused = match self.ill {
+            Some(Ill::Full { refused, .. }) => refused,
+            _ => None,
+        };
+        refused.is_some_and(just) && !self.has_more_room()
+    }
+
+    /// Commits in order, and in one transaction. On a disk that is short of room what makes some is parted from the
+    /// others, which may fail.
+    fn commit(&mut self, mut batch: Vec<Box<dyn Change>>) {
+        let parted = batch.iter().any(|it| it.is_sparing()) && self.store.is_short_of_room();
         while let Some(first) = batch.first() {
-            let reserve = first.reserve;
-            let alike = batch.iter().take_while(|it| it.reserve == reserve).count();
-            let rest = batch.split_off(alike);
-            self.commit_together(std::mem::replace(&mut batch, rest), reserve);
+            let sparing = first.is_sparing();
+            let alike = |it: &&Box<dyn Change>| !parted || it.is_sparing() == sparing;
+            let rest = batch.split_off(batch.iter().take_while(alike).count());
+            self.commit_together(std::mem::replace(&mut batch, rest), parted && sparing);
         }
     }
 
-    fn commit_together(&mut self, mut batch: Vec<Wanted>, with_reserve: bool) {
-        if batch.is_empty() {
-            return;
-        }
+    fn commit_together(&mut self, mut batch: Vec<Box<dyn Change>>, sparing: bool) {
         self.commits += batch.len();
-        let apply = |transaction: &WriteTransaction| {
-            let apply = |wanted: &mut Wanted| wanted.change.apply(transaction);
-            batch.iter_mut().try_for_each(apply)
+        let mut apply = |transaction: &WriteTransaction| {
+            batch.iter_mut().try_for_each(|it| it.apply(transaction))
         };
-        let committed = match with_reserve {
-            true => self.store.write_with_reserve(apply),
-            false => self.store.write(apply),
-        };
-        match &committed {
-            Ok(()) => self.is_well(),
-            Err(error) => {
-                log::error!("{error}");
-                self.wellness.fails(error);
-                self.ill = Some(match (error, self.store.free_bytes()) {
-                    (StorageError::NoSpace(_), Some(free)) => Ill::Full(free),
-                    _ => Ill::Failing,
-                });
+        let committed = match self.is_out_of_room() && !sparing {
+            true => Err(StorageError::NoSpace("writing to the store")),
+            false => match self.store.write(&mut apply) {
+                Err(StorageError::NoSpace(_)) if sparing => {
+                    self.store.write_with_reserve(&mut apply)
+                }
+                written => written,
             }
+            .inspect_err(|error| self.fails(error)),
+        };
+        if committed.is_ok() {
+            self.is_well();
         }
-        for wanted in batch {
-            wanted.change.answer(match &committed {
+        for change in batch {
+            change.answer(match &committed {
                 Ok(()) => Ok(()),
                 Err(error) => Err(error.to_everyone()),
             });
         }
+    }
+
+    fn fails(&mut self, error: &StorageError) {
+        log::error!("{error}");
+        self.wellness.fails(error);
+        self.ill = Some(match (error, self.store.free_bytes()) {
+            (StorageError::NoSpace(_), Some(free_bytes)) => Ill::Full {
+                free_bytes,
+                refused: Some(Instant::now()),
+            },
+            _ => Ill::Failing,
+        });
     }
 }
 

@@ -84,8 +84,6 @@ pub fn unrecorded(
 #[derive(Clone)]
 pub struct Deployments {
     committer: Committer,
-    /// For what forgets, or only changes what is there.
-    sparing: Committer,
     journals: Journals,
 }
 
@@ -95,7 +93,6 @@ pub type Left = (String, Bytes);
 impl Deployments {
     pub(super) fn new(committer: Committer, journals: Journals) -> Self {
         Self {
-            sparing: committer.with_reserve(),
             committer,
             journals,
         }
@@ -132,7 +129,7 @@ impl Deployments {
     ) -> Result<(), StorageError> {
         let change =
             move |transaction: &redb::WriteTransaction| insert(transaction, &name, &record, &left);
-        self.sparing.commit(change).await
+        self.committer.commit_sparing(change).await
     }
 
     /// Writes a record of a new version and the states with which it begins, and keeps these until `settle`.
@@ -164,7 +161,7 @@ impl Deployments {
                 .retain(|(application, _), _| application != name)?;
             entries::settle(transaction, &name)
         };
-        self.sparing.commit(settle).await
+        self.committer.commit_sparing(settle).await
     }
 
     /// Writes a record of the version before, and takes its actors' states and journals back to what they were at the
@@ -194,14 +191,14 @@ impl Deployments {
                 .retain(|(application, _), _| application != name)?;
             insert(transaction, &name, &record, &left)?;
             let heads = entries::take_back(transaction, &name, &left)?;
-            Ok((name, left, heads))
+            Ok((name.clone(), left, heads))
         };
         let journals = self.journals.clone();
         let know = move |(name, left, heads): (String, Vec<Left>, _)| {
             journals.know(&name, heads);
             left
         };
-        self.sparing.commit_then(take_back, know).await
+        self.committer.commit_sparing_then(take_back, know).await
     }
 
     /// Keeps what actors of several applications left; the record of each stays as it is.
@@ -210,7 +207,7 @@ impl Deployments {
             left.iter()
                 .try_for_each(|(name, left)| insert_all(transaction, name, left))
         };
-        self.sparing.commit(keep).await
+        self.committer.commit_sparing(keep).await
     }
 
     /// Forgets an application, all that its actors left, their journals, and its workflows.
@@ -225,13 +222,13 @@ impl Deployments {
             }
             entries::forget(transaction, &name)?;
             runs::forget(transaction, &name)?;
-            Ok(name)
+            Ok(name.clone())
         };
         let journals = self.journals.clone();
         let forget = move |name: String| {
             journals.forget_known(&name);
         };
-        self.sparing.commit_then(remove, forget).await
+        self.committer.commit_sparing_then(remove, forget).await
     }
 
     /// What this actor left when it last stopped in order.
@@ -296,7 +293,7 @@ impl Deployments {
             transaction.open_table(ATTEMPTS)?.remove(&*name)?;
             Ok(())
         };
-        self.sparing.commit(forget).await
+        self.committer.commit_sparing(forget).await
     }
 }
 

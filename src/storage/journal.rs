@@ -23,10 +23,8 @@ pub use super::entries::Head;
 /// All journals of all actors.
 #[derive(Clone)]
 pub struct Journals {
-    /// What lives begin with: no flood of guests holds it up.
+    /// What lives begin with, and the end of journals: a flood of guests holds up neither.
     committer: Committer,
-    /// For the end of journals.
-    sparing: Committer,
     guests: Committer,
     known: Arc<Mutex<HashMap<Of, Known>>>,
 }
@@ -97,7 +95,6 @@ impl Journals {
             ((application.into(), actor.into()), known)
         });
         Self {
-            sparing: committer.with_reserve(),
             committer,
             guests,
             known: Arc::new(Mutex::new(known.collect())),
@@ -236,7 +233,7 @@ impl Journals {
         if self.forget_known(application) {
             let name = application.to_owned();
             let forget = move |transaction: &WriteTransaction| entries::forget(transaction, &name);
-            self.sparing.commit(forget).await?;
+            self.committer.commit_sparing(forget).await?;
         }
         Ok(())
     }
@@ -248,7 +245,7 @@ impl Journals {
             let forget = move |transaction: &WriteTransaction| {
                 entries::forget_actor(transaction, &of.0, &of.1)
             };
-            self.sparing.commit(forget).await?;
+            self.committer.commit_sparing(forget).await?;
         }
         Ok(())
     }

@@ -107,6 +107,28 @@ impl Room {
     }
 }
 
+/// A part of a data directory's reserve that the disk has back for as long as this is held.
+pub struct Lent {
+    file: File,
+    bytes: u64,
+}
+
+/// Lends what one small file needs, for somebody who has not the store: to revoke a token must not fail for want of room.
+pub fn lend(dir: &Path) -> io::Result<Lent> {
+    const LENT_BYTES: u64 = 64 * 1024;
+    let file = File::options().write(true).open(dir.join(RESERVE_FILE))?;
+    let bytes = file.metadata()?.len();
+    file.set_len(bytes.saturating_sub(LENT_BYTES))?;
+    Ok(Lent { file, bytes })
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // Where that fails, the next node takes it.
+        let _ = fallocate(&self.file, FallocateFlags::empty(), 0, self.bytes);
+    }
+}
+
 /// What a file has of the disk; nothing where there is none.
 fn blocks(path: &Path) -> u64 {
     const BLOCK_BYTES: u64 = 512;

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
+use super::room;
 use crate::auth::{Scope, Secret, Token};
 use crate::id::{Digest, TokenName};
 use crate::limits;
@@ -119,8 +120,21 @@ impl Tokens {
         Ok((secret, token))
     }
 
-    /// Makes a token unknown, durably.
+    /// Makes a token unknown, durably; on a full disk with some of the room that is held back there.
     pub fn revoke(&self, id: &str) -> Result<Token, TokensError> {
+        match self.try_to_revoke(id) {
+            Err(TokensError::Io { error, .. })
+                if error.kind() == io::ErrorKind::StorageFull
+                    || error.kind() == io::ErrorKind::QuotaExceeded =>
+            {
+                let _lent = room::lend(&self.dir);
+                self.try_to_revoke(id)
+            }
+            revoked => revoked,
+        }
+    }
+
+    fn try_to_revoke(&self, id: &str) -> Result<Token, TokensError> {
         let unknown = || TokensError::Unknown(id.chars().take(64).collect());
         if !self.path().exists() {
             return Err(unknown());

@@ -19,8 +19,6 @@ use crate::limits;
 pub struct Workflows {
     /// What runs begin and end with: a flood of guests holds up neither.
     committer: Committer,
-    /// For what calls them off, or forgets them.
-    sparing: Committer,
     guests: Committer,
     steady: Steady,
 }
@@ -46,7 +44,6 @@ pub struct Ending {
 impl Workflows {
     pub(super) fn new(committer: Committer, guests: Committer, steady: Steady) -> Self {
         Self {
-            sparing: committer.with_reserve(),
             committer,
             guests,
             steady,
@@ -147,14 +144,13 @@ impl Workflows {
         let (now_ms, has_result) = (self.now_ms(), !ending.result.is_empty());
         let (application, id) = (application.to_owned(), id.to_owned());
         let end = move |transaction: &WriteTransaction| {
-            let how = (ending.status, ending.reason);
+            let how = (ending.status, ending.reason.clone());
             Rows::open(transaction, &application)?.end(&id, how, &ending.result, now_ms)
         };
-        let committer = match has_result {
-            true => &self.committer,
-            false => &self.sparing,
-        };
-        committer.commit_then(end, then).await
+        match has_result {
+            true => self.committer.commit_then(end, then).await,
+            false => self.committer.commit_sparing_then(end, then).await,
+        }
     }
 
     /// A run with its input, once all that its earlier lives wrote is on disk.
@@ -223,7 +219,7 @@ impl Workflows {
     pub async fn forget(&self, application: &str) -> Result<(), StorageError> {
         let application = application.to_owned();
         let forget = move |transaction: &WriteTransaction| runs::forget(transaction, &application);
-        self.sparing.commit(forget).await
+        self.committer.commit_sparing(forget).await
     }
 
     /// Makes a change together with the step of the run that makes it, or neither. The change is not made again where
