@@ -130,6 +130,23 @@ impl Applications {
         self.schedule(name, deployed, reason, None, Duration::ZERO);
     }
 
+    /// An attempt to have it run came to nothing before it began: it is as it was.
+    pub(super) fn stands_still_again(
+        &self,
+        name: &ApplicationName,
+        deployed: &mut Deployed,
+        before: State,
+    ) {
+        match before {
+            State::Failed(Failed {
+                reason,
+                tree,
+                retry: Some(_),
+            }) => self.schedule(name, deployed, reason, tree, Duration::ZERO),
+            before => deployed.state = before,
+        }
+    }
+
     /// The root of a tree has given up, or a version on probation broke.
     async fn give_up(&self, name: &ApplicationName) {
         if self.takes_back(name).await {

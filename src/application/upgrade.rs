@@ -180,13 +180,8 @@ impl Applications {
                 Ok(())
             }
             Err(refusal) => {
-                self.table.change(&change.name, |deployed| match before {
-                    State::Failed(failed) => {
-                        let ran = std::time::Duration::ZERO;
-                        let (reason, tree) = (failed.reason, failed.tree);
-                        self.schedule(&change.name, deployed, reason, tree, ran);
-                    }
-                    before => deployed.state = before,
+                self.table.change(&change.name, |deployed| {
+                    self.stands_still_again(&change.name, deployed, before);
                 });
                 Err(refusal)
             }

@@ -16,20 +16,49 @@ enum Start {
     Nothing,
     /// It runs, but for some actors.
     Missing(ApplicationName),
-    Whole(ApplicationName, Box<Record>, Ticket),
+    /// It runs, and the disk has yet to know that it is to.
+    Unrecorded(ApplicationName, Box<Record>),
+    Whole(Box<Standstill>),
+}
+
+/// One that does not run, and is to.
+struct Standstill {
+    name: ApplicationName,
+    record: Record,
+    ticket: Ticket,
+    /// What it was before.
+    before: State,
 }
 
 impl Applications {
     /// Wants an application running, from now on and after every restart. Of one that runs, those actors are started
     /// that are not there.
     pub async fn start(&self, name: &str) -> Result<(), Refusal> {
-        let (name, record, ticket) = match self.begin_start(name)? {
-            Start::Nothing => return Ok(()),
-            Start::Missing(name) => return self.start_missing(&name).await,
-            Start::Whole(name, record, ticket) => (name, record, ticket),
-        };
+        match self.begin_start(name)? {
+            Start::Nothing => Ok(()),
+            Start::Missing(name) => self.start_missing(&name).await,
+            Start::Unrecorded(name, record) => self.record_start(&name, &record).await,
+            Start::Whole(standstill) => self.start_whole(*standstill).await,
+        }
+    }
+
+    async fn start_whole(&self, standstill: Standstill) -> Result<(), Refusal> {
+        let Standstill {
+            name,
+            record,
+            ticket,
+            before,
+        } = standstill;
         let key = name.to_string();
-        self.storage.deployments.forget_attempts(key).await?;
+        if let Err(error) = self.storage.deployments.forget_attempts(key).await {
+            self.table.change(&name, |deployed| {
+                if deployed.is_started_by(&ticket) {
+                    self.stands_still_again(&name, deployed, before);
+                }
+            });
+            return Err(error.into());
+        }
+        drop(before);
         self.start_deployed(&record, &ticket).await?;
         if record.desired == Desired::Stopped {
             self.record_start(&name, &record).await?;
@@ -76,6 +105,12 @@ impl Applications {
             Some(running) => stopped(running, by).await,
             None => Vec::new(),
         };
+        let was_to_run = record.desired == Desired::Running;
+        if !was_to_run && left.is_empty() {
+            self.table
+                .change(&name, |deployed| deployed.state = State::Stopped);
+            return Ok(());
+        }
         let stopped = record.desiring(Desired::Stopped);
         match self.rewrite(&stopped, left.clone()).await {
             Ok(()) => {
@@ -85,6 +120,11 @@ impl Applications {
                 });
                 self.says(&name, Level::Info, "stopped");
                 Ok(())
+            }
+            Err(refusal) if !was_to_run => {
+                self.table
+                    .change(&name, |deployed| deployed.state = State::Stopped);
+                Err(refusal)
             }
             Err(refusal) => {
                 // Nothing was promised, so it goes on with the states that its actors have just left.
@@ -137,21 +177,24 @@ impl Applications {
         match &deployed.state {
             State::Running(Running { active, .. }) => {
                 let lacks_some = active.tree.as_ref().is_some_and(|tree| tree.lacks_some());
-                return Ok(match lacks_some {
-                    true => Start::Missing(name),
-                    false => Start::Nothing,
+                let is_recorded = deployed.record.desired == Desired::Running;
+                return Ok(match (is_recorded, lacks_some) {
+                    (false, _) => Start::Unrecorded(name, Box::new(deployed.record.clone())),
+                    (true, true) => Start::Missing(name),
+                    (true, false) => Start::Nothing,
                 });
             }
             State::Failed(_) | State::Stopped => {}
             State::Starting(_) | State::Stopping => return Err(slot.refuses(&name)),
         }
         let ticket = Ticket::default();
-        deployed.state = State::Starting(ticket.clone());
-        Ok(Start::Whole(
+        let starting = State::Starting(ticket.clone());
+        Ok(Start::Whole(Box::new(Standstill {
             name,
-            Box::new(deployed.record.clone()),
+            record: deployed.record.clone(),
             ticket,
-        ))
+            before: std::mem::replace(&mut deployed.state, starting),
+        })))
     }
 
     /// `None` for one that is stopped already.

@@ -12,6 +12,7 @@ use crate::guests::{COUNTER, guest};
 use crate::harness::Node;
 use crate::keeper::Keeper;
 use crate::restore::keeper;
+use crate::tokens;
 use crate::uploads::echo_of;
 
 /// A file system of its own in a temporary directory. Dropped, it is unmounted.
@@ -141,6 +142,59 @@ fn what_guests_write_on_a_full_disk_takes_nothing_from_what_makes_room() {
     assert_eq!(node.total_applications(), 5);
     assert_eq!(node.status_of("other-1"), "STOPPED");
     assert_eq!(node.status_of("writer"), "RUNNING");
+}
+
+/// The room that is held back is gone, too: what fails changes nothing, and can be done once there is some.
+#[test]
+fn a_start_for_which_there_is_no_room_leaves_the_application_stopped() {
+    let dir = TempDir::new().unwrap();
+    let Some(disk) = Disk::of(8, &dir) else {
+        println!("skipped: this process may not mount");
+        return;
+    };
+    let node = Node::start(dir, &[]);
+    let keeper = Keeper::deploy(&node, "writer", "");
+    let names: Vec<String> = (0..40).map(|number| format!("app-{number}")).collect();
+    for name in &names {
+        node.deploy(name, &guest(Kind::Core, COUNTER)).is_deployed();
+        assert_eq!(node.wish(name, "stop").status, 200);
+    }
+    // Each start that is carried out takes some of what there is left.
+    let refused = names.iter().enumerate().find(|(number, name)| {
+        let _ = fs::remove_file(node.data_dir().join("reserve"));
+        disk.fill();
+        let full = |round: usize| keeper.put(&format!("{number}-{round}"), "small") != 0;
+        assert!((0..10_000).any(full), "the disk is full");
+        let _ = fs::remove_file(node.data_dir().join("reserve"));
+        disk.fill();
+        node.wish(name, "start").status == 507
+    });
+    let (_, refused) = refused.expect("one finds no room");
+    assert_eq!(node.status_of(refused), "STOPPED");
+    assert_eq!(node.wish(refused, "stop").status, 200, "it is so already");
+    disk.make_room();
+    node.waits_for("it is well again", || {
+        node.get("/health").json()["status"] == "healthy"
+    });
+    assert_eq!(node.wish(refused, "start").status, 200);
+    let node = Node::again(node.kill());
+    assert_eq!(node.status_of(refused), "RUNNING");
+}
+
+#[test]
+fn a_token_is_revoked_on_a_full_disk() {
+    let dir = TempDir::new().unwrap();
+    let Some(disk) = Disk::of(8, &dir) else {
+        println!("skipped: this process may not mount");
+        return;
+    };
+    let node = Node::start(dir, &[]);
+    let (id, _) = tokens::create(node.data_dir(), "read");
+    disk.fill();
+    let revoked = tokens::token_json(node.data_dir(), &["revoke", &id]);
+    assert_eq!(revoked["id"], id.as_str());
+    let left = tokens::token_json(node.data_dir(), &["list"]);
+    assert_eq!(left["tokens"], serde_json::json!([]), "{left}");
 }
 
 #[test]
