@@ -1,12 +1,11 @@
 //! Who sent a request, as far as the connection tells.
 
-use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::task::Poll;
 
 use super::connections::Activity;
 
 /// The client of one request.
+#[derive(Clone)]
 pub struct Client {
     pub address: SocketAddr,
     activity: Activity,
@@ -18,12 +17,8 @@ impl Client {
     }
 
     /// Resolves once the client will send nothing more, and so perhaps is gone: for what is better not done then, such
-    /// as to wait. It is polled with the connection, which is woken when that comes; of HTTP/2, whose requests end with their
-    /// connection, it hears nothing.
-    pub fn gone(&self) -> impl Future<Output = ()> {
-        poll_fn(|_| match self.activity.has_left() {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        })
+    /// as to wait.
+    pub async fn gone(&self) {
+        self.activity.leaving().await;
     }
 }

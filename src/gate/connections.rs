@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -173,7 +173,12 @@ fn household(peer: IpAddr) -> IpAddr {
 
 /// What is going on upon one connection, so that an idle one can be told from a busy one.
 #[derive(Clone)]
-pub struct Activity(Arc<Mutex<State>>);
+pub struct Activity(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    leaving: Notify,
+}
 
 struct State {
     in_flight: usize,
@@ -189,16 +194,20 @@ pub struct Busy(Activity);
 impl Activity {
     fn new() -> Self {
         let quiet_max = limits::FIRST_REQUEST_TIME_MAX;
-        Self(Arc::new(Mutex::new(State {
+        let state = Mutex::new(State {
             in_flight: 0,
             left: false,
             quiet_since: Instant::now(),
             quiet_max,
-        })))
+        });
+        Self(Arc::new(Shared {
+            state,
+            leaving: Notify::new(),
+        }))
     }
 
     pub fn busy(&self) -> Busy {
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.state();
         state.in_flight += 1;
         state.quiet_max = limits::CONNECTION_IDLE_MAX;
         Busy(self.clone())
@@ -207,24 +216,43 @@ impl Activity {
     /// The client will send nothing more. Whether it still reads cannot be known, so it keeps its place while nobody
     /// needs it.
     pub fn client_left(&self) {
-        self.0.lock().unwrap().left = true;
+        self.state().left = true;
+        self.0.leaving.notify_waiters();
+    }
+
+    /// Resolves once the client will send nothing more.
+    pub async fn leaving(&self) {
+        let leaving = self.0.leaving.notified();
+        // What is said from here on is heard.
+        if !self.has_left() {
+            leaving.await;
+        }
+    }
+
+    /// Whether requests wait for their answers.
+    pub fn is_busy(&self) -> bool {
+        self.state().in_flight > 0
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap()
     }
 
     /// Whether the client will send nothing more.
     pub fn has_left(&self) -> bool {
-        self.0.lock().unwrap().left
+        self.state().left
     }
 
     /// Since when nothing is being answered, at least to nobody who is surely there; `None` while something is.
     fn idle_since(&self) -> Option<Instant> {
-        let state = self.0.lock().unwrap();
+        let state = self.state();
         (state.in_flight == 0 || state.left).then_some(state.quiet_since)
     }
 
     async fn idle_for_too_long(&self) {
         loop {
             let next_look = {
-                let state = self.0.lock().unwrap();
+                let state = self.state();
                 let now = Instant::now();
                 let since = if state.in_flight > 0 {
                     now
@@ -250,7 +278,7 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let mut state = self.0.0.lock().unwrap();
+        let mut state = self.0.state();
         state.in_flight -= 1;
         state.quiet_since = Instant::now();
     }

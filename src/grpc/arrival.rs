@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -18,14 +17,15 @@ use crate::application::{Streaming, Turn};
 use crate::audit::{self, Audit, Entry};
 use crate::auth::Caller;
 use crate::budget::{Budget, Share};
-use crate::gate::Door;
 use crate::gate::incoming::{heard, pieces};
+use crate::gate::{Client, Door};
 use crate::refusal::{Kind, Refusal};
 
 /// What a handler knows of a call beside its message.
 #[derive(Clone)]
 pub struct Arrival {
     pub method: &'static Method,
+    pub client: Client,
     held: Arc<Mutex<Held>>,
 }
 
@@ -58,7 +58,7 @@ pub struct Message(VecDeque<Bytes>);
 
 impl Arrival {
     /// Opens the audit entry of a change.
-    pub fn new(audit: &Audit, caller: &Caller, peer: SocketAddr, method: &'static Method) -> Self {
+    pub fn new(audit: &Audit, caller: &Caller, client: Client, method: &'static Method) -> Self {
         let path = format!("/{}/{}", method.service, method.name);
         let called = audit::Call {
             method: "POST",
@@ -66,11 +66,12 @@ impl Arrival {
         };
         let changes = method.access == methods::DEPLOY;
         let held = Held {
-            entry: changes.then(|| audit.change(caller, peer, &called)),
+            entry: changes.then(|| audit.change(caller, client.address, &called)),
             ..Default::default()
         };
         Self {
             method,
+            client,
             held: Arc::new(Mutex::new(held)),
         }
     }

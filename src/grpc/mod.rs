@@ -20,7 +20,6 @@ mod tuples;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -95,7 +94,7 @@ impl Services {
         client: Client,
         request: Request<Incoming>,
     ) -> Response<Body> {
-        let answer = self.admitted(&door, client.address, request).await;
+        let answer = self.admitted(&door, client, request).await;
         let answer = answer.unwrap_or_else(|refusal| Status::from(refusal).into_http());
         let code = status::counted(answer.extensions().get());
         door.actors.metrics().grpc_requests.count(code);
@@ -106,10 +105,10 @@ impl Services {
     async fn admitted(
         &self,
         door: &Door,
-        peer: SocketAddr,
+        client: Client,
         request: Request<Incoming>,
     ) -> Result<Response<tonic::body::Body>, Refusal> {
-        let method = methods::find(request.uri().path());
+        let (peer, method) = (client.address, methods::find(request.uri().path()));
         let needed = method.map_or(methods::READ, |method| method.access);
         // Who is asking comes before what: a stranger learns nothing of the calls.
         let caller = match door.admit(peer, &request, needed) {
@@ -127,7 +126,7 @@ impl Services {
             door.audit.turned_away(&caller, peer, &call, &refusal);
             return turned_away(request, refusal);
         }
-        let arrival = Arrival::new(&door.audit, &caller, peer, method);
+        let arrival = Arrival::new(&door.audit, &caller, client, method);
         let dispatched = self.dispatched(door, &arrival, request).await;
         let decoded = dispatched.and_then(status::decoded);
         decoded.inspect_err(|refusal| arrival.turned_down(door, refusal))

@@ -1,12 +1,11 @@
 //! TuplePlexSpaceService: write, read, take and count tuples, as fleet tools do over HTTP.
 
-use std::future::pending;
 use std::time::Duration;
 
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::arrival::Sent;
+use super::arrival::{Arrival, Sent};
 use super::moment::within;
 use super::proto::common::Empty;
 use super::proto::tuplespace::tuple_field::Value;
@@ -17,7 +16,7 @@ use super::proto::tuplespace::{
 };
 use crate::coordination::tuplespace::Wish;
 use crate::coordination::{Field, FieldPattern, Pattern, Tuple};
-use crate::gate::{Door, Search};
+use crate::gate::{Client, Door, Search};
 use crate::id::Scope;
 use crate::limits;
 use crate::place::Place;
@@ -52,8 +51,13 @@ impl Tuples {
         Ok(ids)
     }
 
-    async fn found(&self, search: Search, wish: Wish) -> Result<ReadResponse, Refusal> {
-        let found = self.door.find_tuples(&search, wish, pending()).await?;
+    async fn found(
+        &self,
+        client: &Client,
+        search: Search,
+        wish: Wish,
+    ) -> Result<ReadResponse, Refusal> {
+        let found = self.door.find_tuples(&search, wish, client.gone()).await?;
         let tuples = &self.door.services.coordination.tuples;
         let there = tuples.count(&search.place, &search.pattern);
         let has_more = match wish {
@@ -98,20 +102,22 @@ impl TuplePlexSpaceService for Tuples {
     }
 
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<ReadResponse>, Status> {
-        let place = place(request.metadata())?;
+        let (place, client) = (place(request.metadata())?, Arrival::of(&request).client);
         let request = request.into_inner();
         if request.take {
             let text = "Read takes nothing; call Take, which needs the scope invoke";
             return Err(Refusal::new(Kind::Malformed, text).into());
         }
-        let found = self.found(search(place, request)?, Wish::Read).await?;
+        let found = self
+            .found(&client, search(place, request)?, Wish::Read)
+            .await?;
         Ok(self.answer(found))
     }
 
     async fn take(&self, request: Request<ReadRequest>) -> Result<Response<ReadResponse>, Status> {
-        let place = place(request.metadata())?;
+        let (place, client) = (place(request.metadata())?, Arrival::of(&request).client);
         let search = search(place, request.into_inner())?;
-        Ok(self.answer(self.found(search, Wish::Take).await?))
+        Ok(self.answer(self.found(&client, search, Wish::Take).await?))
     }
 
     async fn count(

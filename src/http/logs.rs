@@ -40,11 +40,13 @@ async fn answer(door: &Door, name: &str, query: Option<&str>) -> Result<Response
         return Ok(reply::json(&api::Logs { lines }));
     };
     let (events, body) = mpsc::channel(8);
+    let gone = events.clone();
     let (door, follow) = (door.clone(), follow(lines, coming, wish, events));
     tokio::spawn(async move {
         let _permit: OwnedSemaphorePermit = permit;
         tokio::select! {
             () = follow => {}
+            () = gone.closed() => {}
             () = door.shutdown.begun() => {}
         }
     });

@@ -8,7 +8,7 @@ use crate::guests::{ECHO, guest};
 use crate::harness::{Node, node};
 use plexspaces_node::wasm::Kind;
 
-const DATA: u8 = 0;
+pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
@@ -19,7 +19,7 @@ const CONTINUATION: u8 = 9;
 /// What a client says first.
 pub const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-const END_STREAM: u8 = 1;
+pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 
 /// One frame on the wire.
