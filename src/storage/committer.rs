@@ -400,8 +400,9 @@ impl Worker {
         let parted = batch.iter().any(|it| it.is_sparing()) && self.store.is_short_of_room();
         while let Some(first) = batch.first() {
             let sparing = first.is_sparing();
-            let alike = |it: &&Box<dyn Change>| !parted || it.is_sparing() == sparing;
-            let rest = batch.split_off(batch.iter().take_while(alike).count());
+            let alike = batch.iter();
+            let alike = alike.take_while(|it| !parted || it.is_sparing() == sparing);
+            let rest = batch.split_off(alike.count());
             self.commit_together(std::mem::replace(&mut batch, rest), parted && sparing);
         }
     }

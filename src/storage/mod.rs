@@ -155,7 +155,7 @@ impl Storage {
         let committer = Committer::start(store).map_err(context("start the committer for"))?;
         let guests = committer.for_guests();
         let journals = Journals::new(committer.clone(), guests.clone(), heads);
-        let (starts, unfinished_starts) = Starts::open(path, files.clone());
+        let (starts, unfinished_starts) = Starts::open(path, files.clone(), committer.clone());
         let artifacts = Artifacts::new(uploads, modules, files.clone(), committer.clone());
         Ok(Self {
             blobs: Blobs::new(blobs, artifacts.clone(), files.clone(), guests.clone()),

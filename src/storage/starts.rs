@@ -7,24 +7,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::Files;
+use super::committer::Committer;
+use super::{Files, StorageError};
 
 /// The starts under way.
 #[derive(Clone)]
 pub struct Starts {
     path: PathBuf,
     files: Files,
+    committer: Committer,
     under_way: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Starts {
     /// Reads what an earlier process left, and begins anew.
-    pub(super) fn open(dir: &Path, files: Files) -> (Self, Vec<String>) {
+    pub(super) fn open(dir: &Path, files: Files, committer: Committer) -> (Self, Vec<String>) {
         let path = dir.join("starting");
         let text = fs::read_to_string(&path).unwrap_or_default();
         let starts = Self {
             path,
             files,
+            committer,
             under_way: Arc::default(),
         };
         (starts, text.lines().map(str::to_owned).collect())
@@ -50,8 +53,12 @@ impl Starts {
         let names: Vec<_> = self.under_way.lock().unwrap().iter().cloned().collect();
         let (path, text) = (self.path.clone(), names.join("\n"));
         let written = self.files.run(move || fs::write(path, text)).await;
+        let written = written.map_err(StorageError::io("noting which applications start"));
+        if let Err(StorageError::NoSpace(_)) = written {
+            self.committer.file_was_refused();
+        }
         if let Err(error) = written {
-            log::warn!("cannot note which applications are starting: {error}");
+            log::warn!("{error}");
         }
     }
 }

@@ -221,6 +221,17 @@ fn a_full_disk_shows_in_the_nodes_health_once_a_file_was_refused() {
         node.get("/health").json()["status"] == "healthy"
     });
     assert_eq!(node.figure("plexspaces_store_failing"), 0);
+
+    // At a start, too, which cannot note what it starts.
+    node.deploy("counter", &guest(Kind::Core, COUNTER))
+        .is_deployed();
+    let dir = node.kill();
+    disk.fill();
+    let node = Node::again(dir);
+    node.waits_for("it shows", || {
+        node.get("/health").json()["status"] == "degraded"
+    });
+    assert_eq!(node.ask("counter", b"").body_payload(), "1");
 }
 
 #[test]
