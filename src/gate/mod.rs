@@ -5,6 +5,7 @@
 mod body;
 mod client;
 mod connections;
+mod ending;
 mod guard;
 pub mod incoming;
 pub mod invocation;

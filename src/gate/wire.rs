@@ -4,7 +4,6 @@
 //! it asked is carried out, and answered as far as anybody reads. hyper therefore does not look for an end of what comes
 //! while it answers, so this does, without reading: whose client is gone makes room for others, and is followed no more.
 
-use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,10 +12,9 @@ use futures_util::FutureExt;
 use rustix::io::{Errno, retry_on_intr};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Sleep;
 
 use super::connections::Activity;
-use crate::limits;
+use super::ending::Ending;
 
 pub struct Wire {
     stream: TcpStream,
@@ -24,24 +22,8 @@ pub struct Wire {
     left: bool,
     /// Something lies there that nobody has read, though the runtime was told otherwise.
     unread: bool,
-    protocol: Protocol,
+    ending: Ending,
 }
-
-/// What the client speaks, as its first bytes say.
-enum Protocol {
-    Unknown,
-    Http1,
-    Http2,
-    /// HTTP/2 that has ended, which is kept from hyper for a while: it would drop what it has read before.
-    Ended {
-        /// Whether what came before has had a turn to begin.
-        begun: bool,
-        pause: Pin<Box<Sleep>>,
-    },
-}
-
-/// What every HTTP/2 connection begins with (RFC 9113, section 3.4), as far as HTTP/1 has nothing like it.
-const HTTP2_BEGINS: &[u8] = b"PRI * HTTP/2";
 
 impl Wire {
     pub fn new(stream: TcpStream, activity: Activity) -> Self {
@@ -50,7 +32,7 @@ impl Wire {
             activity,
             left: false,
             unread: false,
-            protocol: Protocol::Unknown,
+            ending: Ending::Unknown,
         }
     }
 
@@ -95,46 +77,11 @@ impl Wire {
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 
-    /// Hears which protocol is spoken, and when HTTP/2 ends.
-    fn listen(&mut self, said: &[u8]) {
-        match self.protocol {
-            Protocol::Unknown if said.starts_with(HTTP2_BEGINS) => self.protocol = Protocol::Http2,
-            Protocol::Unknown => self.protocol = Protocol::Http1,
-            Protocol::Http2 if said.is_empty() => {
-                self.activity.client_left();
-                let pause = Box::pin(tokio::time::sleep(limits::LEAVING_TIME_MAX));
-                self.protocol = Protocol::Ended {
-                    begun: false,
-                    pause,
-                };
-            }
-            _ => {}
-        }
-    }
-
-    /// Whether an end may be told now. What came whole before it is to be begun first, which takes another turn, and
-    /// read; after that it is carried out, whoever has left.
-    fn may_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.protocol {
-            Protocol::Ended { begun, .. } if !*begun => {
-                *begun = true;
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Protocol::Ended { pause, .. } if self.activity.is_busy() => {
-                pause.as_mut().poll(context).map(Ok)
-            }
-            _ => Poll::Ready(Ok(())),
-        }
-    }
-
     /// What nobody reads any more goes nowhere: for HTTP/2 it is the reading that ends a connection.
     fn wrote(&self, written: Poll<io::Result<usize>>, bytes: usize) -> Poll<io::Result<usize>> {
-        match (written, &self.protocol) {
-            (Poll::Ready(Err(_)), Protocol::Http2 | Protocol::Ended { .. }) => {
-                Poll::Ready(Ok(bytes))
-            }
-            (written, _) => written,
+        match written {
+            Poll::Ready(Err(_)) if self.ending.is_by_reading() => Poll::Ready(Ok(bytes)),
+            written => written,
         }
     }
 
@@ -156,16 +103,22 @@ impl AsyncRead for Wire {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
-        if !matches!(self.protocol, Protocol::Ended { .. }) {
+        if !self.ending.is_seen() {
             let read = ready!(self.read(context, buffer));
             // A connection that was reset has ended, too.
-            if !matches!(self.protocol, Protocol::Http2) {
+            if !self.ending.is_by_reading() {
                 read?;
             }
         }
-        self.listen(&buffer.filled()[before..]);
-        self.may_end(context)
+        let Self {
+            ending, activity, ..
+        } = &mut *self;
+        ending.hears(&buffer.filled()[before..], activity);
+        ending.poll_told(activity, context)
     }
 }
 
