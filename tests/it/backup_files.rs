@@ -74,9 +74,7 @@ fn a_place_for_no_file_is_refused_by_name_before_any_node_is_asked() {
 
 #[test]
 fn a_backup_for_which_there_is_no_room_names_its_file_and_leaves_nothing() {
-    let dir = TempDir::new().unwrap();
-    let Some(disk) = Disk::of(1, &dir) else {
-        println!("skipped: this process may not mount");
+    let Some((dir, disk)) = Disk::mounted(1) else {
         return;
     };
     disk.fill();

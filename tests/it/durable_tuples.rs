@@ -138,9 +138,7 @@ fn they_come_back_with_a_backup() {
 
 #[test]
 fn a_full_disk_refuses_them_and_changes_nothing() {
-    let dir = TempDir::new().unwrap();
-    let Some(disk) = Disk::of(8, &dir) else {
-        println!("skipped: this process may not mount");
+    let Some((dir, disk)) = Disk::mounted(8) else {
         return;
     };
     fs::write(dir.path().join("node.toml"), CONFIG).unwrap();

@@ -19,14 +19,19 @@ use crate::uploads::echo_of;
 pub struct Disk(PathBuf);
 
 impl Disk {
-    /// `None` where this process may mount none.
-    pub fn of(mib: u32, dir: &TempDir) -> Option<Self> {
+    /// With the directory that it is; `None` where this process may mount none.
+    pub fn mounted(mib: u32) -> Option<(TempDir, Self)> {
+        let dir = TempDir::new().unwrap();
         let path = dir.path().to_owned();
         let size = format!("size={mib}m");
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &size, "none"]).arg(&path);
         let mounted = mount.output().is_ok_and(|output| output.status.success());
-        mounted.then_some(Self(path))
+        if !mounted {
+            println!("skipped: this process may not mount");
+            return None;
+        }
+        Some((dir, Self(path)))
     }
 
     fn free_bytes(&self) -> u64 {
@@ -60,9 +65,7 @@ impl Drop for Disk {
 
 #[test]
 fn a_full_disk_refuses_what_is_new_and_stops_nothing() {
-    let dir = TempDir::new().unwrap();
-    let Some(disk) = Disk::of(8, &dir) else {
-        println!("skipped: this process may not mount");
+    let Some((dir, disk)) = Disk::mounted(8) else {
         return;
     };
     let node = Node::start(dir, &[]);
@@ -115,9 +118,7 @@ fn a_full_disk_refuses_what_is_new_and_stops_nothing() {
 /// Small writes of a guest use up what the store's file had free, and fail; what makes room still finds some.
 #[test]
 fn what_guests_write_on_a_full_disk_takes_nothing_from_what_makes_room() {
-    let dir = TempDir::new().unwrap();
-    let Some(disk) = Disk::of(16, &dir) else {
-        println!("skipped: this process may not mount");
+    let Some((dir, disk)) = Disk::mounted(16) else {
         return;
     };
     let node = Node::start(dir, &[]);
@@ -147,9 +148,7 @@ fn what_guests_write_on_a_full_disk_takes_nothing_from_what_makes_room() {
 /// The room that is held back is gone, too: what fails changes nothing, and can be done once there is some.
 #[test]
 fn a_start_for_which_there_is_no_room_leaves_the_application_stopped() {
-    let dir = TempDir::new().unwrap();
-    let Some(disk) = Disk::of(8, &dir) else {
-        println!("skipped: this process may not mount");
+    let Some((dir, disk)) = Disk::mounted(8) else {
         return;
     };
     let node = Node::start(dir, &[]);
@@ -183,9 +182,7 @@ fn a_start_for_which_there_is_no_room_leaves_the_application_stopped() {
 
 #[test]
 fn a_token_is_revoked_on_a_full_disk() {
-    let dir = TempDir::new().unwrap();
-    let Some(disk) = Disk::of(8, &dir) else {
-        println!("skipped: this process may not mount");
+    let Some((dir, disk)) = Disk::mounted(8) else {
         return;
     };
     let node = Node::start(dir, &[]);
@@ -199,9 +196,7 @@ fn a_token_is_revoked_on_a_full_disk() {
 
 #[test]
 fn a_full_disk_shows_in_the_nodes_health_once_a_file_was_refused() {
-    let dir = TempDir::new().unwrap();
-    let Some(disk) = Disk::of(8, &dir) else {
-        println!("skipped: this process may not mount");
+    let Some((dir, disk)) = Disk::mounted(8) else {
         return;
     };
     let node = Node::start(dir, &[]);
@@ -236,9 +231,7 @@ fn a_full_disk_shows_in_the_nodes_health_once_a_file_was_refused() {
 
 #[test]
 fn a_disk_that_refuses_changes_shows_in_the_nodes_health() {
-    let dir = TempDir::new().unwrap();
-    let Some(disk) = Disk::of(8, &dir) else {
-        println!("skipped: this process may not mount");
+    let Some((dir, disk)) = Disk::mounted(8) else {
         return;
     };
     let file = dir.path().join("node.toml");
