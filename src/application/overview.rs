@@ -112,7 +112,7 @@ impl Applications {
         Some(self.silence_of(name, slot, actor_type))
     }
 
-    /// The same of the actor that an application's tree has at this address, with or without `@NODE`.
+    /// Why there is no actor at this address, with or without `@NODE`, where an application's tree has one.
     pub fn why_absent(&self, address: &str) -> Option<Refusal> {
         let local = match address.split_once('@') {
             None => address,
@@ -126,7 +126,8 @@ impl Applications {
             active && has_type(&it.record, child)
         };
         let known = slot.deployed().is_none_or(runs);
-        known.then(|| self.silence_of(name, slot, child))
+        let why = || self.silence_of(name, slot, child).as_kind(Kind::NotFound);
+        known.then(why)
     }
 
     /// Why an actor of an application does not answer, and what brings it back.

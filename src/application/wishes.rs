@@ -168,10 +168,8 @@ impl Applications {
 
     /// Nothing is there to be stopped: what is stopped already says so, and how it is started.
     fn no_such_actor(&self, address: &str) -> Refusal {
-        match self.why_absent(address) {
-            Some(why) => why.as_kind(Kind::NotFound),
-            None => unknown_actor(address),
-        }
+        self.why_absent(address)
+            .unwrap_or_else(|| unknown_actor(address))
     }
 
     fn begin_start(&self, name: &str) -> Result<Start, Refusal> {

@@ -150,7 +150,7 @@ fn one_actor_is_stopped_by_its_id_and_started_with_its_application() {
     stop("keeper%40test-node").is_refused(404, "NOT_FOUND", &words);
     stop("nobody").is_refused(404, "NOT_FOUND", &["nobody"]);
     node.ask_by_id("keeper", b"")
-        .is_refused(503, "UNAVAILABLE", &words);
+        .is_refused(404, "NOT_FOUND", &words);
     node.ask_by_id("keeper@elsewhere", b"")
         .is_refused(404, "NOT_FOUND", &["keeper@elsewhere"]);
     node.ask("keeper", b"")
@@ -185,7 +185,7 @@ fn a_temporary_actor_that_was_stopped_does_not_come_back_with_a_start() {
         "app:start bring it back",
     ];
     node.ask_by_id("app/once", b"a")
-        .is_refused(503, "UNAVAILABLE", &words);
+        .is_refused(404, "NOT_FOUND", &words);
     assert_eq!(node.wish("app", "stop").status, 200);
     assert_eq!(node.wish("app", "start").status, 200);
     assert_eq!(node.ask_by_id("app/once", b"a").body_payload(), "a");
