@@ -23,12 +23,19 @@ use crate::{grpc, http};
 pub enum NodeError {
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// It has no source: its text is all that the error of the storage says.
     #[error("{}", at_start(.0))]
-    Storage(#[from] StorageError),
+    Storage(StorageError),
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error("cannot tell the node's own address: {0}")]
     Address(#[from] io::Error),
+}
+
+impl From<StorageError> for NodeError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
 }
 
 /// What is wrong with the data directory, to whoever starts the node and sends nothing again.

@@ -126,9 +126,13 @@ impl<S: Start> Driver<S> {
             ));
         }
         let actions = self.decide(|it, now| it.ended(key, exit.clone(), now));
-        let is_wanted = self.leaving.contains_key(&key);
-        if exit.is_abnormal() && !is_wanted && actions.contains(&Action::Leave(key)) {
-            let (text, why) = ("ended, and is not restarted", reason(&exit));
+        if exit.is_abnormal() && actions.contains(&Action::Leave(key)) {
+            let text = match (self.leaving.contains_key(&key), &exit) {
+                (false, _) => "ended, and is not restarted",
+                (true, Exit::Killed) => "did not end in the time that it had to stop",
+                (true, _) => "broke as it was stopped",
+            };
+            let why = reason(&exit);
             log::warn!("actor {address} {text}: {}", brief(&why));
             self.says(Level::Warn, &address, &format!("{text}: {why}"));
         }

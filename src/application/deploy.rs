@@ -188,7 +188,10 @@ impl Applications {
                 let prepared = reservation.ticket.unless_revoked(preparing).await;
                 prepared.unwrap_or_else(|| Err(called_off(&spec.name)))
             }
-            Claim::Another(_) => preparing.await,
+            Claim::Another(change) => match self.may_replace(&spec, change) {
+                Ok(()) => preparing.await,
+                Err(refusal) => Err(refusal),
+            },
         };
         match prepared {
             Ok(_) => Ok(Status::Unspecified),

@@ -7,7 +7,7 @@ use super::Applications;
 use super::record::Record;
 use super::spec::{ApplicationType, Spec};
 use super::table::{Deployed, Slot, State, Table, Undone};
-use crate::actor::{NodeView, View, Worker};
+use crate::actor::{NodeView, Restart, View, Worker};
 use crate::id::{ActorId, ApplicationName, ChildId, Digest, NodeId, Scope, Version};
 use crate::refusal::{Kind, Refusal};
 use crate::wasm;
@@ -109,24 +109,51 @@ impl Applications {
             }
             None => &***name == actor_type && &***name == namespace,
         })?;
-        let Slot::Deployed(deployed) = slot else {
-            return Some(slot.refuses(name).as_kind(Kind::Unavailable));
+        Some(self.silence_of(name, slot, actor_type))
+    }
+
+    /// Why there is no actor at this address, with or without `@NODE`, where an application's tree has one.
+    pub fn why_absent(&self, address: &str) -> Option<Refusal> {
+        let local = match address.split_once('@') {
+            None => address,
+            Some((local, node)) => (node == &**self.actors.node()).then_some(local)?,
         };
+        let (name, child) = local.split_once('/').unwrap_or((local, local));
+        let slots = self.table.lock();
+        let (name, slot) = slots.get_key_value(&ApplicationName::parse(name).ok()?)?;
+        let runs = |it: &Deployed| {
+            let active = it.record.spec.kind == ApplicationType::Active;
+            active && has_type(&it.record, child)
+        };
+        let known = slot.deployed().is_none_or(runs);
+        let why = || self.silence_of(name, slot, child).as_kind(Kind::NotFound);
+        known.then(why)
+    }
+
+    /// Why an actor of an application does not answer, and what brings it back.
+    fn silence_of(&self, name: &ApplicationName, slot: &Slot, child: &str) -> Refusal {
+        let Slot::Deployed(deployed) = slot else {
+            return slot.refuses(name).as_kind(Kind::Unavailable);
+        };
+        let start = format!("POST /api/v1/applications/{name}:start");
         let text = match (deployed.status(), &deployed.state) {
             (Status::Failed, _) => format!(
-                "application {name} has failed: {}; it is tried again by itself, POST /api/v1/applications/{name}:start tries at once, and a deploy replaces it",
+                "application {name} has failed: {}; it is tried again by itself, {start} tries at once, and a deploy replaces it",
                 deployed.reason().unwrap_or_default()
             ),
-            (_, State::Stopped) => format!(
-                "application {name} is stopped; POST /api/v1/applications/{name}:start starts it"
-            ),
-            (_, State::Running(_)) => format!(
-                "actor {} is stopped; POST /api/v1/applications/{name}:start starts it",
-                address_of(&deployed.record, actor_type, self.actors.node())
-            ),
-            _ => return Some(slot.refuses(name).as_kind(Kind::Unavailable)),
+            (_, State::Stopped) => format!("application {name} is stopped; {start} starts it"),
+            (_, State::Running(_)) => {
+                let actor = address_of(&deployed.record, child, self.actors.node());
+                match is_temporary(&deployed.record, child) {
+                    true => format!(
+                        "actor {actor} is temporary and has ended; POST /api/v1/applications/{name}:stop and then {start} bring it back"
+                    ),
+                    false => format!("actor {actor} is stopped; {start} starts it"),
+                }
+            }
+            _ => return slot.refuses(name).as_kind(Kind::Unavailable),
         };
-        Some(Refusal::new(Kind::Unavailable, text))
+        Refusal::new(Kind::Unavailable, text)
     }
 
     /// How many applications are in each status.
@@ -204,9 +231,19 @@ fn supervisors_of(record: &Record) -> usize {
 }
 
 fn has_type(record: &Record, actor_type: &str) -> bool {
+    restart_of(record, actor_type).is_some()
+}
+
+fn is_temporary(record: &Record, actor_type: &str) -> bool {
+    restart_of(record, actor_type) == Some(Restart::Temporary)
+}
+
+/// When the worker of this id in the tree is started again; `None` where there is none.
+fn restart_of(record: &Record, actor_type: &str) -> Option<Restart> {
     let tree = record.tree();
     let mut children = tree.children().into_iter();
-    children.any(|child| &*child.id == actor_type && child.supervisor.is_none())
+    let found = children.find(|child| &*child.id == actor_type && child.supervisor.is_none());
+    found.map(|child| child.restart)
 }
 
 fn address_of(record: &Record, actor_type: &str, node: &NodeId) -> String {

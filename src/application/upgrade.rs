@@ -42,10 +42,7 @@ impl Applications {
         change: Change,
     ) -> Result<(), Refusal> {
         let old = self.record_of(&change)?;
-        if (&spec.tenant, &spec.namespace) != (&old.spec.tenant, &old.spec.namespace) {
-            let text = "an upgrade does not move an application to another tenant or namespace; undeploy it first";
-            return Err(Refusal::new(Kind::FailedPrecondition, text));
-        }
+        stays_in_its_place(&spec, &old.spec)?;
         self.needs(&spec)?;
         let prepared = self.prepare(&spec, &module, known_tree).await?;
         let prepared = Arc::new(prepared);
@@ -96,6 +93,11 @@ impl Applications {
                 taken_over
             }
         }
+    }
+
+    /// Refuses, before anything is done, a version that cannot take the place of the one under this name.
+    pub(super) fn may_replace(&self, spec: &Spec, change: &Change) -> Result<(), Refusal> {
+        stays_in_its_place(spec, &self.record_of(change)?.spec)
     }
 
     fn record_of(&self, change: &Change) -> Result<Record, Refusal> {
@@ -226,6 +228,23 @@ impl Applications {
             self.forget_unused(older.digest).await;
         }
     }
+}
+
+/// Most who would move an application have forgotten its config.
+fn stays_in_its_place(new: &Spec, old: &Spec) -> Result<(), Refusal> {
+    if (&new.tenant, &new.namespace) == (&old.tenant, &old.namespace) {
+        return Ok(());
+    }
+    let place = |spec: &Spec| format!("tenant {}, namespace {}", spec.tenant, spec.namespace);
+    let text = format!(
+        "application {name} is in {}, and this deploy says {}: an upgrade moves nobody, so say the same tenant and \
+         namespace in its config (--config FILE, or the form's field config); to move it, undeploy it first, which \
+         forgets what its actors left",
+        place(old),
+        place(new),
+        name = old.name,
+    );
+    Err(Refusal::new(Kind::FailedPrecondition, text))
 }
 
 impl Prepared {

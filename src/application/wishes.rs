@@ -155,7 +155,8 @@ impl Applications {
                     tree.stop_one(address.into(), by),
                 ))
             });
-            found.ok_or_else(|| unknown_actor(address))?
+            drop(slots);
+            found.ok_or_else(|| self.no_such_actor(address))?
         };
         if let Some(state) = stopping.await {
             let left = vec![(name.to_string(), vec![(address.to_owned(), state)])];
@@ -163,6 +164,12 @@ impl Applications {
         }
         self.says(&name, Level::Info, &format!("actor {address} is stopped"));
         Ok(())
+    }
+
+    /// Nothing is there to be stopped: what is stopped already says so, and how it is started.
+    fn no_such_actor(&self, address: &str) -> Refusal {
+        self.why_absent(address)
+            .unwrap_or_else(|| unknown_actor(address))
     }
 
     fn begin_start(&self, name: &str) -> Result<Start, Refusal> {

@@ -6,7 +6,7 @@ use super::client::{self, Call};
 use super::flags::node_command;
 use super::invoke::{Question, seems_unquoted};
 use super::output::{self, Output};
-use super::payload::{Timeout, payload};
+use super::payload::{MessageType, Timeout, payload};
 use super::shapes::{self, Told};
 use super::{pages, path, table, tree};
 
@@ -65,7 +65,7 @@ pub struct Send {
     payload: Option<String>,
     /// the message's type (default: call)
     #[argh(option, arg_name = "type", long = "type")]
-    message_type: Option<String>,
+    message_type: Option<MessageType>,
 }
 }
 
@@ -86,7 +86,7 @@ pub struct Ask {
     payload: Option<String>,
     /// the message's type (default: call)
     #[argh(option, arg_name = "type", long = "type")]
-    message_type: Option<String>,
+    message_type: Option<MessageType>,
     /// how long to wait for the answer (default: 5s; at most 10m)
     #[argh(option)]
     timeout: Option<Timeout>,
@@ -95,7 +95,13 @@ pub struct Ask {
 
 node_command! {
 /// Stop an actor, within its shutdown timeout.
-#[argh(subcommand, name = "stop", example = "plexspaces actor stop orders/worker-1@edge-7")]
+#[argh(
+    subcommand,
+    name = "stop",
+    example = "plexspaces actor stop orders/worker-1@edge-7",
+    note = "Its application goes on without it. plexspaces application start NAME starts it again, but for a temporary \
+one, which is there again once its application was stopped and started."
+)]
 pub struct Stop {
     /// its id, as plexspaces actor list shows it; @NODE may be left out
     #[argh(positional)]
@@ -148,7 +154,10 @@ impl Send {
     fn run(self) -> anyhow::Result<()> {
         let client = self.client()?;
         let mut headers = vec![("prefer", "respond-async".to_owned())];
-        headers.extend(self.message_type.map(|it| ("x-message-type", it)));
+        headers.extend(
+            self.message_type
+                .map(|MessageType(it)| ("x-message-type", it)),
+        );
         let path = path::actor(&self.actor);
         let call = Call {
             headers,

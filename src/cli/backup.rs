@@ -12,8 +12,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::client::{self, Client};
 use super::draft::{self, Draft};
 use super::flags::node_command;
+use super::ground::Ground;
 use super::output::{self, Output};
-use crate::application;
+use crate::application::{self, RestoreError};
 use crate::config::{self, DataDir};
 use crate::storage::Storage;
 
@@ -103,10 +104,15 @@ impl Restore {
             bail!("cannot restore {shown}: it is no whole backup; make a new one");
         }
         let data_dir = config::data_dir(self.data_dir)?;
+        let ground = Ground::of(&data_dir)?;
         let applications = client::block_on(async {
             let storage = Storage::open(&data_dir)?;
             let restored = application::restore(&storage, &file).await;
             storage.close().await;
+            if restored.as_ref().is_err_and(RestoreError::leaves_nothing) {
+                // Behind whatever is still being done to files.
+                storage.files.run(|| ground.clear()).await;
+            }
             restored.with_context(|| format!("cannot restore {shown}"))
         })?;
         let dir = data_dir.display().to_string();

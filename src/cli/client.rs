@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::Usage;
 use super::address::NodeAddr;
 use super::remedies;
 use super::token_flag::Given;
@@ -53,10 +54,9 @@ impl Client {
     pub fn new(node: Option<NodeAddr>, token: Given) -> anyhow::Result<Self> {
         let node = match (node, env::var("PLEXSPACES_NODE")) {
             (Some(node), _) => node,
-            (None, Ok(text)) if !text.is_empty() => text
-                .parse()
-                .map_err(anyhow::Error::msg)
-                .context("environment variable PLEXSPACES_NODE")?,
+            (None, Ok(text)) if !text.is_empty() => text.parse().map_err(|error| {
+                Usage::new(&format!("environment variable PLEXSPACES_NODE: {error}"))
+            })?,
             (None, _) => NodeAddr::default(),
         };
         let port = node.port.checked_add(1);

@@ -19,8 +19,8 @@ node_command! {
     name = "health",
     example = "plexspaces health
 plexspaces health --node edge-7:8000 --output json",
-    note = "Exits with 0 if the node is healthy, with 1 if it is degraded, not serving or out
-of reach. It needs no token."
+    note = "Exits with 0 if the node is healthy, with 1 if it is degraded, not serving or out of \
+reach. It needs no token."
 )]
 pub struct Health {}
 }

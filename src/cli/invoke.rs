@@ -9,7 +9,7 @@ use super::client::{self, Call, Client};
 use super::flags::node_command;
 use super::output::{self, Output};
 use super::path;
-use super::payload::{Timeout, deadline, payload};
+use super::payload::{MessageType, Timeout, deadline, payload};
 
 node_command! {
 /// Ask an actor and print its answer.
@@ -31,7 +31,7 @@ pub struct Invoke {
     payload: Option<String>,
     /// the message's type (default: call)
     #[argh(option, arg_name = "type", long = "type")]
-    message_type: Option<String>,
+    message_type: Option<MessageType>,
     /// how long to wait for the answer (default: 5s; at most 10m)
     #[argh(option)]
     timeout: Option<Timeout>,
@@ -61,7 +61,7 @@ impl Invoke {
 pub struct Question {
     pub path: String,
     pub payload: Bytes,
-    pub message_type: Option<String>,
+    pub message_type: Option<MessageType>,
     pub timeout: Option<Timeout>,
     pub output: Output,
     /// Whether the message looks like JSON whose quotes a shell took.
@@ -82,7 +82,10 @@ const IN_QUOTES: &str = "the message is no JSON; if it was to be, put it in sing
 impl Question {
     pub async fn put(self, client: &Client) -> anyhow::Result<()> {
         let (mut headers, patience) = deadline(self.timeout);
-        headers.extend(self.message_type.map(|it| ("x-message-type", it)));
+        headers.extend(
+            self.message_type
+                .map(|MessageType(it)| ("x-message-type", it)),
+        );
         if self.output == Output::Text {
             headers.push(("accept", "application/octet-stream".into()));
         }

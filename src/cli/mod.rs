@@ -13,6 +13,7 @@ mod dns;
 mod draft;
 mod events;
 mod flags;
+mod ground;
 mod grpc;
 mod health;
 mod help;
@@ -143,6 +144,17 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// An error with what caused it, behind colons. A cause that is part of what was said already is not said again.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
+}
+
 /// The exit code, and a word about it.
 fn code(done: anyhow::Result<()>) -> u8 {
     let Err(error) = done else {
@@ -152,11 +164,30 @@ fn code(done: anyhow::Result<()>) -> u8 {
         return 0;
     }
     // Not `eprintln`, which panics where standard error cannot be written.
-    output::note(&format!("plexspaces: {error:#}"));
+    output::note(&format!("plexspaces: {}", in_one_line(&error)));
     let usage = error.is::<Usage>()
         || (error.downcast_ref::<ConfigError>()).is_some_and(ConfigError::is_usage);
     match usage {
         true => 2,
         false => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::application::RestoreError;
+
+    #[test]
+    fn a_cause_that_was_said_is_not_said_again() {
+        let denied = || io::Error::other("denied");
+        let check = |error: anyhow::Error, line: &str| assert_eq!(in_one_line(&error), line);
+        check(denied().into(), "denied");
+        let error = anyhow::Error::new(denied()).context("cannot read x");
+        check(error, "cannot read x: denied");
+        let error = anyhow::Error::new(RestoreError::Io(denied())).context("cannot restore x");
+        check(error, "cannot restore x: it cannot be read: denied");
     }
 }

@@ -38,6 +38,28 @@ fn bounded(from: impl Read) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What an actor's handler gets as a message's type: 1 to 128 printable characters.
+#[derive(Clone, Debug)]
+pub struct MessageType(pub String);
+
+impl FromStr for MessageType {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let chars = 1..=limits::MESSAGE_TYPE_CHARS_MAX;
+        match chars.contains(&text.chars().count()) && !text.contains(char::is_control) {
+            true => Ok(Self(text.to_owned())),
+            false => {
+                let shown: String = text.chars().take(40).collect();
+                let most = limits::MESSAGE_TYPE_CHARS_MAX;
+                Err(format!(
+                    "{shown:?} is no type; one has 1 to {most} printable characters"
+                ))
+            }
+        }
+    }
+}
+
 /// How long the node gets beyond the deadline that it was told.
 const BEYOND: Duration = Duration::from_secs(10);
 

@@ -32,9 +32,10 @@ fn command(method: &str, path: &str) -> Option<String> {
             Some(format!("plexspaces workflow list --application {name}"))
         }
         ("GET", path) => named(path, "").map(|name| format!("plexspaces status {name}")),
-        ("POST", path) => {
-            named(path, ":start").map(|name| format!("plexspaces application start {name}"))
-        }
+        ("POST", path) => ["start", "stop"].iter().find_map(|verb| {
+            let name = named(path, &format!(":{verb}"))?;
+            Some(format!("plexspaces application {verb} {name}"))
+        }),
         _ => None,
     }
 }
@@ -64,6 +65,10 @@ mod tests {
         check(
             "it is stopped; POST /api/v1/applications/a.b:start starts it",
             "it is stopped; plexspaces application start a.b starts it",
+        );
+        check(
+            "POST /api/v1/applications/a:stop and then POST /api/v1/applications/a:start bring it back",
+            "plexspaces application stop a and then plexspaces application start a bring it back",
         );
         check(
             "it has failed; GET /api/v1/applications/a says why",

@@ -1,11 +1,12 @@
 //! What stands under a name, and what a deploy or a rollback has made of it.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::client::Client;
 use super::output;
 use super::path;
 use super::shapes::Application;
+use crate::http;
 
 /// Characters of a module's SHA-256 that people compare.
 const HASH_CHARS_SHOWN: usize = 12;
@@ -44,13 +45,13 @@ pub fn deployed(before: Option<&Application>, after: Option<&Application>) -> Be
 /// Where `after` is none, as of a rehearsal, only what no application has by default is known.
 pub fn say_what_is_dropped(before: Option<&Application>, after: Option<&Application>) {
     let Some(before) = before else { return };
-    let none = json!({ "dependencies": [], "supervisor": null, "env": {} });
+    let none = http::spec::defaults();
     let after = after.map_or(&none, |it| &it.spec);
     let dropped = dropped(&before.spec, after);
     if !dropped.is_empty() {
         output::note(&format!(
-            "{} had a config, and a deploy without --config drops it: {} are no longer what they were; \
-             deploy with --config FILE to keep them",
+            "{} had a config, and a deploy without --config drops it: what it set of {} has its default again; \
+             deploy with --config FILE to keep it",
             before.name,
             dropped.join(", ")
         ));
@@ -83,6 +84,8 @@ pub enum Became {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -38,7 +38,8 @@ pub struct Start {
     /// where the node keeps its data (default: the state directory; env PLEXSPACES_DATA_DIR)
     #[argh(option)]
     data_dir: Option<DataDir>,
-    /// what messages in flight get when the node stops (default: 10s; env PLEXSPACES_DRAIN_TIME)
+    /// what messages in flight get when the node stops, before actors get their shutdown timeouts, together at most 10s
+    /// (default: 10s; env PLEXSPACES_DRAIN_TIME)
     #[argh(option)]
     drain_time: Option<DrainTime>,
     /// tiny, small or standard: how much to plan with (default: by the memory; env PLEXSPACES_PROFILE)
@@ -67,9 +68,13 @@ impl Start {
         if self.wait_ready {
             return ready::start_and_wait();
         }
-        let config = self.config()?;
+        let (config, overruled) = self.config()?;
         log::to_stderr(config.log_format, &config.log_levels);
-        for line in config::unknown_variables() {
+        let unknown = config::unknown_variables().into_iter();
+        for line in unknown.chain(config.log_levels.unknown_rooms()) {
+            ::log::warn!("{line}");
+        }
+        if let Some(line) = overruled {
             ::log::warn!("{line}");
         }
         machine::raise_open_files_max();
@@ -84,7 +89,8 @@ impl Start {
         ended
     }
 
-    fn config(self) -> Result<Config, ConfigError> {
+    /// With a line to warn of a demand for tokens that something above it overrules, if there is one.
+    fn config(self) -> Result<(Config, Option<String>), ConfigError> {
         let file = match &self.config {
             Some(path) => Written::of_file(path)?,
             None => Written::default(),
@@ -107,8 +113,28 @@ impl Start {
         if !said && environment.contradicts_itself() {
             return Err(ConfigError::BothInEnvironment);
         }
-        flags.over(environment).over(file).check()
+        let overruled = overruled(&flags, &environment, &file);
+        let config = flags.over(environment).over(file).check()?;
+        Ok((config, overruled))
     }
+}
+
+/// What to say where tokens are demanded of everybody, and what decides over that demands them of nobody.
+fn overruled(flags: &Written, environment: &Written, file: &Written) -> Option<String> {
+    let is_open = |it: &Written| it.insecure_allow_remote == Some(true);
+    let demands = |it: &Written| it.require_token == Some(true);
+    let of_file = "require_token = true in the file of --config";
+    let (open, demand) = match (is_open(flags), demands(environment), demands(file)) {
+        (true, true, _) => ("--insecure-allow-remote", "PLEXSPACES_REQUIRE_TOKEN"),
+        (true, false, true) => ("--insecure-allow-remote", of_file),
+        (false, _, true) if is_open(environment) && !demands(flags) => {
+            ("PLEXSPACES_INSECURE_ALLOW_REMOTE", of_file)
+        }
+        _ => return None,
+    };
+    Some(format!(
+        "{open} overrules {demand}: no token is asked of anybody; leave out one of the two"
+    ))
 }
 
 /// Resolves at the first SIGTERM or SIGINT; from then on another one ends the process.

@@ -1,5 +1,7 @@
 //! `plexspaces status`: one application with its actors.
 
+use serde_json::Value;
+
 use super::client;
 use super::flags::application_command;
 use super::list::time;
@@ -52,7 +54,7 @@ fn facts(detail: &Detail) -> String {
     let mut lines = vec![
         format!("{} {} is {state}{up}{probation}", it.name, it.version),
         format!("  id        {}", it.application_id),
-        format!("  kind      {}", it.kind),
+        format!("  kind      {}{}", it.kind, library(&it.spec)),
         format!("  deployed  {}", it.deployed_at),
         format!("  sha256    {}", it.module_hash),
     ];
@@ -74,6 +76,14 @@ fn facts(detail: &Detail) -> String {
     );
     let lines = lines.iter().map(|line| fitted(line, 12));
     lines.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// One of those runs no actors, whatever its state.
+fn library(spec: &Value) -> &'static str {
+    match spec["type"] == "library" {
+        true => ", a library: it runs no actors of its own",
+        false => "",
+    }
 }
 
 /// The tree, or a list of what is left of it or does not fit a page, and below it why actors failed last.

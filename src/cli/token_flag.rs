@@ -22,37 +22,39 @@ pub struct Given {
 impl Given {
     /// The `Authorization` to send, if there is a token. Flags decide over the environment.
     pub fn authorization(self) -> anyhow::Result<Option<HeaderValue>> {
-        let token = match (self.token, self.file) {
-            (Some(_), Some(_)) => {
-                return Err(Usage::new("give --token or --token-file, not both"));
-            }
-            (Some(token), None) => Some(token),
-            (None, Some(file)) => Some(read(&file)?),
-            (None, None) => of_environment()?,
-        };
-        token.map(|token| bearer(&token)).transpose()
+        match (self.token, self.file) {
+            (Some(_), Some(_)) => Err(Usage::new("give --token or --token-file, not both")),
+            (Some(token), None) => said(&token).map(Some),
+            (None, Some(file)) => read(&file).map(Some),
+            (None, None) => of_environment(),
+        }
     }
 }
 
-fn of_environment() -> anyhow::Result<Option<String>> {
+fn of_environment() -> anyhow::Result<Option<HeaderValue>> {
     let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
     match (set("PLEXSPACES_TOKEN"), set("PLEXSPACES_TOKEN_FILE")) {
-        (Some(token), _) => Ok(Some(token)),
+        (Some(token), _) => said(&token).map(Some),
         (None, Some(file)) => read(Path::new(&file)).map(Some),
         (None, None) => Ok(None),
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
-    let file = File::open(path)
-        .with_context(|| format!("cannot read the token from {}", path.display()))?;
+/// A token that the caller says is known to be none before anything is sent.
+fn said(token: &str) -> anyhow::Result<HeaderValue> {
+    bearer(token).map_err(|error| Usage::new(&error.to_string()))
+}
+
+fn read(path: &Path) -> anyhow::Result<HeaderValue> {
+    let shown = path.display();
+    let unreadable = || format!("cannot read the token from {shown}");
+    let file = File::open(path).with_context(unreadable)?;
     let mut text = String::new();
     file.take(FILE_BYTES_MAX)
         .read_to_string(&mut text)
-        .with_context(|| format!("cannot read the token from {}", path.display()))?;
-    let token = text.trim();
-    ensure!(!token.is_empty(), "{} holds no token", path.display());
-    Ok(token.to_owned())
+        .with_context(unreadable)?;
+    ensure!(!text.trim().is_empty(), "{shown} holds no token");
+    bearer(&text).with_context(|| shown.to_string())
 }
 
 fn bearer(token: &str) -> anyhow::Result<HeaderValue> {

@@ -15,6 +15,7 @@ use super::flags::node_command;
 use super::output::{self, Output};
 use crate::clock::Span;
 use crate::coordination::{in_words, kind_of};
+use crate::id::{InvalidName, Scope};
 use crate::limits;
 
 /// Write, read, take and count tuples.
@@ -51,16 +52,16 @@ macro_rules! tuple_command {
                 $($own)*
                 /// whose tuples (default: default)
                 #[argh(option)]
-                tenant: Option<String>,
+                tenant: Option<Named>,
                 /// which of the tenant's (default: default)
                 #[argh(option)]
-                namespace: Option<String>,
+                namespace: Option<Named>,
             }
         }
 
         impl $name {
             fn place(&self) -> Map<String, Value> {
-                of_place(self.tenant.as_deref(), self.namespace.as_deref())
+                of_place(self.tenant.as_ref(), self.namespace.as_ref())
             }
         }
     };
@@ -104,7 +105,7 @@ pub struct Write {
     tuple: String,
     /// how long it lives (default: until it is taken)
     #[argh(option)]
-    ttl: Option<Span>,
+    ttl: Option<Ttl>,
 }
 }
 
@@ -161,6 +162,38 @@ impl FromStr for Wait {
     }
 }
 
+/// How long a tuple lives, longer than not at all.
+#[derive(Clone, Copy, Debug)]
+struct Ttl(Span);
+
+impl FromStr for Ttl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Span(given) = text.parse()?;
+        let allowed = Duration::from_millis(1)..=limits::TTL_MAX;
+        match allowed.contains(&given) {
+            true => Ok(Self(Span(given))),
+            false => {
+                let days = limits::TTL_MAX.as_secs() / (24 * 3600);
+                Err(format!("{text:?} must lie between 1ms and {days} days"))
+            }
+        }
+    }
+}
+
+/// A tenant's name, or a namespace's.
+#[derive(Clone, Debug)]
+struct Named(Scope);
+
+impl FromStr for Named {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        Scope::parse("name", text).map(Self)
+    }
+}
+
 #[derive(Deserialize)]
 struct Tuples {
     tuples: Vec<Value>,
@@ -187,7 +220,7 @@ impl Write {
         let tuple = array("TUPLE", r#"["order",1]"#, &self.tuple)?;
         let mut body = self.place();
         body.insert("tuple".into(), tuple);
-        if let Some(ttl) = self.ttl {
+        if let Some(Ttl(ttl)) = self.ttl {
             body.insert("ttl_ms".into(), millis(ttl).into());
         }
         let answer = posted(&self.client()?, "tuples", body, None)?;
@@ -227,11 +260,11 @@ fn shown(answer: &Bytes, form: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn of_place(tenant: Option<&str>, namespace: Option<&str>) -> Map<String, Value> {
+fn of_place(tenant: Option<&Named>, namespace: Option<&Named>) -> Map<String, Value> {
     let mut body = Map::new();
     let named = [("tenant", tenant), ("namespace", namespace)];
     for (key, value) in named {
-        body.extend(value.map(|value| (key.to_owned(), json!(value))));
+        body.extend(value.map(|Named(name)| (key.to_owned(), json!(&**name))));
     }
     body
 }

@@ -291,6 +291,8 @@ fn in_words(shown: &Shown) -> String {
         "signals",
         Some(match (shown.signals, shown.signals_waiting) {
             (0, _) => "none".to_owned(),
+            // Of one that has ended nobody knows how many it took.
+            (all, _) if shown.ended_at.is_some() => all.to_string(),
             (all, 0) => format!("{all}, all taken"),
             (all, waiting) => format!("{all}, {waiting} of them not taken yet"),
         }),

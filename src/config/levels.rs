@@ -4,6 +4,37 @@ use std::str::FromStr;
 
 use log::LevelFilter;
 
+use crate::near::nearest;
+
+/// The rooms that log lines of this program come from.
+const ROOMS: [&str; 12] = [
+    "actor",
+    "application",
+    "audit",
+    "cli",
+    "gate",
+    "guest",
+    "http",
+    "node",
+    "service",
+    "services",
+    "storage",
+    "wasm",
+];
+
+/// How the rooms of the libraries begin that may say something.
+const OF_LIBRARIES: [&str; 9] = [
+    "cranelift",
+    "h2",
+    "hyper",
+    "plexspaces_node",
+    "regalloc",
+    "tonic",
+    "tower",
+    "wasmtime",
+    "wiggle",
+];
+
 /// The levels that `PLEXSPACES_LOG` names; where it names none for all, that is `info`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLevels {
@@ -19,6 +50,36 @@ impl Default for LogLevels {
             rooms: Vec::new(),
         }
     }
+}
+
+impl LogLevels {
+    /// A line for each room that no line of the log comes from.
+    pub fn unknown_rooms(&self) -> Vec<String> {
+        let unknown = self.rooms.iter().filter(|(room, _)| !is_known(room));
+        unknown.map(|(room, _)| no_such(room)).collect()
+    }
+}
+
+/// The beginning of a room's name is that room, as the log has it; below a room of this program anything may be.
+fn is_known(room: &str) -> bool {
+    let first = room.split("::").next().unwrap_or_default();
+    let of_ours = |known: &str| match first == room {
+        true => known.starts_with(room),
+        false => known == first,
+    };
+    ROOMS.iter().any(|known| of_ours(known)) || OF_LIBRARIES.iter().any(|it| first.starts_with(it))
+}
+
+fn no_such(room: &str) -> String {
+    let shown: String = room.chars().take(80).collect();
+    let meant = match nearest(room, ROOMS) {
+        Some(near) => format!("did you mean {near}? There are"),
+        None => "there are".to_owned(),
+    };
+    format!(
+        "PLEXSPACES_LOG: the log has no room {shown}, so its level changes nothing; {meant} {}",
+        ROOMS.join(", ")
+    )
 }
 
 impl FromStr for LogLevels {
@@ -59,6 +120,44 @@ fn named(room: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_room_that_is_none_is_told_from_those_that_are() {
+        let lines = |text: &str| text.parse::<LogLevels>().unwrap().unknown_rooms();
+        let known =
+            "gate=debug,app=warn,wasm::compile=info,wasmtime=debug,plexspaces_node::gate=off";
+        assert_eq!(lines(known), [""; 0]);
+        let said = lines("warn,nosuchroom=debug,gates=off");
+        assert_eq!(said.len(), 2, "{said:?}");
+        let both = said[0].contains("no room nosuchroom")
+            && said[0].contains("there are actor, application");
+        assert!(both && said[1].contains("did you mean gate?"), "{said:?}");
+    }
+
+    /// Every room of this program that logs is one of those that are known.
+    #[test]
+    fn all_rooms_are_known() {
+        fn logs(path: &std::path::Path) -> bool {
+            match path.is_dir() {
+                true => std::fs::read_dir(path)
+                    .unwrap()
+                    .any(|entry| logs(&entry.unwrap().path())),
+                false => {
+                    let text = std::fs::read_to_string(path).unwrap_or_default();
+                    let says = |level| text.contains(&format!("log::{level}!("));
+                    ["error", "warn", "info", "debug", "trace"]
+                        .into_iter()
+                        .any(says)
+                }
+            }
+        }
+        let src = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+        for entry in std::fs::read_dir(src).unwrap() {
+            let path = entry.unwrap().path();
+            let room = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            assert!(!logs(&path) || ROOMS.contains(&&*room), "{room} is missing");
+        }
+    }
 
     #[test]
     fn levels_are_read_or_refused() {

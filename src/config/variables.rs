@@ -43,6 +43,7 @@ fn unknown(name: &str) -> Option<String> {
         return None;
     }
     let meant = match nearest(name, KNOWN) {
+        _ if name.starts_with("PLEXSPACES_CONFIG") => "a file is read with --config".to_owned(),
         Some(near) => format!("did you mean {near}?"),
         None => "docs/operations.md has all".to_owned(),
     };
@@ -75,6 +76,7 @@ mod tests {
             "PLEXSPACES_LISTEN_ADRESS",
             "did you mean PLEXSPACES_LISTEN_ADDR?",
         );
+        check("PLEXSPACES_CONFIG", "a file is read with --config");
         check("PLEXSPACES_LOG_LEVEL", "did you mean PLEXSPACES_LOG?");
         check(
             "PLEXSPACES_SUPERCALIFRAGILISTIC_EXPIALIDOCIOUS",

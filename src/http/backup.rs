@@ -8,7 +8,6 @@ use super::Door;
 use super::reply::{self, Body};
 use crate::application::BrokenOff;
 use crate::audit::Entry;
-use crate::refusal::{Kind, Refusal};
 
 /// GET /api/v1/backup
 pub async fn backup(door: &Door, entry: Entry) -> Response<Body> {
@@ -19,14 +18,19 @@ pub async fn backup(door: &Door, entry: Entry) -> Response<Body> {
     let (pieces, body) = mpsc::channel(4);
     let (whole, told) = oneshot::channel();
     tokio::spawn(async move {
-        let sent = backup.send(pieces).await;
-        match &sent {
-            Ok(()) => drop(whole.send(())),
-            Err(error @ BrokenOff::Storage(_)) => log::error!("a backup broke off: {error}"),
-            Err(error) => log::warn!("a backup broke off: {error}"),
+        // The answer has begun by then: where this breaks off it ends without its end, and the trail tells why.
+        match backup.send(pieces).await {
+            Ok(()) => {
+                let _ = whole.send(());
+                entry.ended(Ok(()));
+            }
+            Err(BrokenOff::Storage(error)) => {
+                log::error!("a backup broke off: {error}");
+                entry.refused(&error.into());
+            }
+            // Dropped, the entry says that it was abandoned.
+            Err(left) => log::warn!("a backup broke off: {left}"),
         }
-        // The answer had begun by then: it ends without its end, and the trail tells why.
-        entry.ended(sent.map_err(refusal).as_ref());
     });
     let mut response = Response::new(Body::stream_until(body, told));
     let headers = response.headers_mut();
@@ -34,13 +38,4 @@ pub async fn backup(door: &Door, entry: Entry) -> Response<Body> {
     headers.insert(header::CONTENT_TYPE, archive);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-fn refusal(broken_off: BrokenOff) -> Refusal {
-    match broken_off {
-        BrokenOff::Storage(error) => error.into(),
-        error @ (BrokenOff::Left | BrokenOff::Silent | BrokenOff::Slow) => {
-            Refusal::new(Kind::Malformed, error.to_string())
-        }
-    }
 }

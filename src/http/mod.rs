@@ -23,7 +23,7 @@ mod range;
 mod reply;
 mod router;
 mod routes;
-mod spec;
+pub mod spec;
 mod tree;
 mod tuplespace;
 mod workflows;

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::tree::Supervisor;
 use crate::application;
+use crate::application::spec::ApplicationType;
 use crate::clock::Span;
+use crate::id::Scope;
+use crate::limits;
 use crate::wasm::{Capabilities, GuestLimits};
 
 /// The keys of a deploy's `config`.
@@ -34,6 +38,20 @@ struct Limits {
     max_mailbox: usize,
     max_message_bytes: usize,
     max_table_elements: usize,
+}
+
+/// What a deploy without a config has, by the keys of one.
+pub fn defaults() -> Value {
+    json!({
+        "type": ApplicationType::default().name(),
+        "tenant": &*Scope::default(),
+        "namespace": &*Scope::default(),
+        "dependencies": [],
+        "supervisor": null,
+        "env": {},
+        "limits": Limits::of(&GuestLimits::default(), limits::MAILBOX_MESSAGES_MAX),
+        "capabilities": switches(Capabilities::default()),
+    })
 }
 
 impl From<&application::spec::Spec> for Spec {

@@ -100,7 +100,10 @@ fn a_backup_whose_reader_leaves_is_no_good_one_in_the_audit_trail() {
     leaving.read_exact(&mut [0; 1024]).unwrap();
     drop(leaving);
     let line = node.log_says("GET /api/v1/backup");
-    assert!(line.contains("result=400"), "{line}");
+    assert!(
+        line.contains("WARN") && line.contains("result=abandoned"),
+        "{line}"
+    );
     let dir = TempDir::new().unwrap();
     succeeds(&backup(&node, &dir.path().join("node.tar")));
     node.log_says("GET /api/v1/backup\" result=ok");
@@ -138,7 +141,12 @@ fn a_backup_that_is_not_whole_is_refused_and_leaves_nothing() {
     let refused = |bytes: &[u8], words: &[&str]| {
         fs::write(&file, bytes).unwrap();
         let dir = TempDir::new().unwrap();
-        fails(&restore(&file, dir.path()), words);
+        let new = dir.path().join("new");
+        for into in [dir.path(), &new] {
+            fails(&restore(&file, into), words);
+            let left: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
+            assert!(left.is_empty(), "{left:?}");
+        }
         assert_eq!(Node::again(dir).total_applications(), 0);
     };
     refused(&whole[..whole.len() - 1], &["node.tar", "no whole backup"]);
@@ -162,6 +170,22 @@ fn a_backup_goes_into_an_empty_directory_that_no_node_holds() {
     let words = ["node.tar", "has 1 applications already", "--data-dir"];
     fails(&restore(&file, dir.path()), &words);
     assert_eq!(Node::again(dir).total_applications(), 1);
+}
+
+#[test]
+fn no_backup_goes_into_a_directory_that_holds_other_things() {
+    let elsewhere = TempDir::new().unwrap();
+    let file = made(&elsewhere);
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("letter.txt"), "dear").unwrap();
+    let shown = dir.path().to_str().unwrap();
+    let words = [shown, "holds other things", "an empty directory"];
+    fails(&restore(&file, dir.path()), &words);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    fs::rename(dir.path().join("letter.txt"), dir.path().join(".letter")).unwrap();
+    fs::create_dir(dir.path().join("lost+found")).unwrap();
+    succeeds(&restore(&file, dir.path()));
+    assert!(dir.path().join(".letter").exists());
 }
 
 #[test]

@@ -245,14 +245,46 @@ fn a_config_that_a_deploy_drops_is_named() {
     let check = |more: &[&str], keys: &str| {
         let said = deploy(&node, "app", &echo, more);
         assert_eq!(said.code, 0, "{said:?}");
-        let words = format!("drops it: {keys} are no longer what they were; deploy with --config");
+        let words =
+            format!("drops it: what it set of {keys} has its default again; deploy with --config");
         assert!(said.err.contains(&words), "{said:?}");
         assert_eq!(said.err.lines().count(), 1, "{said:?}");
     };
-    check(&["--version", "2.0.0", "--dry-run"], "env");
+    check(&["--version", "2.0.0", "--dry-run"], "env, limits");
     check(&["--version", "2.0.0"], "env, limits");
     // There is nothing left to drop.
     deploy(&node, "app", &echo, &["--version", "3.0.0"]).done();
+}
+
+#[test]
+fn a_namespace_that_a_deploy_forgets_is_refused_with_the_config_that_is_missing() {
+    let (node, dir) = (node(), TempDir::new().unwrap());
+    let echo = file(&dir, "echo.wasm", &guest(Kind::Core, ECHO));
+    let config = file(&dir, "app.toml", b"namespace = 'factory'\n");
+    let with = ["--config", shown(&config)];
+    deploy(&node, "app", &echo, &with).done();
+    let words = [
+        "application app is in tenant default, namespace factory, and this deploy says tenant default, namespace default",
+        "--config FILE",
+        "to move it, undeploy it first",
+    ];
+    let other = ["--version", "2.0.0"];
+    deploy(&node, "app", &echo, &other).fails(1, &words);
+    let rehearsed = [&other[..], &["--dry-run"]].concat();
+    deploy(&node, "app", &echo, &rehearsed).fails(1, &words);
+    deploy(&node, "app", &echo, &[&rehearsed[..], &with].concat()).done();
+    deploy(&node, "app", &echo, &[&other[..], &with].concat()).done();
+}
+
+#[test]
+fn a_library_is_shown_as_one() {
+    let (node, dir) = (node(), TempDir::new().unwrap());
+    let echo = file(&dir, "echo.wasm", &guest(Kind::Core, ECHO));
+    let config = file(&dir, "app.toml", b"type = 'library'\n");
+    deploy(&node, "tools", &echo, &["--config", shown(&config)]).done();
+    let said = to(&node, &["status", "tools"]);
+    let line = "kind      core, a library: it runs no actors of its own\n";
+    assert!(said.done().contains(line), "{said:?}");
 }
 
 #[test]

@@ -110,11 +110,13 @@ fn a_missing_or_unknown_token_is_told_and_a_good_one_is_taken_from_anywhere() {
         to(&node, command).fails(1, &["token", "plexspaces token create", "--token-file"]);
         let with = |more: &[&str]| to(&node, &[command, more].concat());
         with(&["--token", "plx_wrong"]).fails(1, &["no such token"]);
-        with(&["--token", "a b"]).fails(1, &["no token"]);
+        with(&["--token", "a b"]).fails(2, &["no token"]);
         with(&["--token-file", "/gone"]).fails(1, &["/gone", "No such file"]);
         with(&["--token", "a", "--token-file", "b"]).fails(2, &["not both"]);
     }
     let (_, token) = tokens::create(node.data_dir(), "deploy");
+    let odd = file(&dir, "odd", b"a b");
+    to(&node, &["list", "--token-file", shown(&odd)]).fails(1, &["odd", "no token"]);
     let kept = file(&dir, "token", format!("{token}\n").as_bytes());
     to(&node, &[&deploy[..], &["--token", &token]].concat()).done();
     to(&node, &["list", "--token-file", shown(&kept)]).done();
@@ -158,7 +160,14 @@ fn wrong_usage_has_an_exit_code_of_its_own() {
         .output()
         .unwrap()
         .into();
-    said.fails(1, &["PLEXSPACES_NODE", "nowhere", "localhost:8000"]);
+    said.fails(2, &["PLEXSPACES_NODE", "nowhere", "localhost:8000"]);
+    let said: Said = plexspaces(&["list"])
+        .env("PLEXSPACES_TOKEN", "a b")
+        .output()
+        .unwrap()
+        .into();
+    said.fails(2, &["no token"]);
+    run(&["list", "--token", ""]).fails(2, &["no token"]);
 }
 
 #[test]
@@ -192,6 +201,24 @@ fn a_value_that_does_not_fit_is_said_once_with_what_would() {
         &["tuplespace", "take", "[]", "--timeout", "11m"],
         &["--timeout: ", "between 0s and 10m"],
     );
+    for odd in ["0", "366d"] {
+        let write = ["tuplespace", "write", "[]", "--ttl", odd];
+        check(&write, &["--ttl: ", odd, "between 1ms and 365 days"]);
+    }
+    for flag in ["--tenant", "--namespace"] {
+        check(
+            &["tuplespace", "count", "[]", flag, "a/b"],
+            &[flag, "a/b", "is not valid"],
+        );
+    }
+    for command in [
+        &["invoke", "a"][..],
+        &["actor", "ask", "a"],
+        &["actor", "send", "a"],
+    ] {
+        let odd = [command, &["--type", ""]].concat();
+        check(&odd, &["--type: \"\" is no type", "1 to 128"]);
+    }
     check(
         &["tuplespace", "take", "[]", "--limit", "x"],
         &["--limit: \"x\" is no whole number"],
@@ -239,9 +266,22 @@ fn what_to_do_is_said_in_commands() {
     }
     check(&["actor", "stop", "nobody"], "plexspaces actor list shows");
     to(&node, &["actor", "stop", "echo"]).done();
-    check(&["invoke", "echo"], "plexspaces application start echo");
+    const BY_ID: [&[&str]; 3] = [
+        &["actor", "ask", "echo"],
+        &["actor", "send", "echo"],
+        &["actor", "stop", "echo@test-node"],
+    ];
+    let all_say_how_it_starts = || {
+        for command in [&[&["invoke", "echo"][..]][..], &BY_ID].concat() {
+            check(
+                command,
+                "is stopped; plexspaces application start echo starts it",
+            );
+        }
+    };
+    all_say_how_it_starts();
     to(&node, &["application", "stop", "echo"]).done();
-    check(&["invoke", "echo"], "plexspaces application start echo");
+    all_say_how_it_starts();
     let dir = TempDir::new().unwrap();
     let wasm = file(&dir, "echo.wasm", &guest(Kind::Core, ECHO));
     let again = ["deploy", "--name", "echo", "--wasm", shown(&wasm)];

@@ -143,9 +143,16 @@ fn one_actor_is_stopped_by_its_id_and_started_with_its_application() {
     let stop = |id: &str| node.request("DELETE", &format!("/api/v1/actors/by-id/{id}"), &[], b"");
     let stopped = stop("keeper").json();
     assert_eq!(stopped["actor_id"], "keeper@test-node");
-    stop("keeper%40test-node").is_refused(404, "NOT_FOUND", &["keeper@test-node"]);
+    let words = [
+        "actor keeper@test-node is stopped",
+        "/applications/keeper:start starts it",
+    ];
+    stop("keeper%40test-node").is_refused(404, "NOT_FOUND", &words);
     stop("nobody").is_refused(404, "NOT_FOUND", &["nobody"]);
-    let words = ["keeper@test-node is stopped", ":start"];
+    node.ask_by_id("keeper", b"")
+        .is_refused(404, "NOT_FOUND", &words);
+    node.ask_by_id("keeper@elsewhere", b"")
+        .is_refused(404, "NOT_FOUND", &["keeper@elsewhere"]);
     node.ask("keeper", b"")
         .is_refused(503, "UNAVAILABLE", &words);
     let detail = node.get("/api/v1/applications/keeper/status").json();
@@ -155,6 +162,55 @@ fn one_actor_is_stopped_by_its_id_and_started_with_its_application() {
     );
     assert_eq!(node.wish("keeper", "start").status, 200);
     assert_eq!(node.ask("keeper", b"").body_payload(), "6");
+}
+
+#[test]
+fn a_temporary_actor_that_was_stopped_does_not_come_back_with_a_start() {
+    let node = node();
+    let config = "[[supervisor.children]]\nid = 'once'\nrestart = 'temporary'\n\
+                  [[supervisor.children]]\nid = 'always'";
+    node.form("app", &guest(Kind::Core, ECHO))
+        .config(config)
+        .send()
+        .is_deployed();
+    for actor in ["once", "always"] {
+        let path = format!("/api/v1/actors/by-id/app%2F{actor}");
+        assert_eq!(node.request("DELETE", &path, &[], b"").status, 200);
+    }
+    assert_eq!(node.wish("app", "start").status, 200);
+    assert_eq!(node.ask_by_id("app/always", b"a").body_payload(), "a");
+    let words = [
+        "actor app/once@test-node is temporary and has ended",
+        "app:stop and then",
+        "app:start bring it back",
+    ];
+    node.ask_by_id("app/once", b"a")
+        .is_refused(404, "NOT_FOUND", &words);
+    assert_eq!(node.wish("app", "stop").status, 200);
+    assert_eq!(node.wish("app", "start").status, 200);
+    assert_eq!(node.ask_by_id("app/once", b"a").body_payload(), "a");
+}
+
+#[test]
+fn an_actor_that_is_killed_as_it_is_stopped_is_told_from_one_that_stops_in_order() {
+    let node = node();
+    let tree = "[[supervisor.children]]\nid = 'spinner'\nshutdown_timeout = '0s'";
+    let config = format!("{tree}\n[limits]\nmax_execution_time = '1h'");
+    node.form("rascal", &guest(Kind::Core, RASCAL))
+        .config(&config)
+        .send()
+        .is_deployed();
+    let path = "/api/v1/actors/by-id/rascal%2Fspinner";
+    let later = [("prefer", "respond-async")];
+    assert_eq!(node.request("POST", path, &later, b"spin").status, 202);
+    node.waits_for("it to be busy", || {
+        let shown = node.get("/api/v1/applications/rascal").json();
+        shown["actors"][0]["busy_seconds"].is_f64()
+    });
+    assert_eq!(node.request("DELETE", path, &[], b"").status, 200);
+    let log = node.get("/api/v1/applications/rascal/logs").body;
+    let words = "did not end in the time that it had to stop: killed";
+    assert!(log.contains(words) && log.contains("is stopped"), "{log}");
 }
 
 #[test]

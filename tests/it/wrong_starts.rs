@@ -51,8 +51,26 @@ fn a_room_may_have_a_level_of_its_own_and_the_others_keep_theirs() {
 }
 
 #[test]
+fn a_demand_for_tokens_that_is_overruled_is_warned_of() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("node.toml");
+    fs::write(&file, "require_token = true").unwrap();
+    let config = shown(&file).to_owned();
+    let node = Node::start(dir, &["--config", &config, "--insecure-allow-remote"]);
+    let line = node.log_says("--insecure-allow-remote overrules require_token = true");
+    assert!(
+        line.contains("WARN") && line.contains("no token is asked"),
+        "{line}"
+    );
+}
+
+#[test]
 fn a_variable_that_nobody_knows_is_warned_of() {
-    let odd = [("PLEXSPACES_NODEID", "edge-7"), ("PLEXSPACES_TEST_X", "1")];
+    let odd = [
+        ("PLEXSPACES_NODEID", "edge-7"),
+        ("PLEXSPACES_TEST_X", "1"),
+        ("PLEXSPACES_LOG", "nosuchroom=debug"),
+    ];
     let node = Node::start_with(TempDir::new().unwrap(), &[], &odd);
     let line = node.log_says("PLEXSPACES_NODEID");
     assert!(
@@ -60,6 +78,11 @@ fn a_variable_that_nobody_knows_is_warned_of() {
         "{line}"
     );
     assert_eq!(node.log_count("is not known and changes nothing"), 1);
+    let line = node.log_says("the log has no room nosuchroom");
+    assert!(
+        line.contains("WARN") && line.contains("gate, guest, http"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -136,6 +159,12 @@ fn a_data_directory_that_cannot_be_says_what_to_do() {
         let said: Said = command(path, "127.0.0.1:0").output().unwrap().into();
         let words = [shown(path), "a file is in its way", "--data-dir"];
         said.fails(1, &words);
+        assert_eq!(
+            said.err.matches("a file is in its way").count(),
+            1,
+            "{said:?}"
+        );
+        assert_eq!(said.err.matches(shown(path)).count(), 1, "{said:?}");
     }
 }
 

@@ -31,6 +31,13 @@ pub enum RestoreError {
     Io(#[from] io::Error),
 }
 
+impl RestoreError {
+    /// Whether nothing of the backup is in the directory. Only its tokens come after all else is there.
+    pub fn leaves_nothing(&self) -> bool {
+        !matches!(self, Self::Refill(RefillError::WithoutTokens(_)))
+    }
+}
+
 /// Puts a backup into the data directory of a node that does not run. Rows come in one transaction that ends last; what
 /// is refused leaves nothing. Answers with the number of applications.
 pub async fn restore(storage: &Storage, archive: impl Read) -> Result<usize, RestoreError> {
