@@ -56,7 +56,7 @@ pub const FIRST_REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 pub const HEADERS_TIME_MAX: Duration = Duration::from_secs(10);
 /// A connection on which nothing is asked and nothing answered.
 pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(75);
-/// What is asked over HTTP/2 and came whole gets so long to be read, where the connection's end came with it.
+/// What is asked over HTTP/2 and came whole gets so long to be read and answered, where the connection's end came with it.
 pub const LEAVING_TIME_MAX: Duration = Duration::from_secs(1);
 /// What open connections get to end once a stopping node has answered everything.
 pub const CLOSING_TIME_MAX: Duration = Duration::from_secs(1);

@@ -192,7 +192,7 @@ struct State {
 pub struct Busy(Activity);
 
 impl Activity {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let quiet_max = limits::FIRST_REQUEST_TIME_MAX;
         let state = Mutex::new(State {
             in_flight: 0,

@@ -32,7 +32,7 @@ impl Wire {
             activity,
             left: false,
             unread: false,
-            ending: Ending::Unknown,
+            ending: Ending::Unknown(0),
         }
     }
 

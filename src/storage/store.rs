@@ -75,7 +75,10 @@ impl Store {
     ) -> Result<T, StorageError> {
         let written = self.try_to_write(change);
         if let Some(room) = &mut self.room {
-            room.take();
+            match written.is_ok() {
+                true => room.take(),
+                false => room.take_none(),
+            }
         }
         written
     }

@@ -126,6 +126,22 @@ fn what_came_whole_over_http_2_is_done_though_its_client_closed_at_once() {
     }
 }
 
+#[test]
+fn who_only_stops_sending_over_http_2_is_answered_too() {
+    let node = node();
+    node.deploy("rascal", &guest(Kind::Core, RASCAL))
+        .is_deployed();
+    for payload in ["at once", "wait"] {
+        let head = request(POST, "/api/v1/actors/default/rascal");
+        let mut stream = said(&node, &over_http_2(head, payload.as_bytes()));
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.contains("\"success\":true"), "{payload}: {answer}");
+    }
+}
+
 /// Each holds a connection until its message was dealt with, as nobody can know that it does not listen.
 #[test]
 fn a_port_full_of_clients_that_left_still_answers() {
