@@ -37,15 +37,21 @@ type Broken = Box<dyn Error + Send + Sync>;
 /// An answer that goes on.
 pub struct Stream {
     pieces: mpsc::Receiver<Bytes>,
-    /// Bytes that are still to come, where that is known; an answer that ends before is broken off.
-    left: Option<u64>,
-    /// Told once all was sent, where nobody can know before how much that is; an answer that ends without it is broken
-    /// off.
-    whole: Option<oneshot::Receiver<()>>,
-    /// Whether it would go on for ever, and so ends with its client.
-    endless: bool,
+    end: End,
     /// Kept so that its connection is not taken for an idle one.
     busy: Option<Busy>,
+}
+
+/// What ends an answer that goes on.
+enum End {
+    /// Whoever sends its pieces.
+    Sender,
+    /// The same, after so many bytes that are still to come; it is broken off where it ends before.
+    After(u64),
+    /// The same, once it is told that all was sent; it is broken off where it ends without.
+    Told(oneshot::Receiver<()>),
+    /// Its client: it would go on for ever.
+    Client,
 }
 
 /// Bytes with the share that they have of the node's.
@@ -63,40 +69,30 @@ impl AsRef<[u8]> for Counted {
 impl Body {
     /// What a task sends, until it drops the other end.
     pub fn stream(pieces: mpsc::Receiver<Bytes>) -> Self {
-        Self::Stream(Stream {
-            pieces,
-            left: None,
-            whole: None,
-            endless: false,
-            busy: None,
-        })
+        Self::ending(pieces, End::Sender)
     }
 
     /// The same, with so many bytes altogether.
     pub fn stream_of(pieces: mpsc::Receiver<Bytes>, bytes: u64) -> Self {
-        let mut body = Self::stream(pieces);
-        if let Self::Stream(stream) = &mut body {
-            stream.left = Some(bytes);
-        }
-        body
+        Self::ending(pieces, End::After(bytes))
     }
 
     /// The same, until the other end is dropped and `whole` is told; where that never is, the client sees it break off.
     pub fn stream_until(pieces: mpsc::Receiver<Bytes>, whole: oneshot::Receiver<()>) -> Self {
-        let mut body = Self::stream(pieces);
-        if let Self::Stream(stream) = &mut body {
-            stream.whole = Some(whole);
-        }
-        body
+        Self::ending(pieces, End::Told(whole))
     }
 
     /// The same, of something that goes on until its client leaves.
     pub fn endless(pieces: mpsc::Receiver<Bytes>) -> Self {
-        let mut body = Self::stream(pieces);
-        if let Self::Stream(stream) = &mut body {
-            stream.endless = true;
-        }
-        body
+        Self::ending(pieces, End::Client)
+    }
+
+    fn ending(pieces: mpsc::Receiver<Bytes>, end: End) -> Self {
+        Self::Stream(Stream {
+            pieces,
+            end,
+            busy: None,
+        })
     }
 
     /// What another library makes; `share` is what it weighs until it is sent, as far as that is known.
@@ -137,20 +133,22 @@ impl Body {
 
 impl Stream {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
-        if self.endless && self.busy.as_ref().is_some_and(Busy::client_left) {
+        if matches!(self.end, End::Client) && self.busy.as_ref().is_some_and(Busy::has_left) {
             return Poll::Ready(None);
         }
         let piece = ready!(self.pieces.poll_recv(context));
-        if let (Some(piece), Some(left)) = (&piece, &mut self.left) {
-            *left = left.saturating_sub(piece.len() as u64);
-        }
-        match (piece, &mut self.whole) {
-            (Some(piece), _) => Poll::Ready(Some(Ok(piece))),
-            (None, None) => Poll::Ready(None),
-            (None, Some(whole)) => match ready!(Pin::new(whole).poll(context)) {
+        match (piece, &mut self.end) {
+            (Some(piece), end) => {
+                if let End::After(left) = end {
+                    *left = left.saturating_sub(piece.len() as u64);
+                }
+                Poll::Ready(Some(Ok(piece)))
+            }
+            (None, End::Told(whole)) => match ready!(Pin::new(whole).poll(context)) {
                 Ok(()) => Poll::Ready(None),
                 Err(_) => Poll::Ready(Some(Err("it broke off".into()))),
             },
+            (None, _) => Poll::Ready(None),
         }
     }
 }
@@ -188,9 +186,10 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Stream(stream) => stream
-                .left
-                .map_or_else(SizeHint::default, SizeHint::with_exact),
+            Self::Stream(stream) => match stream.end {
+                End::After(left) => SizeHint::with_exact(left),
+                _ => SizeHint::default(),
+            },
             Self::Foreign(foreign) => foreign.body.size_hint(),
         }
     }

@@ -271,7 +271,7 @@ impl Activity {
 
 impl Busy {
     /// Whether the client will send nothing more.
-    pub fn client_left(&self) -> bool {
+    pub fn has_left(&self) -> bool {
         self.0.has_left()
     }
 }

@@ -92,13 +92,16 @@ pub fn lists(headers: &HeaderMap, name: HeaderName, wanted: &str) -> bool {
     })
 }
 
+/// Whether callers may give a message this type: 1 to [`limits::MESSAGE_TYPE_CHARS_MAX`] printable characters.
+pub fn is_message_type(text: &str) -> bool {
+    let chars = text.chars().count();
+    (1..=limits::MESSAGE_TYPE_CHARS_MAX).contains(&chars) && !text.contains(char::is_control)
+}
+
 /// The type of a message that names none is `call`.
 pub fn message_type(given: Option<String>) -> Result<String, Refusal> {
     let message_type = given.unwrap_or_else(|| "call".to_owned());
-    let chars = message_type.chars().count();
-    if (1..=limits::MESSAGE_TYPE_CHARS_MAX).contains(&chars)
-        && !message_type.contains(char::is_control)
-    {
+    if is_message_type(&message_type) {
         return Ok(message_type);
     }
     let text = format!(
