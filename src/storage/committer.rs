@@ -95,9 +95,7 @@ impl Committer {
         change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error> + Send + 'static,
         then: impl FnOnce(T) -> U + Send + 'static,
     ) -> Result<U, StorageError> {
-        let (answer, answered) = oneshot::channel();
-        self.submit(change, |done| drop(answer.send(done.map(then))))?;
-        answered.await.unwrap_or(Err(StorageError::Closed))
+        self.carry_out(Once(Some(change)), then).await
     }
 
     /// As `commit`, for what makes room or only notes a wish: on a full disk it has the room that is held back. It may be
@@ -115,9 +113,17 @@ impl Committer {
         change: impl FnMut(&WriteTransaction) -> Result<T, redb::Error> + Send + 'static,
         then: impl FnOnce(T) -> U + Send + 'static,
     ) -> Result<U, StorageError> {
+        self.carry_out(Sparing(change), then).await
+    }
+
+    async fn carry_out<T: Send + 'static, U: Send + 'static>(
+        &self,
+        change: impl Apply<T> + Send + 'static,
+        then: impl FnOnce(T) -> U + Send + 'static,
+    ) -> Result<U, StorageError> {
         let (answer, answered) = oneshot::channel();
         let then = |done: Result<T, StorageError>| drop(answer.send(done.map(then)));
-        self.hand_over(Sparing(change), then)?;
+        self.hand_over(change, then)?;
         answered.await.unwrap_or(Err(StorageError::Closed))
     }
 

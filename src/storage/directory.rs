@@ -68,6 +68,33 @@ impl Resident {
         }
         Ok(resident)
     }
+
+    /// Takes away all that a node puts into a directory, but for its tokens; the lock last, so that no other node begins
+    /// there before all else is gone.
+    pub fn evict(dir: &Path) {
+        const MADE: [&str; 13] = [
+            "artifacts",
+            "blobs",
+            "compiled",
+            "format",
+            "format.draft",
+            "logs",
+            "node.redb",
+            "quarantine",
+            "reserve",
+            "seal.key",
+            "starting",
+            "uploads",
+            "lock",
+        ];
+        for name in MADE {
+            let path = dir.join(name);
+            let _ = match path.is_dir() {
+                true => fs::remove_dir_all(path),
+                false => fs::remove_file(path),
+            };
+        }
+    }
 }
 
 pub fn private_dir(path: &Path) -> io::Result<()> {

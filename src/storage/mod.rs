@@ -265,6 +265,14 @@ pub enum StorageError {
     Closed,
 }
 
+/// Whether a file system refused something because it, or its user's part of it, is full.
+fn is_for_want_of_room(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 /// What to do about a data directory that cannot be had.
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
@@ -274,7 +282,7 @@ fn remedy(error: &io::Error) -> &'static str {
         io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
             "a file is in its way: choose a directory as --data-dir"
         }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+        _ if is_for_want_of_room(error) => {
             "free some space on its disk, or choose another --data-dir"
         }
         io::ErrorKind::ReadOnlyFilesystem => {
@@ -296,7 +304,7 @@ impl StorageError {
     /// What an error of the disk means for who was `doing` something there.
     pub fn io(doing: &'static str) -> impl Fn(io::Error) -> Self {
         move |error| match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace(doing),
+            _ if is_for_want_of_room(&error) => Self::NoSpace(doing),
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly(doing),
             _ => Self::Io(doing, error),
         }

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
-use super::room;
+use super::{is_for_want_of_room, room};
 use crate::auth::{Scope, Secret, Token};
 use crate::id::{Digest, TokenName};
 use crate::limits;
@@ -123,10 +123,7 @@ impl Tokens {
     /// Makes a token unknown, durably; on a full disk with some of the room that is held back there.
     pub fn revoke(&self, id: &str) -> Result<Token, TokensError> {
         match self.try_to_revoke(id) {
-            Err(TokensError::Io { error, .. })
-                if error.kind() == io::ErrorKind::StorageFull
-                    || error.kind() == io::ErrorKind::QuotaExceeded =>
-            {
+            Err(TokensError::Io { error, .. }) if is_for_want_of_room(&error) => {
                 let _lent = room::lend(&self.dir);
                 self.try_to_revoke(id)
             }
