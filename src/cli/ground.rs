@@ -1,28 +1,25 @@
-//! The data directory that a restore fills: whether it may, and what is taken away again where it fails.
+//! Data directories that commands are given: who lives there, and one that a restore fills and leaves where it fails.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 
 use crate::storage::Resident;
 
-/// What a node puts into a directory; the lock last, so that no other node begins there before all else is gone.
-const MADE: [&str; 13] = [
-    "artifacts",
-    "blobs",
-    "compiled",
-    "format",
-    "format.draft",
-    "logs",
-    "node.redb",
-    "quarantine",
-    "reserve",
-    "seal.key",
-    "starting",
-    "uploads",
-    "lock",
-];
+/// Whose data lies in a directory.
+pub fn resident(dir: &Path) -> anyhow::Result<Resident> {
+    Resident::of(dir).map_err(|error| {
+        let shown = dir.display();
+        anyhow!("cannot look into {shown}: {error}; run this as the node's user, or as root")
+    })
+}
+
+/// That those who live there are not to be mixed with a node's data.
+pub fn taken(dir: &Path, remedy: &str) -> anyhow::Error {
+    let shown = dir.display();
+    anyhow!("{shown} holds other things than a node's data; {remedy}")
+}
 
 /// A directory that may be filled.
 pub struct Ground {
@@ -35,15 +32,13 @@ pub struct Ground {
 impl Ground {
     /// One that holds other things than a node's data is refused.
     pub fn of(dir: &Path) -> anyhow::Result<Self> {
-        let shown = dir.display();
-        let resident = Resident::of(dir).map_err(|error| {
-            anyhow!("cannot look into {shown}: {error}; run this as the node's user, or as root")
-        })?;
+        let resident = resident(dir)?;
         // What is no directory is told by whoever opens it.
         if resident == Resident::Others && dir.is_dir() {
-            bail!(
-                "{shown} holds other things than a node's data; restore into an empty directory, with --data-dir"
-            );
+            return Err(taken(
+                dir,
+                "restore into an empty directory, with --data-dir",
+            ));
         }
         Ok(Self {
             dir: dir.into(),
@@ -58,13 +53,7 @@ impl Ground {
         if !self.was_nobodys {
             return;
         }
-        for name in MADE {
-            let path = self.dir.join(name);
-            let _ = match path.is_dir() {
-                true => fs::remove_dir_all(path),
-                false => fs::remove_file(path),
-            };
-        }
+        Resident::evict(&self.dir);
         if !self.was_there {
             // Where somebody else has put something there, it stays.
             let _ = fs::remove_dir(&self.dir);

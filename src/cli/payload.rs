@@ -1,6 +1,8 @@
 //! What is sent to an actor: the argument itself, a file, or standard input; and for how long its answer is awaited.
 
+use std::fmt::Display;
 use std::io::{Read, stdin};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use bytes::Bytes;
 
 use super::module;
 use crate::clock::Span;
+use crate::gate::invocation::is_message_type;
 use crate::limits;
 
 /// `@FILE` is a file, `@-` (or `-`) standard input, nothing an empty message.
@@ -38,7 +41,7 @@ fn bounded(from: impl Read) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What an actor's handler gets as a message's type: 1 to 128 printable characters.
+/// What an actor's handler gets as a message's type.
 #[derive(Clone, Debug)]
 pub struct MessageType(pub String);
 
@@ -46,8 +49,7 @@ impl FromStr for MessageType {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let chars = 1..=limits::MESSAGE_TYPE_CHARS_MAX;
-        match chars.contains(&text.chars().count()) && !text.contains(char::is_control) {
+        match is_message_type(text) {
             true => Ok(Self(text.to_owned())),
             false => {
                 let shown: String = text.chars().take(40).collect();
@@ -71,15 +73,24 @@ impl FromStr for Timeout {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let Span(given) = text.parse()?;
         let allowed = Duration::from_millis(1)..=limits::ASK_TIME_MAX;
-        match allowed.contains(&given) {
-            true => Ok(Self(given)),
-            false => Err(format!(
-                "{text:?} must lie between 1ms and {}",
-                Span(limits::ASK_TIME_MAX)
-            )),
-        }
+        within(text, allowed, Span(limits::ASK_TIME_MAX)).map(Self)
+    }
+}
+
+/// A length of time within bounds; `most` is how the upper one is said.
+pub fn within(
+    text: &str,
+    allowed: RangeInclusive<Duration>,
+    most: impl Display,
+) -> Result<Duration, String> {
+    let Span(given) = text.parse()?;
+    match allowed.contains(&given) {
+        true => Ok(given),
+        false => Err(format!(
+            "{text:?} must lie between {} and {most}",
+            Span(*allowed.start())
+        )),
     }
 }
 

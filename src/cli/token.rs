@@ -1,10 +1,11 @@
 //! `plexspaces token`: create, list and revoke the tokens of a node, whether or not it runs.
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
 
 use super::Usage;
+use super::ground;
 use super::output::{self, Output};
 use super::table;
 use crate::auth::{Scope, Secret, Token};
@@ -182,19 +183,15 @@ enum Need {
 
 fn tokens(data_dir: Option<DataDir>, need: Need) -> anyhow::Result<Tokens> {
     let dir = config::data_dir(data_dir)?;
-    let (shown, remedy) = (
-        dir.display(),
-        "give the directory that the node has, with --data-dir",
-    );
-    let resident = Resident::of(&dir).map_err(|error| {
-        anyhow!("cannot look into {shown}: {error}; run this as the node's user, or as root")
-    })?;
+    let remedy = "give the directory that the node has, with --data-dir";
+    let resident = ground::resident(&dir)?;
     match (resident, need) {
         (Resident::Node, _) | (Resident::Nobody, Need::NoOtherData) => Ok(Tokens::in_dir(&dir)),
         (Resident::Nobody, Need::Node) => {
+            let shown = dir.display();
             bail!("no node has run with its data in {shown}, and no token was made there; {remedy}")
         }
-        (Resident::Others, _) => bail!("{shown} holds other things than a node's data; {remedy}"),
+        (Resident::Others, _) => Err(ground::taken(&dir, remedy)),
     }
 }
 

@@ -13,6 +13,7 @@ use super::Usage;
 use super::client::{self, Call, Client};
 use super::flags::node_command;
 use super::output::{self, Output};
+use super::payload::within;
 use crate::clock::Span;
 use crate::coordination::{in_words, kind_of};
 use crate::id::{InvalidName, Scope};
@@ -151,14 +152,8 @@ impl FromStr for Wait {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let Span(given) = text.parse()?;
-        match given <= limits::ASK_TIME_MAX {
-            true => Ok(Self(given)),
-            false => Err(format!(
-                "{text:?} must lie between 0s and {}",
-                Span(limits::ASK_TIME_MAX)
-            )),
-        }
+        let allowed = Duration::ZERO..=limits::ASK_TIME_MAX;
+        within(text, allowed, Span(limits::ASK_TIME_MAX)).map(Self)
     }
 }
 
@@ -170,15 +165,9 @@ impl FromStr for Ttl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let Span(given) = text.parse()?;
+        let days = limits::TTL_MAX.as_secs() / (24 * 3600);
         let allowed = Duration::from_millis(1)..=limits::TTL_MAX;
-        match allowed.contains(&given) {
-            true => Ok(Self(Span(given))),
-            false => {
-                let days = limits::TTL_MAX.as_secs() / (24 * 3600);
-                Err(format!("{text:?} must lie between 1ms and {days} days"))
-            }
-        }
+        within(text, allowed, format!("{days} days")).map(|given| Self(Span(given)))
     }
 }
 
