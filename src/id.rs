@@ -223,6 +223,14 @@ impl ActorId {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
+/// The part of an actor's address before `@NODE`, whole where no node is named; `None` where another one is.
+pub fn local<'a>(address: &'a str, node: &NodeId) -> Option<&'a str> {
+    match address.split_once('@') {
+        None => Some(address),
+        Some((local, named)) => (named == &**node).then_some(local),
+    }
+}
+
 impl Digest {
     pub fn of(hasher: Sha256) -> Self {
         Self(hasher.finalize().into())

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::bearers::{Bearers, Match};
 use super::resident::Resident;
-use crate::id::{ActorId, ApplicationName, NodeId, Scope};
+use crate::id::{self, ActorId, ApplicationName, NodeId, Scope};
 
 #[derive(Clone, Default)]
 pub(super) struct Directory(Arc<Shared>);
@@ -83,11 +83,7 @@ impl Directory {
         address: &str,
         node: &NodeId,
     ) -> Option<Arc<Resident>> {
-        let local = match address.split_once('@') {
-            None => Some(address),
-            Some((local, named)) => (named == &**node).then_some(local),
-        };
-        let short = local.filter(|it| !it.is_empty() && !it.contains('/'));
+        let short = id::local(address, node).filter(|it| !it.is_empty() && !it.contains('/'));
         let sibling =
             short.and_then(|short| self.at(&[application, "/", short, "@", node].concat()));
         sibling.or_else(|| self.resolve(address, node))

@@ -8,7 +8,7 @@ use super::record::Record;
 use super::spec::{ApplicationType, Spec};
 use super::table::{Deployed, Slot, State, Table, Undone};
 use crate::actor::{NodeView, Restart, View, Worker};
-use crate::id::{ActorId, ApplicationName, ChildId, Digest, NodeId, Scope, Version};
+use crate::id::{self, ActorId, ApplicationName, ChildId, Digest, NodeId, Scope, Version};
 use crate::refusal::{Kind, Refusal};
 use crate::wasm;
 
@@ -114,10 +114,7 @@ impl Applications {
 
     /// Why there is no actor at this address, with or without `@NODE`, where an application's tree has one.
     pub fn why_absent(&self, address: &str) -> Option<Refusal> {
-        let local = match address.split_once('@') {
-            None => address,
-            Some((local, node)) => (node == &**self.actors.node()).then_some(local)?,
-        };
+        let local = id::local(address, self.actors.node())?;
         let (name, child) = local.split_once('/').unwrap_or((local, local));
         let slots = self.table.lock();
         let (name, slot) = slots.get_key_value(&ApplicationName::parse(name).ok()?)?;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::bindings::types::{ActorError, ErrorCode, SpawnOptions};
 use super::{Guest, actor_error};
 use crate::actor::{Exit, Restart, Spawn, SpawnError, TieError};
-use crate::id::ChildId;
+use crate::id::{self, ChildId};
 use crate::limits;
 use crate::wasm::starter::{Birth, Breed, Starter};
 
@@ -91,15 +91,9 @@ impl Guest {
     /// A child's id from the whole or a part of its address.
     fn child_id(&self, text: &str) -> Result<ChildId, ActorError> {
         let node = self.actors.node();
-        let local = match text.split_once('@') {
-            Some((local, at)) if at == &**node => local,
-            Some(_) => {
-                return Err(invalid(format!(
-                    "an actor of this node is named by @{node}"
-                )));
-            }
-            None => text,
-        };
+        let local = id::local(text, node);
+        let local =
+            local.ok_or_else(|| invalid(format!("an actor of this node is named by @{node}")))?;
         let application = &**self.actor.application();
         let id = match local.split_once('/') {
             Some((of, id)) if of == application => id,
