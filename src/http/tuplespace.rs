@@ -36,19 +36,17 @@ async fn written(door: &Door, body: Incoming) -> Result<(), Refusal> {
 
 /// POST /api/v1/tuplespace/read
 pub async fn read(door: &Door, client: &Client, body: Incoming) -> Response<Body> {
-    let wanted = wanted(door, body).await;
-    let found = match wanted {
-        Ok(wanted) => door.find_tuples(&wanted, Wish::Read, client.gone()).await,
-        Err(refusal) => Err(refusal),
-    };
-    invoke::counted(door, answer(found.map(api::Tuples::of)))
+    find(door, client, body, Wish::Read).await
 }
 
 /// POST /api/v1/tuplespace/take
 pub async fn take(door: &Door, client: &Client, body: Incoming) -> Response<Body> {
-    let wanted = wanted(door, body).await;
-    let found = match wanted {
-        Ok(wanted) => door.find_tuples(&wanted, Wish::Take, client.gone()).await,
+    find(door, client, body, Wish::Take).await
+}
+
+async fn find(door: &Door, client: &Client, body: Incoming, wish: Wish) -> Response<Body> {
+    let found = match wanted(door, body).await {
+        Ok(wanted) => door.find_tuples(&wanted, wish, client.gone()).await,
         Err(refusal) => Err(refusal),
     };
     invoke::counted(door, answer(found.map(api::Tuples::of)))
