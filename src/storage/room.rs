@@ -70,12 +70,6 @@ impl Room {
         }
     }
 
-    /// The same after a change that failed: by how much that let the file grow is no need of the store's.
-    pub fn take_none(&mut self) {
-        self.taken_bytes = fs::metadata(&self.path).map_or(self.taken_bytes, |file| file.len());
-        self.take();
-    }
-
     /// Gives the reserve back to the disk, for a change that is made now; `take` has it held again.
     pub fn release(&mut self) {
         if self.reserved_bytes > 0 {

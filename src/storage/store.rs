@@ -9,9 +9,9 @@ use redb::{
     TableDefinition, TableError, WriteTransaction,
 };
 
-use super::StorageError;
 use super::quarantine::Quarantine;
 use super::room::Room;
+use super::{StorageError, is_for_want_of_room};
 
 /// Pages that redb may keep in memory; its own default is 1 GiB.
 const CACHE_BYTES_MAX: usize = 1024 * 1024;
@@ -36,50 +36,64 @@ impl Store {
     /// Opens the store at `path`. One that is damaged is set aside in the quarantine, and an empty one takes its place.
     pub fn open(path: PathBuf, quarantine: &Quarantine) -> Result<Self, StorageError> {
         let shown = path.display().to_string();
-        let (aside, mut room) = (path.clone(), Room::of(path.clone()));
+        let (aside, room) = (path.clone(), Room::of(path.clone()));
         let opener = Box::new(move || checked().create(&path));
-        let mut store = match Self::of(opener) {
-            Ok(store) => store,
-            Err((Trouble::Io(error), _)) => {
-                return Err(StorageError::io("opening the store")(error));
-            }
-            Err((Trouble::Damaged(what), opener)) => {
+        let mut store = Self::of(opener, Some(room));
+        match store.reopen() {
+            Ok(()) => {}
+            Err(Trouble::Io(error)) => return Err(StorageError::io("opening the store")(error)),
+            Err(Trouble::Damaged(what)) => {
                 log::error!("the store {shown} is damaged: {what}");
                 let set_aside = StorageError::io("setting the damaged store aside");
                 quarantine.take(&aside, &what).map_err(&set_aside)?;
-                Self::of(opener).map_err(|(trouble, _)| set_aside(trouble.into_io()))?
+                let opened = store.reopen();
+                opened.map_err(|trouble| set_aside(trouble.into_io()))?;
             }
-        };
-        room.take();
-        store.room = Some(room);
+        }
+        store.hold_room();
         Ok(store)
     }
 
-    fn of(open: Opener) -> Result<Self, (Trouble, Opener)> {
-        match attempt(&open) {
-            Ok(database) => Ok(Self {
-                open,
-                database: Some(database),
-                room: None,
-            }),
-            Err(trouble) => Err((trouble, open)),
+    fn of(open: Opener, room: Option<Room>) -> Self {
+        Self {
+            open,
+            database: None,
+            room,
         }
     }
 
+    /// Opens what is closed. What a change left that was cut off may have to be written anew, and on a full disk that
+    /// takes the room that is held back.
+    fn reopen(&mut self) -> Result<(), Trouble> {
+        if self.database.is_some() {
+            return Ok(());
+        }
+        let opened = match attempt(&self.open) {
+            Err(Trouble::Io(error)) if is_for_want_of_room(&error) => {
+                self.release_room();
+                attempt(&self.open)
+            }
+            opened => opened,
+        };
+        self.database = Some(opened?);
+        Ok(())
+    }
+
+    /// Closes the file, which cuts off by how much a change that failed had let it grow; the next use opens it.
+    fn close(&mut self) {
+        let database = self.database.take();
+        let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(database)));
+    }
+
     /// Applies changes in one transaction that is on disk when this returns. After an error nothing of it is there,
-    /// unless the disk failed in the very last step and was still failing when the store asked what it holds: then
-    /// nobody can tell until it is well again.
+    /// and on the disk there is the room that there was, unless the disk failed in the very last step and was still
+    /// failing when the store asked what it holds: then nobody can tell until it is well again.
     pub fn write<T>(
         &mut self,
         change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StorageError> {
         let written = self.try_to_write(change);
-        if let Some(room) = &mut self.room {
-            match written.is_ok() {
-                true => room.take(),
-                false => room.take_none(),
-            }
-        }
+        self.hold_room();
         written
     }
 
@@ -87,22 +101,28 @@ impl Store {
         &mut self,
         change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StorageError> {
-        const DOING: &str = "writing to the store";
         let number = self.number()? + 1;
-        let (done, transaction) = self.guarded(DOING, |database| {
+        let mut done = None;
+        let committed = self.guarded("writing to the store", |database| {
             let mut transaction = database.begin_write()?;
             // With one phase, recovery takes a last commit that rotted on the disk for one that was never finished,
             // and forgets it in silence. The second fsync is what tells the two apart.
             transaction.set_two_phase_commit(true);
-            let done = change(&transaction)?;
+            done = Some(change(&transaction)?);
             transaction.open_table(COMMITS)?.insert((), number)?;
-            Ok((done, transaction))
-        })?;
-        match self.guarded(DOING, |_| Ok(transaction.commit()?)) {
-            Err(error) if self.number().ok() != Some(number) => Err(error),
+            Ok(transaction.commit()?)
+        });
+        if let Err(error) = committed {
+            if matches!(error, StorageError::NoSpace(_)) {
+                self.release_room();
+            }
+            if self.number().ok() != Some(number) {
+                self.close();
+                return Err(error);
+            }
             // The disk has it, whatever failed after that.
-            _ => Ok(done),
         }
+        Ok(done.expect("what is committed was applied"))
     }
 
     /// The same with the room that is held back: for changes that make room, or only note a wish. On a disk that fails
@@ -111,10 +131,20 @@ impl Store {
         &mut self,
         change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StorageError> {
+        self.release_room();
+        self.write(change)
+    }
+
+    fn hold_room(&mut self) {
+        if let Some(room) = &mut self.room {
+            room.take();
+        }
+    }
+
+    fn release_room(&mut self) {
         if let Some(room) = &mut self.room {
             room.release();
         }
-        self.write(change)
     }
 
     /// Whether the disk is so short of room that large changes might fail.
@@ -180,12 +210,9 @@ impl Store {
         doing: &'static str,
         work: impl FnOnce(&mut Database) -> Result<T, redb::Error>,
     ) -> Result<T, StorageError> {
-        let mut database = match self.database.take() {
-            Some(database) => database,
-            None => {
-                attempt(&self.open).map_err(|trouble| StorageError::io(doing)(trouble.into_io()))?
-            }
-        };
+        let opened = self.reopen();
+        opened.map_err(|trouble| StorageError::io(doing)(trouble.into_io()))?;
+        let mut database = self.database.take().expect("it is open");
         match panic::catch_unwind(AssertUnwindSafe(|| work(&mut database))) {
             Ok(Ok(done)) => {
                 self.database = Some(database);
@@ -258,6 +285,9 @@ pub mod tests {
     /// A store on any disk.
     pub fn on<B: StorageBackend>(disk: impl Fn() -> B + Send + 'static) -> Result<Store, String> {
         let opener = Box::new(move || checked().create_with_backend(disk()));
-        Store::of(opener).map_err(|(trouble, _)| trouble.into_io().to_string())
+        let mut store = Store::of(opener, None);
+        let opened = store.reopen();
+        opened.map_err(|trouble| trouble.into_io().to_string())?;
+        Ok(store)
     }
 }

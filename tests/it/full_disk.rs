@@ -41,13 +41,18 @@ impl Disk {
 
     /// Takes all the room that is left.
     pub fn fill(&self) {
+        self.fill_but(0);
+    }
+
+    /// Takes what is left but so many bytes.
+    fn fill_but(&self, bytes: u64) {
         let mut options = fs::File::options();
         let file = options
             .append(true)
             .create(true)
             .open(self.0.join("ballast"));
         file.unwrap()
-            .write_all(&vec![7; self.free_bytes() as usize])
+            .write_all(&vec![7; (self.free_bytes() - bytes) as usize])
             .unwrap();
     }
 
@@ -61,6 +66,14 @@ impl Drop for Disk {
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
         let _ = fs::remove_dir(&self.0);
     }
+}
+
+/// A config with that much of an environment.
+fn env_of(bytes: usize) -> String {
+    const LINE_BYTES: usize = 4_000;
+    let line = |number: usize| format!("K{number} = '{}'\n", "v".repeat(LINE_BYTES - 10));
+    let lines: String = (0..bytes / LINE_BYTES).map(line).collect();
+    format!("[env]\n{lines}")
 }
 
 #[test]
@@ -145,6 +158,27 @@ fn what_guests_write_on_a_full_disk_takes_nothing_from_what_makes_room() {
     assert_eq!(node.status_of("writer"), "RUNNING");
 }
 
+/// A change that was written in part before the disk was full gives back what it took.
+#[test]
+fn what_is_refused_for_want_of_room_leaves_others_the_room_there_was() {
+    const LEFT_BYTES: u64 = 700 << 10;
+    let Some((dir, disk)) = Disk::mounted(8) else {
+        return;
+    };
+    let node = Node::start(dir, &[]);
+    let keeper = Keeper::deploy(&node, "writer", "");
+    disk.fill_but(LEFT_BYTES);
+    for number in 0..4 {
+        let form = node.form(&format!("large-{number}"), &guest(Kind::Core, COUNTER));
+        let refused = form.config(&env_of(940_000)).send();
+        refused.is_refused(507, "RESOURCE_EXHAUSTED", &["no space left"]);
+        node.waits_for("others can write", || keeper.put("key", "small") == 0);
+    }
+    node.waits_for("the room is there again", || {
+        disk.free_bytes() + (128 << 10) > LEFT_BYTES
+    });
+}
+
 /// The room that is held back is gone, too: what fails changes nothing, and can be done once there is some.
 #[test]
 fn a_start_for_which_there_is_no_room_leaves_the_application_stopped() {
@@ -153,31 +187,25 @@ fn a_start_for_which_there_is_no_room_leaves_the_application_stopped() {
     };
     let node = Node::start(dir, &[]);
     let keeper = Keeper::deploy(&node, "writer", "");
-    let names: Vec<String> = (0..40).map(|number| format!("app-{number}")).collect();
-    for name in &names {
-        node.deploy(name, &guest(Kind::Core, COUNTER)).is_deployed();
-        assert_eq!(node.wish(name, "stop").status, 200);
-    }
-    // Each start that is carried out takes some of what there is left.
-    let refused = names.iter().enumerate().find(|(number, name)| {
-        let _ = fs::remove_file(node.data_dir().join("reserve"));
-        disk.fill();
-        let full = |round: usize| keeper.put(&format!("{number}-{round}"), "small") != 0;
-        assert!((0..10_000).any(full), "the disk is full");
-        let _ = fs::remove_file(node.data_dir().join("reserve"));
-        disk.fill();
-        node.wish(name, "start").status == 507
-    });
-    let (_, refused) = refused.expect("one finds no room");
-    assert_eq!(node.status_of(refused), "STOPPED");
-    assert_eq!(node.wish(refused, "stop").status, 200, "it is so already");
+    let form = node.form("large", &guest(Kind::Core, COUNTER));
+    form.config(&env_of(400_000)).send().is_deployed();
+    assert_eq!(node.wish("large", "stop").status, 200);
+    fs::remove_file(node.data_dir().join("reserve")).unwrap();
+    disk.fill();
+    let refused = |round: usize| keeper.put(&format!("{round}"), &"v".repeat(2_000)) != 0;
+    assert!((0..10_000).any(refused), "the disk is full");
+    let _ = fs::remove_file(node.data_dir().join("reserve"));
+    disk.fill();
+    assert_eq!(node.wish("large", "start").status, 507);
+    assert_eq!(node.status_of("large"), "STOPPED");
+    assert_eq!(node.wish("large", "stop").status, 200, "it is so already");
     disk.make_room();
     node.waits_for("it is well again", || {
         node.get("/health").json()["status"] == "healthy"
     });
-    assert_eq!(node.wish(refused, "start").status, 200);
+    assert_eq!(node.wish("large", "start").status, 200);
     let node = Node::again(node.kill());
-    assert_eq!(node.status_of(refused), "RUNNING");
+    assert_eq!(node.status_of("large"), "RUNNING");
 }
 
 #[test]
