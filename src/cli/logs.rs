@@ -139,7 +139,9 @@ impl Logs {
                 self.show_event(&event)?;
             }
         }
-        bail!("the node has ended the log: it stops, or the application is gone")
+        bail!(
+            "the node has ended the log: it stops, the application is gone, or the token was revoked"
+        )
     }
 
     fn show_event(&self, event: &Event) -> anyhow::Result<()> {

@@ -67,6 +67,14 @@ impl Guard {
         }
     }
 
+    /// Whether who came in may stay: a token can be revoked meanwhile.
+    pub fn still_admits(&self, caller: &Caller) -> bool {
+        match caller {
+            Caller::Token(id) => self.tokens.has(id),
+            Caller::Local | Caller::Stranger => true,
+        }
+    }
+
     fn check_host_and_origin<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
         let host = asked_for(request.uri(), request.headers())?;
         if !self.is_ours(host.host()) {

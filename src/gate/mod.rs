@@ -141,6 +141,11 @@ impl Door {
         })
     }
 
+    /// Whether who came in may stay, for answers that go on and on.
+    pub fn still_admits(&self, caller: &Caller) -> bool {
+        self.guard.still_admits(caller)
+    }
+
     /// Carries out a change, and closes its audit entry with how that ended, whether or not the client stays.
     pub async fn carry_out<T: Send + 'static>(
         &self,

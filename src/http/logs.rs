@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
 use super::reply::{self, Body};
 use super::{Door, api};
 use crate::application::Log;
+use crate::auth::Caller;
 use crate::clock::rfc3339;
 use crate::limits;
 use crate::refusal::{Kind, Refusal};
@@ -21,14 +22,19 @@ use crate::storage::Line;
 const TAIL_DEFAULT: usize = 100;
 
 /// GET /api/v1/applications/{name}/logs
-pub async fn logs(door: &Door, name: &str, query: Option<&str>) -> Response<Body> {
-    match answer(door, name, query).await {
+pub async fn logs(door: &Door, caller: Caller, name: &str, query: Option<&str>) -> Response<Body> {
+    match answer(door, caller, name, query).await {
         Ok(response) => response,
         Err(refusal) => reply::refuse(&refusal),
     }
 }
 
-async fn answer(door: &Door, name: &str, query: Option<&str>) -> Result<Response<Body>, Refusal> {
+async fn answer(
+    door: &Door,
+    caller: Caller,
+    name: &str,
+    query: Option<&str>,
+) -> Result<Response<Body>, Refusal> {
     let wish = Wish::of(query)?;
     let log = door.applications.log(name)?;
     let following = match wish.follow {
@@ -41,11 +47,12 @@ async fn answer(door: &Door, name: &str, query: Option<&str>) -> Result<Response
     };
     let (events, body) = mpsc::channel(8);
     let gone = events.clone();
-    let (door, follow) = (door.clone(), follow(lines, coming, wish, events));
+    let door = door.clone();
     tokio::spawn(async move {
         let _permit: OwnedSemaphorePermit = permit;
+        let may_stay = || door.still_admits(&caller);
         tokio::select! {
-            () = follow => {}
+            () = follow(lines, coming, wish, may_stay, events) => {}
             () = gone.closed() => {}
             () = door.shutdown.begun() => {}
         }
@@ -79,11 +86,12 @@ async fn last(log: &Log, wish: &Wish) -> Result<Vec<Line>, Refusal> {
     })
 }
 
-/// Sends what there is and what comes until the client leaves.
+/// Sends what there is and what comes until the client leaves, or may stay no longer.
 async fn follow(
     lines: Vec<Line>,
     mut coming: broadcast::Receiver<Line>,
     wish: Wish,
+    may_stay: impl Fn() -> bool,
     events: mpsc::Sender<Bytes>,
 ) {
     let mut waiting = lines.into_iter();
@@ -98,7 +106,7 @@ async fn follow(
                 Err(_) => ": nothing new\n\n".into(),
             },
         };
-        if events.send(event.into()).await.is_err() {
+        if !may_stay() || events.send(event.into()).await.is_err() {
             return;
         }
     }

@@ -87,7 +87,7 @@ async fn answer(door: Door, client: Client, request: Request<Incoming>) -> Respo
         (Endpoint::Undeploy, [name]) => {
             Box::pin(applications::undeploy(&door, entry(), name)).await
         }
-        (Endpoint::Logs, [name]) => Box::pin(logs::logs(&door, name, query)).await,
+        (Endpoint::Logs, [name]) => Box::pin(logs::logs(&door, caller, name, query)).await,
         (Endpoint::Start, [name]) => Box::pin(applications::start(&door, entry(), name)).await,
         (Endpoint::Stop, [name]) => Box::pin(applications::stop(&door, entry(), name)).await,
         (Endpoint::Rollback, [name]) => {

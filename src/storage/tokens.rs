@@ -144,13 +144,24 @@ impl Tokens {
         Ok(token)
     }
 
-    /// The token with this secret, by the file as it is now. It is read only after it has changed, so on the loop: one
-    /// `stat` a call, and at most [`limits::TOKENS_FILE_BYTES_MAX`] after a change. A file that cannot be read permits
-    /// nothing to anybody; why is logged once.
+    /// The token with this secret, by the file as it is now.
     pub fn find(&self, secret: &Secret) -> Result<Option<Token>, TokensError> {
+        self.look(|tokens| secret.find_in(tokens).cloned())
+    }
+
+    /// Whether there is a token with this id now: it may have been revoked since its holder came in.
+    pub fn has(&self, id: &str) -> bool {
+        let found = self.look(|tokens| tokens.iter().any(|token| token.id == id));
+        found.unwrap_or(false)
+    }
+
+    /// Looks at the file as it is now. It is read only after it has changed, so on the loop: one `stat` a call, and at
+    /// most [`limits::TOKENS_FILE_BYTES_MAX`] after a change. A file that cannot be read permits nothing to anybody; why
+    /// is logged once.
+    fn look<T>(&self, find: impl FnOnce(&[Token]) -> T) -> Result<T, TokensError> {
         let stamp = match fs::metadata(self.path()) {
             Ok(metadata) => Some(Stamp::of(&metadata)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(find(&[])),
             // Reading it will fail too, and say why.
             Err(_) => None,
         };
@@ -164,8 +175,7 @@ impl Tokens {
             *seen = Some(Seen { stamp, tokens });
         }
         let tokens = seen.as_ref().and_then(|seen| seen.tokens.as_ref());
-        let tokens = tokens.ok_or(TokensError::Unreadable)?;
-        Ok(secret.find_in(tokens).cloned())
+        Ok(find(tokens.ok_or(TokensError::Unreadable)?))
     }
 
     /// The file's text, if there is one and it can be read.

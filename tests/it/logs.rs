@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::guests::{EARLY, RASCAL, for_both_kinds, guest};
 use crate::harness::{Node, node};
+use crate::tokens;
 
 fn lines(node: &Node, name: &str, query: &str) -> Vec<Value> {
     let answer = node.get(&format!("/api/v1/applications/{name}/logs{query}"));
@@ -61,20 +62,27 @@ for_both_kinds! {
     }
 }
 
+/// What a follower of the teller's log hears, from its last line on.
+fn follow(node: &Node, headers: &str) -> impl Iterator<Item = Value> + use<> {
+    let mut connection = TcpStream::connect(node.http).unwrap();
+    let path = "/api/v1/applications/teller/logs?tail=1&follow=true";
+    let head =
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+    connection.write_all(head.as_bytes()).unwrap();
+    BufReader::new(connection)
+        .lines()
+        .map(Result::unwrap)
+        .inspect(|line| assert!(!line.starts_with("HTTP/1.1 4"), "{line}"))
+        .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
+}
+
 #[test]
 fn a_log_is_followed_from_its_last_lines_on() {
     let node = node();
     node.deploy("teller", &guest(plexspaces_node::wasm::Kind::Core, EARLY))
         .is_deployed();
     node.ask("teller", b"before");
-    let mut connection = TcpStream::connect(node.http).unwrap();
-    let path = "/api/v1/applications/teller/logs?tail=1&follow=true";
-    write!(connection, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-    let mut events = BufReader::new(connection)
-        .lines()
-        .map(Result::unwrap)
-        .inspect(|line| assert!(!line.starts_with("HTTP/1.1 4"), "{line}"))
-        .filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok());
+    let mut events = follow(&node, "");
     assert_eq!(events.next().unwrap()["message"], "before");
     node.ask("teller", b"while it listens");
     assert_eq!(events.next().unwrap()["message"], "while it listens");
@@ -82,6 +90,23 @@ fn a_log_is_followed_from_its_last_lines_on() {
     let dir = node.stop();
     assert_eq!(events.next(), None);
     drop(dir);
+}
+
+#[test]
+fn a_revoked_token_follows_a_log_no_further() {
+    let node = node();
+    node.deploy("teller", &guest(plexspaces_node::wasm::Kind::Core, EARLY))
+        .is_deployed();
+    node.ask("teller", b"before");
+    let (id, token) = tokens::create(node.data_dir(), "read");
+    let headers = format!("X-Forwarded-For: 192.0.2.7\r\nAuthorization: Bearer {token}\r\n");
+    let mut events = follow(&node, &headers);
+    assert_eq!(events.next().unwrap()["message"], "before");
+    node.ask("teller", b"while it may listen");
+    assert_eq!(events.next().unwrap()["message"], "while it may listen");
+    tokens::token_json(node.data_dir(), &["revoke", &id]);
+    node.ask("teller", b"after that");
+    assert_eq!(events.next(), None);
 }
 
 #[test]
