@@ -142,12 +142,14 @@ fn as_json(query: &[(Cow<'_, str>, Cow<'_, str>)]) -> Bytes {
 }
 
 impl Door {
-    /// The whole address of the actor that a request means.
+    /// The whole address of the actor that a request means. Of one that is down by the wish of somebody, the refusal says
+    /// how it comes back.
     pub fn address(&self, target: Target<'_>) -> Result<Arc<str>, Refusal> {
         let (tenant, namespace, actor_type) = match target {
             Target::Id(id) => {
-                let unknown = || SendError::UnknownActor(id.chars().take(255).collect());
-                return self.actors.address(id).ok_or_else(|| unknown().into());
+                let unknown = || SendError::UnknownActor(id.chars().take(255).collect()).into();
+                let absent = || self.applications.why_absent(id).unwrap_or_else(unknown);
+                return self.actors.address(id).ok_or_else(absent);
             }
             Target::Type {
                 tenant,

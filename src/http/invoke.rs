@@ -1,7 +1,5 @@
 //! Ask or tell an actor over HTTP, and embed its answer.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
 use hyper::http::request::Parts;
@@ -24,7 +22,7 @@ pub async fn invoke(
     parts: Parts,
     mut body: Incoming,
 ) -> Response<Body> {
-    let prepared = Invocation::of(&parts).and_then(|it| Ok((address(door, target)?, it)));
+    let prepared = Invocation::of(&parts).and_then(|it| Ok((door.address(target)?, it)));
     let (to, invocation) = match prepared {
         Ok(prepared) => prepared,
         Err(refusal) => return reply::refuse_early(refusal, &parts.headers, body),
@@ -66,18 +64,6 @@ pub async fn invoke(
         Ok(Some(answer)) => counted(door, render(&to, &answer)),
         Err(refusal) => told_to_wait(&refusal),
     }
-}
-
-/// The whole address that is meant. Of an actor that is down by the wish of somebody, the refusal says how it comes back.
-fn address(door: &Door, target: Target<'_>) -> Result<Arc<str>, Refusal> {
-    let id = match target {
-        Target::Id(id) => Some(id),
-        Target::Type { .. } => None,
-    };
-    door.address(target).map_err(|unknown| {
-        let absent = id.and_then(|id| door.applications.why_absent(id));
-        absent.unwrap_or(unknown)
-    })
 }
 
 const OCTETS: &str = "application/octet-stream";

@@ -547,6 +547,14 @@ fn an_actor_of_an_application_stays_away_until_that_is_started() {
     delete(&rpc, "echo@test-node").unwrap();
     assert_eq!(exists(&rpc, "echo"), (true, false));
     assert_eq!(actor(&rpc, "echo").unwrap().state(), ActorState::Terminated);
+    for wait in [true, false] {
+        let words = ["echo@test-node is stopped", "echo:start starts it"];
+        is_refused(
+            send(&rpc, message("echo", b"x"), wait),
+            Code::NotFound,
+            &words,
+        );
+    }
     assert_eq!(node.wish("echo", "start").status, 200);
     assert_eq!(exists(&rpc, "echo"), (true, true));
     is_refused(delete(&rpc, "nobody"), Code::NotFound, &["nobody"]);
