@@ -5,6 +5,7 @@ use hyper::Method;
 use super::client::{self, Call};
 use super::flags::node_command;
 use super::invoke::{Question, seems_unquoted};
+use super::named::Named;
 use super::output::{self, Output};
 use super::payload::{MessageType, Timeout, payload};
 use super::shapes::{self, Told};
@@ -44,7 +45,7 @@ plexspaces actor list --application orders --output json"
 pub struct List {
     /// only those of this application
     #[argh(option, arg_name = "name")]
-    application: Option<String>,
+    application: Option<Named>,
 }
 }
 
@@ -59,7 +60,7 @@ plexspaces actor send orders/worker-1 @order.json --type order"
 pub struct Send {
     /// its id, as plexspaces actor list shows it; @NODE may be left out
     #[argh(positional)]
-    actor: String,
+    actor: Named,
     /// the message: a text, @FILE, or - for standard input (default: empty)
     #[argh(positional)]
     payload: Option<String>,
@@ -80,7 +81,7 @@ plexspaces actor ask orders/worker-1 @order.json --type order --timeout 30s"
 pub struct Ask {
     /// its id, as plexspaces actor list shows it; @NODE may be left out
     #[argh(positional)]
-    actor: String,
+    actor: Named,
     /// the message: a text, @FILE, or - for standard input (default: empty)
     #[argh(positional)]
     payload: Option<String>,
@@ -105,7 +106,7 @@ one, which is there again once its application was stopped and started."
 pub struct Stop {
     /// its id, as plexspaces actor list shows it; @NODE may be left out
     #[argh(positional)]
-    actor: String,
+    actor: Named,
 }
 }
 
@@ -126,7 +127,7 @@ impl List {
         let listing = pages::all(&client, "/api/v1/dashboard/actors", "actors");
         let mut listed = client::block_on(listing)?;
         if let (Some(name), Some(actors)) = (&self.application, listed["actors"].as_array_mut()) {
-            actors.retain(|actor| actor["application"] == name.as_str());
+            actors.retain(|actor| actor["application"] == **name);
         }
         if self.output == Output::Json {
             return output::json(&listed);
@@ -197,7 +198,7 @@ impl Stop {
         let answer = client::block_on(client.call(Call::change(Method::DELETE, &path)))?;
         match self.output {
             Output::Json => output::answer(&answer),
-            Output::Text => output::text(&format!("{} is stopped\n", self.actor)),
+            Output::Text => output::text(&format!("{} is stopped\n", &*self.actor)),
         }
     }
 }

@@ -41,13 +41,13 @@ macro_rules! application_command {
             pub struct $name {
                 /// the application's name
                 #[argh(positional, arg_name = "name")]
-                application: Option<String>,
+                application: Option<$crate::cli::named::Named>,
                 /// the same as a flag
                 #[argh(option)]
-                name: Option<String>,
+                name: Option<$crate::cli::named::Named>,
                 /// the application's id, where the name is not known
                 #[argh(option, arg_name = "id")]
-                app_id: Option<String>,
+                app_id: Option<$crate::cli::named::Named>,
                 $($own)*
             }
         }

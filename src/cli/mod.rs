@@ -22,6 +22,7 @@ mod list;
 mod log;
 mod logs;
 mod module;
+mod named;
 mod new;
 mod output;
 mod pages;

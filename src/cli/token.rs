@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::Usage;
 use super::ground;
+use super::named::Named;
 use super::output::{self, Output};
 use super::table;
 use crate::auth::{Scope, Secret, Token};
@@ -89,7 +90,7 @@ struct List {
 struct Revoke {
     /// the id, as plexspaces token list shows it
     #[argh(positional)]
-    id: String,
+    id: Named,
     /// where the node keeps its data (default: the state directory; env PLEXSPACES_DATA_DIR)
     #[argh(option)]
     data_dir: Option<DataDir>,

@@ -4,6 +4,7 @@ use anyhow::{anyhow, bail};
 
 use super::Usage;
 use super::client::Client;
+use super::named::Named;
 use super::shapes::Applications;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -15,13 +16,13 @@ pub enum Wanted {
 impl Wanted {
     /// Of what the user gave exactly one thing is there.
     pub fn of(
-        positional: &Option<String>,
-        name: &Option<String>,
-        id: &Option<String>,
+        positional: &Option<Named>,
+        name: &Option<Named>,
+        id: &Option<Named>,
     ) -> anyhow::Result<Self> {
         match (positional, name, id) {
-            (Some(name), None, None) | (None, Some(name), None) => Ok(Self::Name(name.clone())),
-            (None, None, Some(id)) => Ok(Self::Id(id.clone())),
+            (Some(name), None, None) | (None, Some(name), None) => Ok(Self::Name(name.to_string())),
+            (None, None, Some(id)) => Ok(Self::Id(id.to_string())),
             (None, None, None) => Err(Usage::new(
                 "which application? Give its name, or --app-id; plexspaces list shows both",
             )),
@@ -57,8 +58,8 @@ mod tests {
 
     #[test]
     fn one_way_of_naming_is_enough_and_two_are_too_many() {
-        let some = || Some("x".to_owned());
-        let check = |given: [Option<String>; 3], expected: Option<Wanted>| {
+        let some = || "x".parse::<Named>().ok();
+        let check = |given: [Option<Named>; 3], expected: Option<Wanted>| {
             let [positional, name, id] = &given;
             assert_eq!(Wanted::of(positional, name, id).ok(), expected, "{given:?}");
         };

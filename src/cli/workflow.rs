@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::client::{self, Call, Client};
 use super::flags::node_command;
+use super::named::Named;
 use super::output::{self, Output};
 use super::{pages, path, payload, table};
 
@@ -44,7 +45,7 @@ node_command! {
 pub struct List {
     /// only those of this application
     #[argh(option)]
-    application: Option<String>,
+    application: Option<Named>,
     /// only running, completed, failed, cancelled or timed_out ones
     #[argh(option)]
     status: Option<Standing>,
@@ -61,10 +62,10 @@ node_command! {
 pub struct Status {
     /// the application that it belongs to
     #[argh(positional)]
-    application: String,
+    application: Named,
     /// the workflow's id
     #[argh(positional)]
-    id: String,
+    id: Named,
 }
 }
 
@@ -78,13 +79,13 @@ node_command! {
 pub struct Signal {
     /// the application that it belongs to
     #[argh(positional)]
-    application: String,
+    application: Named,
     /// the workflow's id
     #[argh(positional)]
-    id: String,
+    id: Named,
     /// which signal
     #[argh(positional)]
-    signal: String,
+    signal: Named,
     /// what comes with it; @FILE is a file, - standard input (default: nothing)
     #[argh(positional)]
     payload: Option<String>,
@@ -101,10 +102,10 @@ node_command! {
 pub struct Cancel {
     /// the application that it belongs to
     #[argh(positional)]
-    application: String,
+    application: Named,
     /// the workflow's id
     #[argh(positional)]
-    id: String,
+    id: Named,
     /// why; those who wait for its end are told
     #[argh(option)]
     reason: Option<String>,
@@ -315,7 +316,7 @@ impl Signal {
         let path = path::queried(&path, [("name", &*self.signal)].into_iter());
         let body = payload::payload(self.payload.as_deref())?;
         let Self { signal, id, .. } = &self;
-        let told = format!("{id} has been sent the signal {signal}");
+        let told = format!("{} has been sent the signal {}", &**id, &**signal);
         posted(&self.client()?, &path, body, self.output, &told)
     }
 }
@@ -325,7 +326,7 @@ impl Cancel {
         let path = format!("{}/cancel", path::workflow(&self.application, &self.id));
         let reason = self.reason.as_deref().map(|reason| ("reason", reason));
         let path = path::queried(&path, reason.into_iter());
-        let told = format!("{} is cancelled", self.id);
+        let told = format!("{} is cancelled", &*self.id);
         posted(&self.client()?, &path, Bytes::new(), self.output, &told)
     }
 }

@@ -171,6 +171,29 @@ fn wrong_usage_has_an_exit_code_of_its_own() {
 }
 
 #[test]
+fn an_empty_name_or_id_is_wrong_usage_before_any_node_is_asked() {
+    for wrong in [
+        &["status", ""][..],
+        &["status", "--name", ""],
+        &["status", "--app-id", ""],
+        &["undeploy", ""],
+        &["application", "stop", ""],
+        &["application", "logs", ""],
+        &["actor", "list", "--application", ""],
+        &["actor", "send", ""],
+        &["actor", "ask", "", "x"],
+        &["actor", "stop", ""],
+        &["workflow", "list", "--application", ""],
+        &["workflow", "status", "", "x"],
+        &["workflow", "cancel", "x", ""],
+        &["workflow", "signal", "x", "y", ""],
+        &["token", "revoke", ""],
+    ] {
+        run(wrong).fails(2, &["it is empty, and names nothing", "--help"]);
+    }
+}
+
+#[test]
 fn who_says_nothing_is_helped_and_who_is_off_by_a_word_is_told_the_command() {
     assert_eq!(run(&[]).done(), run(&["--help"]).done());
     run(&["logs", "calculator"]).fails(2, &["did you mean plexspaces application logs?"]);
