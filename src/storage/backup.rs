@@ -8,7 +8,8 @@ use bytes::Bytes;
 use redb::ReadTransaction;
 
 use super::rows::{self, Stored};
-use super::{Files, Storage, StorageError, Tokens, blob_rows, directory::private_dir};
+use super::{Files, Records, Storage, StorageError, Tokens};
+use super::{blob_rows, deployments, directory::private_dir, modules};
 use crate::id::Digest;
 use crate::limits;
 
@@ -27,6 +28,8 @@ pub struct Moment {
     /// The blobs' ids and sizes in bytes.
     pub blobs: Vec<(String, u64)>,
     pub tokens: Option<Bytes>,
+    /// What refers to the modules.
+    pub records: Records,
     files: Files,
 }
 
@@ -51,6 +54,7 @@ impl Storage {
             modules: Vec::new(),
             blobs: Vec::new(),
             tokens: None,
+            records: Records::default(),
             files: self.files.clone(),
         };
         moment.tables.reverse();
@@ -62,17 +66,26 @@ impl Storage {
                 private_dir(&dir)?;
                 let modules = link_modules(&artifacts, &dir)?;
                 let blobs = link_blobs(&snapshot, &blobs, &dir)?;
-                Ok((snapshot, modules, blobs, text_of(&tokens)?))
+                let records = records_of(&snapshot).map_err(io::Error::other)?;
+                Ok((snapshot, records, modules, blobs, text_of(&tokens)?))
             })
         };
         let held = self.committer.snapshot(hold).await?.await;
         let held = held.unwrap_or_else(|_| Err(io::Error::other("the file worker broke down")));
-        let (snapshot, modules, blobs, tokens) =
+        let (snapshot, records, modules, blobs, tokens) =
             held.map_err(StorageError::io("holding the files of a backup"))?;
         (moment.modules, moment.blobs, moment.tokens) = (modules, blobs, tokens);
-        moment.snapshot = Some(snapshot);
+        (moment.snapshot, moment.records) = (Some(snapshot), records);
         Ok(moment)
     }
+}
+
+fn records_of(snapshot: &ReadTransaction) -> Result<Records, redb::Error> {
+    let modules = modules::recorded(snapshot)?.into_iter();
+    Ok(Records {
+        applications: deployments::recorded(snapshot)?,
+        modules: modules.map(|(_, record)| record).collect(),
+    })
 }
 
 fn link_modules(from: &Path, to: &Path) -> io::Result<Vec<(Digest, u64)>> {

@@ -58,6 +58,18 @@ pub fn records(
     records.collect()
 }
 
+/// Every record that a snapshot has, by name.
+pub fn recorded(snapshot: &redb::ReadTransaction) -> Result<Vec<(String, Vec<u8>)>, redb::Error> {
+    let Some(table) = there(snapshot.open_table(RECORDS))? else {
+        return Ok(Vec::new());
+    };
+    let records = table.iter()?.map(|entry| {
+        let (name, record) = entry?;
+        Ok((name.value().to_owned(), record.value().to_owned()))
+    });
+    records.collect()
+}
+
 /// Whether there is a record of this name.
 pub fn is_recorded(transaction: &redb::WriteTransaction, name: &str) -> Result<bool, redb::Error> {
     Ok(transaction.open_table(RECORDS)?.get(name)?.is_some())
@@ -100,17 +112,7 @@ impl Deployments {
 
     /// Every record, by name.
     pub async fn all(&self) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
-        let look = |transaction: &redb::ReadTransaction| {
-            let Some(table) = there(transaction.open_table(RECORDS))? else {
-                return Ok(Vec::new());
-            };
-            let records = table.iter()?.map(|entry| {
-                let (name, record) = entry?;
-                Ok((name.value().to_owned(), record.value().to_owned()))
-            });
-            records.collect()
-        };
-        self.committer.read(look).await
+        self.committer.read(recorded).await
     }
 
     /// Writes the record of what is new.

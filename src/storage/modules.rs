@@ -22,6 +22,20 @@ pub fn records(transaction: &redb::WriteTransaction) -> Result<Vec<Vec<u8>>, red
     records.collect()
 }
 
+/// Every record that a snapshot has, by name and version.
+pub fn recorded(snapshot: &redb::ReadTransaction) -> Result<Vec<(Key, Vec<u8>)>, redb::Error> {
+    let Some(table) = there(snapshot.open_table(RECORDS))? else {
+        return Ok(Vec::new());
+    };
+    let records = table.iter()?.map(|entry| {
+        let (key, record) = entry?;
+        let (name, version) = key.value();
+        let key = (name.to_owned(), version.to_owned());
+        Ok((key, record.value().to_owned()))
+    });
+    records.collect()
+}
+
 /// A module's name and version.
 type Key = (String, String);
 
@@ -38,19 +52,7 @@ impl Modules {
 
     /// Every record, by name and version.
     pub async fn all(&self) -> Result<Vec<(Key, Vec<u8>)>, StorageError> {
-        let look = |transaction: &redb::ReadTransaction| {
-            let Some(table) = there(transaction.open_table(RECORDS))? else {
-                return Ok(Vec::new());
-            };
-            let records = table.iter()?.map(|entry| {
-                let (key, record) = entry?;
-                let (name, version) = key.value();
-                let key = (name.to_owned(), version.to_owned());
-                Ok((key, record.value().to_owned()))
-            });
-            records.collect()
-        };
-        self.committer.read(look).await
+        self.committer.read(recorded).await
     }
 
     /// Writes a record, and forgets another one in the same breath.

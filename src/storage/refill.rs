@@ -21,7 +21,8 @@ use crate::limits;
 /// Pieces of rows that wait for the transaction.
 const PIECES_WAITING_MAX: usize = 2;
 
-/// The records that came with a backup, for whoever can read them.
+/// The records that a backup has, for whoever can read them.
+#[derive(Default)]
 pub struct Records {
     /// By name.
     pub applications: Vec<(String, Vec<u8>)>,

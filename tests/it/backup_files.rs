@@ -8,11 +8,13 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
+use plexspaces_node::wasm::Kind;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::backup::{backup, fails, restore, run, succeeds};
 use crate::full_disk::Disk;
+use crate::guests::{ECHO, guest};
 use crate::harness::node;
 
 /// Nobody answers there.
@@ -134,4 +136,28 @@ fn no_backup_is_taken_of_tokens_that_no_restore_would_take() {
     fails(&backup(&node, &file), &["tokens.json cannot be read"]);
     node.log_says("no backup can be taken");
     assert_eq!(names(elsewhere.path()), [""; 0]);
+}
+
+/// One that lacked it could not be restored.
+#[test]
+fn no_backup_is_taken_that_lacks_a_module() {
+    let node = node();
+    node.deploy("echo", &guest(Kind::Core, ECHO)).is_deployed();
+    let digest = node.get("/api/v1/applications/echo").json()["module_hash"].clone();
+    let digest = digest.as_str().unwrap();
+    let module = node.data_dir().join(format!("artifacts/{digest}.wasm"));
+    let elsewhere = TempDir::new().unwrap();
+    let (file, kept) = (
+        elsewhere.path().join("node.tar"),
+        elsewhere.path().join("kept"),
+    );
+    fs::copy(&module, &kept).unwrap();
+    fs::remove_file(&module).unwrap();
+    let words = ["application \"echo\"", digest, "put a missing module back"];
+    fails(&backup(&node, &file), &words);
+    node.log_says("call=\"GET /api/v1/backup\" result=409 FAILED_PRECONDITION");
+    assert_eq!(names(elsewhere.path()), ["kept"]);
+    fs::copy(&kept, &module).unwrap();
+    succeeds(&backup(&node, &file));
+    succeeds(&restore(&file, &elsewhere.path().join("data")));
 }

@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
 use super::archive::{Archive, BrokenOff};
+use super::read::look;
 use super::{FORMAT, HEAD, TOKENS};
 use crate::application::Applications;
 use crate::clock::rfc3339;
@@ -28,12 +29,29 @@ impl Applications {
             let text = "a backup is under way already; try again when it has ended";
             Refusal::new(Kind::Unavailable, text)
         })?;
+        let mut moment = self.storage.moment().await?;
+        refers_to_nothing_else(&mut moment)?;
         Ok(Backup {
-            moment: self.storage.moment().await?,
+            moment,
             time: rfc3339(self.actors.clock().wall()),
             _alone: permit,
         })
     }
+}
+
+/// Refuses what no restore would take: records that need modules which are not on the disk.
+fn refers_to_nothing_else(moment: &mut Moment) -> Result<(), Refusal> {
+    let records = std::mem::take(&mut moment.records);
+    let modules = moment.modules.iter().map(|(digest, _)| *digest).collect();
+    let looked = look(modules)(&records);
+    looked.map(drop).map_err(|what| {
+        let text = format!(
+            "no backup can be taken, since none like it could be restored: {what}; put a missing module back, as \
+             artifacts/SHA256.wasm in the data directory, or undeploy what needs it and deploy that again"
+        );
+        log::error!("{text}");
+        Refusal::new(Kind::FailedPrecondition, text)
+    })
 }
 
 impl Backup {
