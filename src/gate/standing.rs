@@ -62,6 +62,10 @@ impl Door {
             component: "storage".into(),
             reason,
         }));
+        degraded.extend(self.services.storage.tokens.says().map(|reason| Degraded {
+            component: "tokens".into(),
+            reason,
+        }));
         for pool in self.applications.pools() {
             if pool.slots.is_none() {
                 degraded.push(Degraded {

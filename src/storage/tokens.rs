@@ -155,6 +155,17 @@ impl Tokens {
         found.unwrap_or(false)
     }
 
+    /// That the file cannot be read, for an operator; looked at as by [`Self::find`].
+    pub fn says(&self) -> Option<String> {
+        let unreadable = self.look(|_| ()).is_err();
+        unreadable.then(|| {
+            format!(
+                "{FILE} in the data directory cannot be read, so no token is accepted; the log has the reason: restore it, \
+                 or remove it and create new tokens"
+            )
+        })
+    }
+
     /// Looks at the file as it is now. It is read only after it has changed, so on the loop: one `stat` a call, and at
     /// most [`limits::TOKENS_FILE_BYTES_MAX`] after a change. A file that cannot be read permits nothing to anybody; why
     /// is logged once.

@@ -177,6 +177,19 @@ fn a_damaged_file_lets_nobody_in_and_keeps_the_machine_itself() {
     assert_eq!(node.log_count("tokens.json is not as"), 1);
     let said = says(&token(node.data_dir(), &["list"]));
     assert!(said.contains("tokens.json is not as"), "{said}");
+    let health = node.get("/health").json();
+    let degraded = &health["degraded"][0];
+    assert_eq!(
+        (&health["status"], &degraded["component"]),
+        (&"degraded".into(), &"tokens".into())
+    );
+    let reason = degraded["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("tokens.json") && reason.contains("create new tokens"),
+        "{reason}"
+    );
+    fs::remove_file(node.data_dir().join("tokens.json")).unwrap();
+    assert_eq!(node.get("/health").json()["status"], "healthy");
 }
 
 #[test]
