@@ -127,8 +127,8 @@ impl Create {
         // The rest does not repeat it: standard error ends up in logs.
         output::note(&format!(
             "\nThis is the only time the token is shown. Its id is {}, it permits {}, and it holds for the node with\n\
-             the data in {}. With the token in TOKEN, use it so:\n\n  \
-             curl -H \"Authorization: Bearer $TOKEN\" http://HOST:8001/api/v1/applications",
+             the data in {}. With the token in TOKEN, use it so, PORT being that of HTTP (gRPC's and one):\n\n  \
+             curl -H \"Authorization: Bearer $TOKEN\" http://HOST:PORT/api/v1/applications",
             token.id,
             token.scope,
             tokens.path().parent().expect("it has a name").display()

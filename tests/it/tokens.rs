@@ -270,6 +270,11 @@ fn a_token_is_shown_once_and_kept_as_a_hash() {
         help.contains("curl -H \"Authorization: Bearer") && !help.contains(text),
         "{help}"
     );
+    // Which port the node will have nobody knows here.
+    assert!(
+        help.contains("http://HOST:PORT/") && !help.contains("8001"),
+        "{help}"
+    );
 
     let file = data_dir.join("tokens.json");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
