@@ -1,8 +1,9 @@
 //! `plexspaces actor`: list actors, send to one, ask it, stop it.
 
 use hyper::Method;
+use serde_json::Value;
 
-use super::client::{self, Call};
+use super::client::{self, Call, Client};
 use super::flags::node_command;
 use super::invoke::{Question, seems_unquoted};
 use super::named::Named;
@@ -124,11 +125,7 @@ impl Actor {
 impl List {
     fn run(self) -> anyhow::Result<()> {
         let client = self.client()?;
-        let listing = pages::all(&client, "/api/v1/dashboard/actors", "actors");
-        let mut listed = client::block_on(listing)?;
-        if let (Some(name), Some(actors)) = (&self.application, listed["actors"].as_array_mut()) {
-            actors.retain(|actor| actor["application"] == **name);
-        }
+        let listed = client::block_on(self.listed(&client))?;
         if self.output == Output::Json {
             return output::json(&listed);
         }
@@ -148,6 +145,18 @@ impl List {
         };
         let heads = ["ACTOR", "STATE", "RESTARTS", "MAILBOX", "APPLICATION"];
         table::print(heads, actors.into_iter().map(row).collect())
+    }
+
+    async fn listed(&self, client: &Client) -> anyhow::Result<Value> {
+        let mut listed = pages::all(client, "/api/v1/dashboard/actors", "actors").await?;
+        if let (Some(name), Some(actors)) = (&self.application, listed["actors"].as_array_mut()) {
+            actors.retain(|actor| actor["application"] == **name);
+            if actors.is_empty() {
+                // One that has none, or the answer says that there is none of this name.
+                client.get(&path::application(name)).await?;
+            }
+        }
+        Ok(listed)
     }
 }
 

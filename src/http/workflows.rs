@@ -91,6 +91,9 @@ async fn listed(door: &Door, query: Option<&str>) -> Result<Listed, Refusal> {
         offset: paging.offset,
         limit: Some(paging.limit),
     };
+    if let Some(application) = &wanted.application {
+        known(door, application)?;
+    }
     let (shown, total) = door.services.workflows.list(wanted).await?;
     let page = paging.page(shown.len(), total);
     let workflows = shown.into_iter().map(Workflow::from).collect();
@@ -193,9 +196,7 @@ fn in_words(door: &Door, application: &ApplicationName, id: &str, error: Workflo
     if refusal.kind != Kind::NotFound {
         return refusal;
     }
-    if let Err(unknown) = door.applications.get(application)
-        && unknown.kind == Kind::NotFound
-    {
+    if let Err(unknown) = known(door, application) {
         return unknown;
     }
     let id: String = id.chars().take(64).collect();
@@ -203,6 +204,14 @@ fn in_words(door: &Door, application: &ApplicationName, id: &str, error: Workflo
         "no workflow {id:?} in application {application}; GET /api/v1/workflows?application={application} lists them"
     );
     Refusal::new(Kind::NotFound, text)
+}
+
+/// Refuses a name that no application has.
+fn known(door: &Door, application: &str) -> Result<(), Refusal> {
+    match door.applications.get(application) {
+        Err(unknown) if unknown.kind == Kind::NotFound => Err(unknown),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 fn of_application(name: &str) -> Result<ApplicationName, Refusal> {

@@ -284,6 +284,8 @@ fn what_to_do_is_said_in_commands() {
         &["status", "greetr"][..],
         &["undeploy", "greetr"],
         &["invoke", "greetr"],
+        &["actor", "list", "--application", "greetr"],
+        &["workflow", "list", "--application", "greetr"],
     ] {
         check(command, "plexspaces list shows those deployed");
     }
@@ -305,6 +307,10 @@ fn what_to_do_is_said_in_commands() {
     all_say_how_it_starts();
     to(&node, &["application", "stop", "echo"]).done();
     all_say_how_it_starts();
+    for command in ["actor", "workflow"] {
+        let said = to(&node, &[command, "list", "--application", "echo"]);
+        assert_eq!((said.code, &*said.out), (0, ""), "{said:?}");
+    }
     let dir = TempDir::new().unwrap();
     let wasm = file(&dir, "echo.wasm", &guest(Kind::Core, ECHO));
     let again = ["deploy", "--name", "echo", "--wasm", shown(&wasm)];

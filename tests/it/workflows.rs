@@ -4,12 +4,14 @@ use std::env;
 use std::thread;
 use std::time::Duration;
 
+use plexspaces_node::wasm::Kind;
 use serde_json::{Value, json};
 
 use crate::backup::{backup, restore, succeeds};
 use crate::cli::to;
 use crate::conformance::conformance;
 use crate::crash::Dice;
+use crate::guests::{ECHO, guest};
 use crate::harness::{Answer, Node, node};
 use crate::tokens;
 
@@ -502,6 +504,7 @@ fn workflows_are_listed_by_pages_applications_and_states() {
     };
     assert_eq!(ids(""), ["a", "b", "c/d", "open"]);
     assert_eq!(ids("application=guest&offset=1&limit=2"), ["b", "c/d"]);
+    node.deploy("gues", &guest(Kind::Core, ECHO)).is_deployed();
     assert_eq!(ids("application=gues"), [""; 0]);
     assert_eq!(ids("status=running"), ["open"]);
     assert_eq!(ids("status=COMPLETED&limit=1"), ["a"]);
@@ -514,6 +517,8 @@ fn workflows_are_listed_by_pages_applications_and_states() {
     }
     let get = |path: &str| node.get(&format!("/api/v1/workflows{path}"));
     get("?status=odd").is_refused(400, "INVALID_ARGUMENT", &["TIMED_OUT"]);
+    let nobody = get("?application=nobody");
+    nobody.is_refused(404, "NOT_FOUND", &["no application named \"nobody\""]);
     get("/guest/none").is_refused(404, "NOT_FOUND", &["no workflow \"none\""]);
     get("/nobody/a").is_refused(404, "NOT_FOUND", &["no application named \"nobody\""]);
     get("/guest/none").is_refused(404, "NOT_FOUND", &["in application guest"]);
