@@ -368,6 +368,8 @@ pub const RUNS_BYTES_MAX: u64 = 64 * MIB as u64;
 pub const RUNS_ENDED_MAX: u64 = 1_000;
 pub const RUNS_ENDED_BYTES_MAX: u64 = 16 * MIB as u64;
 pub const RUNS_ENDED_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// What the steps may weigh that stay with a run that has ended without a result.
+pub const RUN_COURSE_BYTES_MAX: u64 = 64 * KIB as u64;
 /// Steps of one run, and what they weigh: all of them are replayed whenever it comes back.
 pub const RUN_STEPS_MAX: u64 = 10_000;
 pub const RUN_STEPS_BYTES_MAX: u64 = 16 * MIB as u64;

@@ -151,7 +151,7 @@ struct Shown {
     reason: Option<String>,
     #[serde(default)]
     result: Value,
-    /// The steps of one that has not ended; a list leaves them out.
+    /// The steps of one that has no result; a list leaves them out.
     #[serde(default)]
     course: Vec<Step>,
 }
@@ -162,7 +162,7 @@ struct Step {
     kind: String,
     name: String,
     attempts: u32,
-    /// When a sleep ends.
+    /// When a sleep ends, or has ended.
     until: Option<String>,
     outcome: Option<Outcome>,
 }
@@ -236,20 +236,23 @@ impl Status {
             return Ok(());
         }
         output::text("\n")?;
+        let row = |step: &Step| step.row(shown.ended_at.is_some());
         let heads = ["STEP", "KIND", "NAME", "ATTEMPTS", "OUTCOME"];
-        table::print(heads, shown.course.iter().map(Step::row).collect())
+        table::print(heads, shown.course.iter().map(row).collect())
     }
 }
 
 impl Step {
-    fn row(&self) -> [String; 5] {
-        let outcome = match &self.outcome {
-            None => match &self.until {
-                Some(until) => format!("until {until}"),
-                None => "under way".to_owned(),
-            },
-            Some(Outcome::Done) => "done".to_owned(),
-            Some(Outcome::Failed { text }) => format!("failed: {text}"),
+    /// `over` is whether its run has ended: then a step without an outcome will have none.
+    fn row(&self, over: bool) -> [String; 5] {
+        let outcome = match (&self.outcome, &self.until) {
+            (None, Some(until)) if over => format!("broken off before {until}"),
+            (None, None) if over => "broken off".to_owned(),
+            (None, Some(until)) => format!("until {until}"),
+            (None, None) => "under way".to_owned(),
+            (Some(Outcome::Done), Some(until)) => format!("slept until {until}"),
+            (Some(Outcome::Done), None) => "done".to_owned(),
+            (Some(Outcome::Failed { text }), _) => format!("failed: {text}"),
         };
         // A sleep is not attempted.
         let attempts = match self.attempts {
@@ -346,5 +349,27 @@ fn posted(
     match form {
         Output::Json => output::answer(&answer),
         Output::Text => output::text(&format!("{told}\n")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_told_by_how_it_and_its_run_stand() {
+        let check = |outcome: &str, until: &str, over: bool, expected: &str| {
+            let json = format!(
+                r#"{{"number":0,"kind":"sleep","name":"","attempts":0,"until":{until},"outcome":{outcome}}}"#
+            );
+            let step: Step = serde_json::from_str(&json).unwrap();
+            assert_eq!(step.row(over)[4], expected);
+        };
+        check("null", "\"noon\"", false, "until noon");
+        check("\"done\"", "\"noon\"", false, "slept until noon");
+        check("null", "\"noon\"", true, "broken off before noon");
+        check("null", "null", false, "under way");
+        check("null", "null", true, "broken off");
+        check("\"done\"", "null", true, "done");
     }
 }

@@ -19,7 +19,7 @@ use crate::limits;
 use crate::payload::Payload;
 use crate::refusal::{Kind, Refusal};
 use crate::services::workflows::{Mood, Shown, WorkflowError};
-use crate::storage::{Outcome, RunStatus, RunsWanted, StepKind, Taken};
+use crate::storage::{Outcome, RunHead, RunStatus, RunsWanted, StepKind, Taken};
 
 #[derive(Serialize)]
 struct Listed {
@@ -69,7 +69,7 @@ struct Step {
     name: String,
     attempts: u32,
     possibly_repeated: bool,
-    /// When a sleep ends.
+    /// When a sleep ends, or has ended.
     until: Option<String>,
     outcome: Option<Outcome>,
 }
@@ -118,10 +118,12 @@ pub async fn one(
         Ok((shown, value, steps, paging)) => {
             let result = (shown.head.status == RunStatus::Completed).then(|| Payload::of(&value));
             let (result, result_encoding) = result.unzip();
-            let ended = shown.head.ended_ms.is_some();
-            let total = if ended { 0 } else { shown.head.steps };
+            let head = &shown.head;
+            let has_course = head.ended_ms.is_none() || !steps.is_empty();
+            let total = if has_course { head.steps } else { 0 };
+            let now_ms = door.services.storage.workflows.now_ms();
             let steps = steps.into_iter().take(paging.limit);
-            let course: Vec<Step> = steps.map(Step::from).collect();
+            let course: Vec<Step> = steps.map(|it| Step::of(it, head, now_ms)).collect();
             let detail = Detail {
                 page: paging.page(course.len(), total as usize),
                 course,
@@ -258,9 +260,13 @@ impl From<Shown> for Workflow {
     }
 }
 
-impl From<Taken> for Step {
-    fn from(taken: Taken) -> Self {
+impl Step {
+    /// A step of this run, as it stands. The end of a sleep is written down nowhere: it is over once its time has come
+    /// or another step follows.
+    fn of(taken: Taken, head: &RunHead, now_ms: u64) -> Self {
         let (number, step) = (taken.number, taken.step);
+        let is_late = step.due_ms <= head.ended_ms.unwrap_or(now_ms);
+        let has_slept = step.kind == StepKind::Sleep && (is_late || number + 1 < head.steps);
         Self {
             number,
             until: (step.kind == StepKind::Sleep).then(|| time(step.due_ms)),
@@ -268,7 +274,7 @@ impl From<Taken> for Step {
             name: step.name,
             attempts: step.attempts,
             possibly_repeated: step.possibly_repeated,
-            outcome: step.outcome,
+            outcome: step.outcome.or(has_slept.then_some(Outcome::Done)),
         }
     }
 }
@@ -278,4 +284,34 @@ fn time(ms: u64) -> String {
     // Past the calendar it is the calendar's last day.
     let furthest = UNIX_EPOCH + Duration::from_secs(253_402_300_799);
     rfc3339(moment.unwrap_or(furthest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::retry::Retry;
+    use crate::storage;
+
+    #[test]
+    fn a_sleep_is_over_once_it_is_late_or_another_step_follows() {
+        let check = |due_ms, steps, ended_ms, expected: Option<Outcome>| {
+            let mut head = RunHead::new("w#1".into(), "type".into(), 0, Retry::NONE);
+            (head.steps, head.ended_ms) = (steps, ended_ms);
+            let mut step = storage::Step::new(StepKind::Sleep, "");
+            step.due_ms = due_ms;
+            let taken = Taken {
+                number: 0,
+                step,
+                value: Default::default(),
+            };
+            let shown = Step::of(taken, &head, 1_000);
+            assert_eq!(shown.outcome, expected, "{due_ms} {steps} {ended_ms:?}");
+        };
+        check(1_001, 1, None, None);
+        check(1_000, 1, None, Some(Outcome::Done));
+        check(1_001, 2, None, Some(Outcome::Done));
+        // It was cancelled before its time.
+        check(900, 1, Some(800), None);
+        check(800, 1, Some(800), Some(Outcome::Done));
+    }
 }

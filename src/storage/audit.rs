@@ -238,26 +238,26 @@ fn runs_of(transaction: &WriteTransaction, tally: &mut Tally) -> Audited {
         let value = value.ok_or_else(|| Flaw::Wrong(wrong()))?;
         let mut weight = runs::weight(id.len() + head.workflow_type.len() + value.value().len());
         let (steps_bytes, signals_bytes, bytes) = head.weighs();
+        let of = (application.to_owned(), id.to_owned());
+        let steps = steps.get(&of).copied().unwrap_or_default();
+        let signals = signals.get(&of).copied().unwrap_or_default();
+        let all_steps = (head.steps, steps_bytes) == steps;
         let kept = match head.ended_ms {
             None => {
-                let of = (application.to_owned(), id.to_owned());
-                let steps = steps.get(&of).copied().unwrap_or_default();
-                let signals = signals.get(&of).copied().unwrap_or_default();
-                let all = (head.steps, steps_bytes) == steps;
-                demand(all && (head.signals, signals_bytes) == signals, wrong)?;
-                found = (
-                    found.0 + usize::from(steps.0 > 0),
-                    found.1 + usize::from(signals.0 > 0),
-                );
-                weight += steps_bytes + signals_bytes;
+                let all = all_steps && (head.signals, signals_bytes) == signals;
+                demand(all, wrong)?;
                 Kept::Runs
             }
             Some(at_ms) => {
-                demand(ended.get((application, at_ms, id))?.is_some(), wrong)?;
+                let all = (all_steps || steps.0 == 0) && signals.0 == 0;
+                demand(all && ended.get((application, at_ms, id))?.is_some(), wrong)?;
                 at_end += 1;
                 Kept::EndedRuns
             }
         };
+        found.0 += usize::from(steps.0 > 0);
+        found.1 += usize::from(signals.0 > 0);
+        weight += steps.1 + signals.1;
         let is_running = head.status == runs::Status::Running;
         demand(
             weight == bytes && is_running == head.ended_ms.is_none(),
@@ -328,4 +328,19 @@ fn blobs(transaction: &WriteTransaction, tally: &mut Tally) -> Audited<Vec<BlobF
     }
     demand(ids.len()? == files.len() as u64, || "blobs".to_owned())?;
     Ok(files)
+}
+
+/// Every row that refers to another finds it, and the counts are those of the rows.
+#[cfg(test)]
+pub async fn fits_together(committer: &super::Committer) {
+    let counted = committer.commit(|transaction| {
+        let tally = match audit(transaction) {
+            Ok((tally, _)) => tally,
+            Err(Flaw::Wrong(what)) => panic!("{what} does not fit"),
+            Err(Flaw::Broken(error)) => return Err(error),
+        };
+        Ok((tally, super::usage::Usage::open(transaction)?.all()?))
+    });
+    let (tally, usage) = counted.await.unwrap();
+    assert_eq!(usage, tally, "what is counted is not what there is");
 }

@@ -19,7 +19,6 @@ use super::queues::{Delivery, Parcel, QueueName, Queues};
 use super::steady::Steady;
 use super::store::there;
 use super::tuples::{StoredField, StoredTuple, StoredValue, TupleAt, TupleRows};
-use super::usage::Usage;
 use super::{audit, entries, rows, values};
 use crate::id::{ActorId, ApplicationName, NodeId, Scope};
 use crate::place::Place;
@@ -114,20 +113,6 @@ impl House {
 
     async fn told(&self) -> Told {
         self.committer.read(told).await.unwrap()
-    }
-
-    /// Every row that refers to another finds it, and the counts are those of the rows.
-    async fn fits_together(&self) {
-        let counted = self.committer.commit(|transaction| {
-            let tally = match audit::audit(transaction) {
-                Ok((tally, _)) => tally,
-                Err(audit::Flaw::Wrong(what)) => panic!("{what} does not fit"),
-                Err(audit::Flaw::Broken(error)) => return Err(error),
-            };
-            Ok((tally, Usage::open(transaction)?.all()?))
-        });
-        let (tally, usage) = counted.await.unwrap();
-        assert_eq!(usage, tally, "what is counted is not what there is");
     }
 
     async fn put(&self, key: &str, value: String, ttl: Option<Duration>) -> Result<(), String> {
@@ -386,7 +371,7 @@ async fn stages() -> Vec<Stage> {
             told: start.1,
         });
         house.lent = None;
-        house.fits_together().await;
+        audit::fits_together(&house.committer).await;
         house.committer.close().await;
     }
     stages
@@ -440,8 +425,8 @@ async fn trial(step: usize, stage: &Stage, after: usize, kind: io::ErrorKind, on
         "{context}: another after a cut, {:?}",
         differing(&kept, &found)
     );
-    again.fits_together().await;
-    house.fits_together().await;
+    audit::fits_together(&again.committer).await;
+    audit::fits_together(&house.committer).await;
     // What was lent comes back to its queue, and the rooms serve on.
     house.lent = None;
     let mut told = house.told().await;
@@ -451,7 +436,7 @@ async fn trial(step: usize, stage: &Stage, after: usize, kind: io::ErrorKind, on
     let mut served = house.told().await;
     served.messages.sort();
     assert_eq!(served, told, "{context}: it does not serve on");
-    house.fits_together().await;
+    audit::fits_together(&house.committer).await;
     done.is_ok()
 }
 
@@ -503,7 +488,7 @@ async fn a_change_is_there_or_not_whatever_the_cache_loses() {
             let dump = found.dump().await;
             let step = STEPS[answered % STEPS.len()];
             assert!(may_be.contains(&&dump), "sync {sync}, within {step}");
-            found.fits_together().await;
+            audit::fits_together(&found.committer).await;
         }
     }
 }

@@ -264,8 +264,10 @@ mod tests {
 
     use super::*;
     use crate::retry::Retry;
+    use crate::storage::audit;
     use crate::storage::deployments::Deployments;
     use crate::storage::journal::Journals;
+    use crate::storage::runs::{Step, StepKind};
     use crate::storage::store::tests::on;
 
     fn workflows() -> Workflows {
@@ -324,8 +326,12 @@ mod tests {
     }
 
     async fn end(workflows: &Workflows, id: &str, result: usize) -> bool {
+        ends_as(workflows, id, Status::Completed, result).await
+    }
+
+    async fn ends_as(workflows: &Workflows, id: &str, status: Status, result: usize) -> bool {
         let ending = Ending {
-            status: Status::Completed,
+            status,
             reason: None,
             result: Bytes::from(vec![0; result]),
         };
@@ -361,6 +367,44 @@ mod tests {
         workflows.forget("app").await.unwrap();
         assert_eq!(ids(&workflows).await, [""; 0]);
         start(&workflows, "w29", 0).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_few_steps_stay_with_a_run_that_ended_without_a_result_and_go_with_it() {
+        let workflows = workflows();
+        const FEW: usize = 1_000;
+        const MANY: usize = limits::RUN_COURSE_BYTES_MAX as usize;
+        let kept = async |id: &str| workflows.steps("app", id, 0).await.unwrap().len();
+        for (id, status, bytes, expected) in [
+            ("done", Status::Completed, FEW, 0),
+            ("stopped", Status::Cancelled, FEW, 1),
+            ("broken", Status::Failed, FEW, 1),
+            ("large", Status::Cancelled, MANY, 0),
+        ] {
+            start(&workflows, id, 7).await.unwrap();
+            let taken = Taken {
+                number: 0,
+                step: Step::new(StepKind::Activity, "brew"),
+                value: Bytes::from(vec![0; bytes]),
+            };
+            let record = Record {
+                id: id.into(),
+                run_id: format!("{id}#1"),
+                taken,
+            };
+            workflows.record("app", record).await.unwrap().unwrap();
+            assert!(ends_as(&workflows, id, status, 0).await);
+            assert_eq!(kept(id).await, expected, "{id}");
+            audit::fits_together(&workflows.committer).await;
+        }
+        // Others take their place.
+        for number in 0..limits::RUNS_ENDED_MAX {
+            let id = format!("w{number}");
+            start(&workflows, &id, 7).await.unwrap();
+            assert!(end(&workflows, &id, 0).await);
+        }
+        assert_eq!((kept("stopped").await, kept("broken").await), (0, 0));
+        audit::fits_together(&workflows.committer).await;
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use plexspaces_node::wasm::Kind;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::backup::{backup, restore, succeeds};
 use crate::cli::to;
@@ -219,6 +220,62 @@ fn a_run_that_sleeps_for_long_holds_no_actor_and_keeps_its_time() {
     );
     let told = ask(&node, "result", "month");
     assert!(told.body.contains("cancelled: enough"), "{told:?}");
+}
+
+#[test]
+fn a_run_that_was_cancelled_shows_how_far_it_had_come() {
+    let Some(wasm) = conformance() else { return };
+    let node = node();
+    deploy(&node, &wasm);
+    begin(&node, "asleep sleep 2592000000");
+    begin(&node, "asking course effect before");
+    node.waits_for("both to be in a step", || {
+        look(&node, "asleep")["steps"] == 1 && look(&node, "asking")["steps"] == 3
+    });
+    for id in ["asleep", "asking"] {
+        let cancel = format!("/api/v1/workflows/guest/{id}/cancel");
+        assert_eq!(node.request("POST", &cancel, &[], b"").status, 200);
+    }
+    let shown = |node: &Node, id: &str| {
+        let run = look(node, id);
+        let course = run["course"].as_array().unwrap().iter();
+        let course: Vec<Value> = course
+            .map(|step| json!([step["kind"], step["outcome"]]))
+            .collect();
+        (course, run["page"]["total_size"].clone())
+    };
+    let asking = vec![
+        json!(["activity", "done"]),
+        json!(["sleep", "done"]),
+        json!(["activity", null]),
+    ];
+    assert_eq!(shown(&node, "asking"), (asking.clone(), json!(3)));
+    assert_eq!(
+        shown(&node, "asleep"),
+        (vec![json!(["sleep", null])], json!(1))
+    );
+    let said = |id: &str| {
+        to(&node, &["workflow", "status", "guest", id])
+            .done()
+            .to_owned()
+    };
+    let said_asking = said("asking");
+    for word in ["done", "slept until ", "broken off"] {
+        assert!(
+            said_asking.contains(word),
+            "{word:?} is not in {said_asking}"
+        );
+    }
+    let asleep = said("asleep");
+    assert!(asleep.contains("broken off before "), "{asleep}");
+
+    // What is kept of them fits the rest, in a backup too.
+    let (elsewhere, data) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let file = elsewhere.path().join("node.tar");
+    succeeds(&backup(&node, &file));
+    succeeds(&restore(&file, data.path()));
+    let restored = Node::again(data);
+    assert_eq!(shown(&restored, "asking"), (asking, json!(3)));
 }
 
 #[test]
@@ -461,7 +518,7 @@ fn no_supervisor_waits_for_runs_neither_to_restart_its_children_nor_to_give_up()
 #[test]
 fn a_backup_has_every_run_and_each_goes_on_after_a_restore() {
     let Some(wasm) = conformance() else { return };
-    let (first, elsewhere) = (node(), tempfile::TempDir::new().unwrap());
+    let (first, elsewhere) = (node(), TempDir::new().unwrap());
     deploy(&first, &wasm);
     begin(&first, "done echo one");
     ends(&first, "done");
@@ -475,7 +532,7 @@ fn a_backup_has_every_run_and_each_goes_on_after_a_restore() {
     succeeds(&backup(&first, &file));
     let until = look(&first, "steps")["course"][0]["until"].clone();
     drop(first);
-    let dir = tempfile::TempDir::new().unwrap();
+    let dir = TempDir::new().unwrap();
     succeeds(&restore(&file, dir.path()));
     let node = Node::again(dir);
     assert_eq!(look(&node, "done")["result"], "one");
@@ -539,7 +596,7 @@ fn workflows_are_listed_by_pages_applications_and_states() {
 
 #[test]
 fn a_token_reads_signals_or_cancels_by_its_scope() {
-    let dir = tempfile::TempDir::new().unwrap();
+    let dir = TempDir::new().unwrap();
     let node = Node::start(dir, &["--require-token"]);
     let [read, invoke, deploy] = ["read", "invoke", "deploy"]
         .map(|scope| format!("Bearer {}", tokens::create(node.data_dir(), scope).1));

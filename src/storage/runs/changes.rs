@@ -136,7 +136,7 @@ impl<'t> Rows<'t> {
         let Some(mut head) = self.running(id)?.filter(|it| it.run_id == run_id) else {
             return Ok(Err(Refused::Unknown(id.to_owned())));
         };
-        self.drop_rows(id, false)?;
+        self.drop_steps(id)?;
         let freed = head.steps_bytes;
         allowed!(self.grow(&mut head, freed, 0));
         (head.steps, head.steps_bytes) = (0, 0);
@@ -146,7 +146,8 @@ impl<'t> Rows<'t> {
         Ok(Ok(()))
     }
 
-    /// Ends a run, and drops all but its head and its result. `false` where it has ended already.
+    /// Ends a run, and drops all but its head, its result and, where there is none, its steps if they are few. `false`
+    /// where it has ended already.
     pub fn end(
         &mut self,
         id: &str,
@@ -159,8 +160,12 @@ impl<'t> Rows<'t> {
         };
         self.usage
             .remove(Kept::Runs, self.application, head.bytes)?;
-        self.drop_rows(id, true)?;
-        head.bytes = weight(id.len() + head.workflow_type.len() + result.len());
+        self.drop_signals(id)?;
+        if status == Status::Completed || head.steps_bytes > limits::RUN_COURSE_BYTES_MAX {
+            self.drop_steps(id)?;
+            head.steps_bytes = 0;
+        }
+        head.bytes = weight(id.len() + head.workflow_type.len() + result.len()) + head.steps_bytes;
         (head.status, head.reason, head.ended_ms) = (status, reason, Some(now_ms));
         self.values.insert((self.application, id), result)?;
         self.put(id, &head)?;
@@ -204,16 +209,17 @@ impl<'t> Rows<'t> {
         }
         self.heads.remove((self.application, id))?;
         self.values.remove((self.application, id))?;
-        Ok(())
+        self.drop_steps(id)
     }
 
-    fn drop_rows(&mut self, id: &str, signals_too: bool) -> Result<(), redb::Error> {
-        let range = || (self.application, id, 0)..=(self.application, id, u64::MAX);
-        self.steps.retain_in(range(), |_, _| false)?;
-        if signals_too {
-            self.signals.retain_in(range(), |_, _| false)?;
-        }
-        Ok(())
+    fn drop_steps(&mut self, id: &str) -> Result<(), redb::Error> {
+        let range = (self.application, id, 0)..=(self.application, id, u64::MAX);
+        Ok(self.steps.retain_in(range, |_, _| false)?)
+    }
+
+    fn drop_signals(&mut self, id: &str) -> Result<(), redb::Error> {
+        let range = (self.application, id, 0)..=(self.application, id, u64::MAX);
+        Ok(self.signals.retain_in(range, |_, _| false)?)
     }
 
     /// Weighs a run anew that has lost and won so many bytes.

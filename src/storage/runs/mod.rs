@@ -20,7 +20,7 @@ pub use looks::{Found, Listed, Wanted, applications, count, find, list, running,
 pub const HEADS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("runs");
 /// Application and id to the input; once it has ended, to the result.
 pub const VALUES: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("run-values");
-/// Application, id and number to a step.
+/// Application, id and number to a step. Those of a run that has ended without a result stay where they are few.
 pub const STEPS: TableDefinition<(&str, &str, u64), &[u8]> = TableDefinition::new("run-steps");
 /// Application, id and number to a signal.
 pub const SIGNALS: TableDefinition<(&str, &str, u64), &[u8]> = TableDefinition::new("run-signals");
