@@ -11,12 +11,16 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// How many they are.
+    pub fn failures(self) -> u32 {
+        self.failures
+    }
+
     /// The wait after one more failure of an application that had run for `ran`: `first`, then twice as long each time.
     pub fn after(self, ran: Duration, first: Duration) -> (Self, Duration) {
-        let before = if ran >= limits::REVIVAL_FORGIVEN_AFTER {
-            0
-        } else {
-            self.failures
+        let before = match is_forgiven(ran) {
+            true => 0,
+            false => self.failures,
         };
         let doubled = first.saturating_mul(1_u32.checked_shl(before).unwrap_or(u32::MAX));
         let failures = before.saturating_add(1);
@@ -25,6 +29,11 @@ impl Backoff {
             doubled.min(limits::REVIVAL_DELAY_MAX.max(first)),
         )
     }
+}
+
+/// Whether one that has run for so long begins anew.
+pub fn is_forgiven(ran: Duration) -> bool {
+    ran >= limits::REVIVAL_FORGIVEN_AFTER
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ use uploads::Uploads;
 
 pub use backup::{Backup, BrokenOff, RestoreError, restore};
 pub use modules::Module;
-pub use overview::{ActorOverview, ActorState, Overview, Status};
+pub use overview::{ActorOverview, ActorState, Overview, Revival, Status};
 pub use spawned::Spawn;
 pub use turns::Turn;
 pub use uploads::Streaming;

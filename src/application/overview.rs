@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
+
 use super::Applications;
+use super::backoff::is_forgiven;
 use super::record::Record;
 use super::spec::{ApplicationType, Spec};
-use super::table::{Deployed, Slot, State, Table, Undone};
+use super::table::{Deployed, Failed, Slot, State, Table, Undone};
 use crate::actor::{NodeView, Restart, View, Worker};
 use crate::id::{self, ActorId, ApplicationName, ChildId, Digest, NodeId, Scope, Version};
 use crate::refusal::{Kind, Refusal};
@@ -33,6 +36,8 @@ pub struct Overview {
     pub status: Status,
     /// Why it has failed.
     pub reason: Option<String>,
+    /// Of one that failed lately.
+    pub revival: Option<Revival>,
     pub digest: Digest,
     pub kind: wasm::Kind,
     pub deployed_at: SystemTime,
@@ -48,6 +53,16 @@ pub struct Overview {
     pub supervisors: usize,
     /// As it runs, or ran when it failed.
     pub tree: Option<View>,
+}
+
+/// How often an application failed lately, and when the node starts it again.
+#[derive(Clone, Debug)]
+pub struct Revival {
+    /// Failures of this version since the node began or it last ran for [`REVIVAL_FORGIVEN_AFTER`](crate::limits::REVIVAL_FORGIVEN_AFTER).
+    pub failures: u32,
+    pub last_error: String,
+    /// `None` while it is being started or runs.
+    pub next_try_at: Option<SystemTime>,
 }
 
 #[derive(Clone, Debug)]
@@ -188,6 +203,24 @@ impl Applications {
         slots.iter().filter_map(reason).collect()
     }
 
+    fn revival(&self, deployed: &Deployed) -> Option<Revival> {
+        let clock = self.actors.clock();
+        let next_try_at = match &deployed.state {
+            State::Failed(Failed { retry, .. }) => {
+                let wait = |at: Instant| at.saturating_duration_since(clock.now());
+                retry.as_ref().map(|retry| clock.wall() + wait(retry.at))
+            }
+            State::Starting(_) => None,
+            State::Running(running) if !is_forgiven(clock.now() - running.since) => None,
+            State::Running(_) | State::Stopping | State::Stopped => return None,
+        };
+        Some(Revival {
+            failures: deployed.backoff.failures(),
+            last_error: deployed.last_failure.clone()?,
+            next_try_at,
+        })
+    }
+
     fn overview(&self, deployed: &Deployed) -> Overview {
         let (uptime, tree) = match &deployed.state {
             State::Running(running) => (
@@ -203,6 +236,7 @@ impl Applications {
             spec: record.spec.clone(),
             status: deployed.status(),
             reason: deployed.reason(),
+            revival: self.revival(deployed),
             digest: record.digest,
             kind: record.kind,
             deployed_at: record.deployed_at,

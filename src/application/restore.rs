@@ -154,6 +154,7 @@ impl Applications {
             record,
             state,
             backoff: Default::default(),
+            last_failure: None,
             changing: None,
             undone,
         };

@@ -6,7 +6,7 @@ use log::Level;
 
 use super::activation::Active;
 use super::record::{Desired, Record};
-use super::table::{Deployed, Failed, Running, State, Task, Ticket};
+use super::table::{Deployed, Failed, Retry, Running, State, Task, Ticket};
 use super::{Applications, called_off};
 use crate::actor::View;
 use crate::id::ApplicationName;
@@ -174,16 +174,17 @@ impl Applications {
     ) {
         let (backoff, wait) = deployed.backoff.after(ran, self.restart_delay);
         self.says(name, Level::Warn, &format!("started again in {wait:?}"));
-        deployed.backoff = backoff;
+        (deployed.backoff, deployed.last_failure) = (backoff, Some(reason.clone()));
+        let at = self.actors.clock().now() + wait;
         let (applications, again) = (self.clone(), name.clone());
-        let retry = Task::spawn(async move {
-            tokio::time::sleep(wait).await;
+        let task = Task::spawn(async move {
+            tokio::time::sleep_until(at).await;
             applications.retry(&again).await;
         });
         deployed.state = State::Failed(Failed {
             reason,
             tree,
-            retry: Some(retry),
+            retry: Some(Box::new(Retry { at, task })),
         });
     }
 
@@ -193,8 +194,8 @@ impl Applications {
                 return None;
             };
             // The state owns this very task, which has yet to do its work.
-            if let Some(task) = failed.retry.take() {
-                task.detach();
+            if let Some(retry) = failed.retry.take() {
+                retry.task.detach();
             }
             let ticket = Ticket::default();
             deployed.state = State::Starting(ticket.clone());

@@ -62,6 +62,8 @@ pub struct Deployed {
     pub record: Record,
     pub state: State,
     pub backoff: Backoff,
+    /// Why it failed last, of the failures that `backoff` counts.
+    pub last_failure: Option<String>,
     pub changing: Option<NewVersion>,
     /// What this version took the place of, until another is deployed or the node ends.
     pub undone: Option<Undone>,
@@ -114,8 +116,14 @@ pub struct Failed {
     pub reason: String,
     /// As it was when it was given up.
     pub tree: Option<View>,
-    /// Starts the application again; `None` if only an operator can.
-    pub retry: Option<Task>,
+    /// `None` if only an operator can start it again.
+    pub retry: Option<Box<Retry>>,
+}
+
+/// A start of a failed application that is to come.
+pub struct Retry {
+    pub at: Instant,
+    pub task: Task,
 }
 
 /// The right to decide what becomes of a slot, until it is revoked.
@@ -387,6 +395,12 @@ impl Deployed {
     /// Whether its state is still this start's to decide.
     pub fn is_started_by(&self, ticket: &Ticket) -> bool {
         matches!(&self.state, State::Starting(own) if own.is(ticket))
+    }
+
+    /// Another version takes its place, of which nothing bad is known yet.
+    pub fn becomes(&mut self, record: Record) {
+        (self.record, self.undone) = (record, None);
+        (self.backoff, self.last_failure) = (Backoff::default(), None);
     }
 
     /// Why it has failed, if it has.

@@ -141,7 +141,7 @@ impl Applications {
             .await?;
         // Known before it runs: it may fail at once.
         self.table.change(&change.name, |deployed| {
-            (deployed.record, deployed.undone) = (record, None);
+            deployed.becomes(record);
             if let State::Running(running) = &mut deployed.state {
                 running.active.program = prepared.program.clone();
                 let tree = running.active.tree.as_ref();
@@ -175,7 +175,7 @@ impl Applications {
             Ok(active) => {
                 self.table.change(&change.name, |deployed| {
                     deployed.state = State::Running(self.running(&record, active));
-                    (deployed.record, deployed.undone) = (record, None);
+                    deployed.becomes(record);
                 });
                 drop(before);
                 self.forget_older(&old).await;

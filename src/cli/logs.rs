@@ -11,6 +11,7 @@ use super::events::{Event, Events};
 use super::flags::application_command;
 use super::output::{self, Output};
 use super::path;
+use super::remedies;
 use super::shapes;
 use crate::clock::rfc3339;
 use crate::limits;
@@ -161,10 +162,14 @@ impl Logs {
 /// pass for another event.
 fn show(line: &Value) -> anyhow::Result<()> {
     let line: shapes::Line = serde_json::from_value(line.clone())?;
-    let actor = line.actor.map(|it| format!("{it}: ")).unwrap_or_default();
+    let message = match &line.actor {
+        Some(actor) => format!("{actor}: {}", line.message),
+        // The node's own words; a guest's stay as they are.
+        None => remedies::in_commands(&line.message),
+    };
     let (time, level) = (line.time, line.level.to_uppercase());
-    let message = line.message.trim_end().replace('\n', "\n    ");
-    let text = output::harmless(&format!("{time} {level:5} {actor}{message}"));
+    let message = message.trim_end().replace('\n', "\n    ");
+    let text = output::harmless(&format!("{time} {level:5} {message}"));
     output::text(&format!("{text}\n"))
 }
 

@@ -48,12 +48,23 @@ pub struct Detail {
     pub previous: Option<Previous>,
     #[serde(default)]
     pub on_probation: bool,
+    /// Of one that failed lately.
+    #[serde(default)]
+    pub revival: Option<Revival>,
     /// The version that failed in its probation, since which this one is back.
     #[serde(default)]
     pub undone: Option<Undone>,
     pub actors: Vec<Actor>,
     /// `None` while nothing runs.
     pub tree: Option<Branch>,
+}
+
+#[derive(Deserialize)]
+pub struct Revival {
+    pub failures: u32,
+    pub last_error: String,
+    /// `None` while it is being started or runs.
+    pub next_try_at: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -8,7 +8,8 @@ use super::list::time;
 use super::output::{self, Output};
 use super::pages;
 use super::path;
-use super::shapes::{self, Actor, Detail};
+use super::remedies;
+use super::shapes::{self, Actor, Detail, Revival};
 use super::table;
 use super::tree::{self, Branch};
 
@@ -68,14 +69,26 @@ fn facts(detail: &Detail) -> String {
         )
     });
     lines.extend(undone);
-    lines.extend(
-        detail
-            .error
-            .iter()
-            .map(|error| format!("  error     {error}")),
-    );
+    lines.extend(detail.revival.as_ref().map(failed));
+    let error = detail.error.as_ref();
+    lines.extend(error.map(|it| format!("  error     {}", remedies::in_commands(it))));
     let lines = lines.iter().map(|line| fitted(line, 12));
     lines.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// How often it failed, and when it is tried again; of one that is not failed at the moment, why it was.
+fn failed(revival: &Revival) -> String {
+    let times = match revival.failures {
+        1 => "once".to_owned(),
+        several => format!("{several} times"),
+    };
+    match &revival.next_try_at {
+        Some(at) => format!("  failed    {times}, is started again at {at}"),
+        None => {
+            let error = remedies::in_commands(&revival.last_error);
+            format!("  failed    {times}, the last time: {error}")
+        }
+    }
 }
 
 /// One of those runs no actors, whatever its state.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::paging::Paging;
 use super::spec::Spec;
 use super::tree::Branch;
-use crate::application::{ActorOverview, ActorState, Overview};
+use crate::application::{self, ActorOverview, ActorState, Overview};
 use crate::clock::rfc3339;
 use crate::coordination::Tuple;
 use crate::coordination::tuplespace::Stats;
@@ -58,6 +58,18 @@ pub struct Application {
     pub module_hash: String,
     pub kind: Kind,
     pub metrics: Metrics,
+    /// Of one that failed lately.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revival: Option<Revival>,
+}
+
+/// How often it failed since it last ran for ten minutes, and when it is started again.
+#[derive(Serialize)]
+pub struct Revival {
+    pub failures: u32,
+    pub last_error: String,
+    /// `null` while it is being started or runs.
+    pub next_try_at: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -314,6 +326,17 @@ impl From<&Overview> for Application {
                 supervisor_count: overview.supervisors_running(),
                 uptime_seconds: overview.uptime.as_secs(),
             },
+            revival: overview.revival.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl From<&application::Revival> for Revival {
+    fn from(revival: &application::Revival) -> Self {
+        Self {
+            failures: revival.failures,
+            last_error: revival.last_error.clone(),
+            next_try_at: revival.next_try_at.map(rfc3339),
         }
     }
 }

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use plexspaces_node::wasm::Kind;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use crate::cli::to;
 use crate::guests::{COUNTER, ECHO, RASCAL, for_both_kinds, guest};
 use crate::harness::{Node, node};
 use crate::uploads::echo_of;
@@ -379,6 +381,12 @@ fn an_application_that_takes_the_node_down_is_held_back() {
         node.get("/health").json()["degraded"][0]["component"],
         "application/trap"
     );
+    for command in [&["status", "trap"][..], &["application", "logs", "trap"]] {
+        let said = to(&node, command);
+        let text = said.done().replace("\n            ", " ");
+        let in_commands = text.contains("plexspaces application start trap tries once more");
+        assert!(in_commands && !text.contains("/api/"), "{said:?}");
+    }
     // A stop in order while it starts is not its fault.
     assert_eq!(node.undeploy("trap").status, 200);
     node.deploy("trap", &keeper()).is_deployed();
@@ -400,6 +408,53 @@ fn a_failed_application_is_started_again_by_itself() {
         node.ask("rascal", b"t");
     }
     node.log_says("application rascal: started again in 20ms");
+}
+
+#[test]
+fn a_failed_application_says_how_often_it_failed_and_when_it_is_tried_again() {
+    let node = Node::unforgiving();
+    let rascal = guest(Kind::Core, RASCAL);
+    node.deploy("rascal", &rascal).is_deployed();
+    let revival = || node.get("/api/v1/applications/rascal").json()["revival"].clone();
+    let fails = || {
+        for _ in 0..4 {
+            node.ask("rascal", b"t");
+        }
+        node.waits_for("its failure", || revival()["next_try_at"].is_string());
+    };
+    let status = |words: &str| {
+        let said = to(&node, &["status", "rascal"]);
+        let text = said.done().replace("\n            ", " ");
+        assert!(text.contains(words), "{words:?} is not in {said:?}");
+    };
+    assert_eq!(revival(), Value::Null);
+    fails();
+    let failed = revival();
+    let error = failed["last_error"].as_str().unwrap();
+    assert!(error.contains("unreachable"), "{failed}");
+    assert_eq!(failed["failures"], 1);
+    let next = failed["next_try_at"].as_str().unwrap();
+    let detail = node.get("/api/v1/applications/rascal").json();
+    // After an hour.
+    assert!(next > detail["deployed_at"].as_str().unwrap(), "{detail}");
+    status(&format!("failed    once, is started again at {next}"));
+    for list in ["/api/v1/applications", "/api/v1/dashboard/applications"] {
+        let listed = node.get(list).json()["applications"][0]["revival"].clone();
+        assert_eq!(listed["last_error"], failed["last_error"], "{list}");
+    }
+
+    // It runs, and has not run for long.
+    assert_eq!(node.wish("rascal", "start").status, 200);
+    assert_eq!(revival()["next_try_at"], Value::Null);
+    status(&format!("failed    once, the last time: {error}"));
+    fails();
+    assert_eq!(revival()["failures"], 2);
+    status("failed    2 times, is started again at ");
+
+    // Of another version nothing bad is known.
+    let other = node.form("rascal", &rascal).field("version", "2");
+    other.send().is_deployed();
+    assert_eq!(revival(), Value::Null);
 }
 
 #[test]

@@ -60,6 +60,11 @@ function inTime(seconds) {
 const inMessages = ({ messages_handled: handled, messages_failed: failed }) =>
   failed > 0 ? `${handled} + ${failed} failed` : String(handled);
 
+const inFailures = ({ failures, last_error: error, next_try_at: at }) => {
+  const times = failures === 1 ? "once" : `${failures} times`;
+  return `failed ${times}${at ? `, again at ${new Date(at).toLocaleTimeString()}` : ""}: ${error}`;
+};
+
 const when = (rfc3339) => new Date(rfc3339).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 
 // ── pieces ──────────────────────────────────────────────────────────────────
@@ -157,6 +162,8 @@ function showApplications(list) {
     cell(row, "Kind", application.kind);
     cell(row, "Actors", String(application.metrics.actor_count), "number");
     cell(row, "Deployed", when(application.deployed_at), "quiet");
+    const { revival } = application;
+    cell(row, "Failures", revival ? inFailures(revival) : "none", revival ? "error" : "quiet none");
   });
   write("applications-total", String(list.page.total_size));
   const none = list.page.total_size === 0;
