@@ -46,6 +46,9 @@ pub struct Undeployed {
 #[derive(Serialize)]
 pub struct Applications {
     pub applications: Vec<Application>,
+    /// Where a part of them was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<Page>,
 }
 
 #[derive(Serialize)]

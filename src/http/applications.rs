@@ -11,14 +11,21 @@ use crate::limits;
 use crate::refusal::Refusal;
 
 /// GET /api/v1/applications
-pub fn list(door: &Door) -> Response<Body> {
-    let applications = door
-        .applications
-        .list()
-        .iter()
-        .map(api::Application::from)
-        .collect();
-    reply::json(&api::Applications { applications })
+pub fn list(door: &Door, query: Option<&str>) -> Response<Body> {
+    let paging = match Paging::asked(query) {
+        Ok(paging) => paging,
+        Err(refusal) => return reply::refuse(&refusal),
+    };
+    let all = door.applications.list();
+    let (overviews, page) = match paging {
+        None => (all, None),
+        Some(paging) => {
+            let (some, page) = paging.cut(all);
+            (some, Some(page))
+        }
+    };
+    let applications = overviews.iter().map(api::Application::from).collect();
+    reply::json(&api::Applications { applications, page })
 }
 
 /// GET /api/v1/applications/{name}

@@ -34,6 +34,13 @@ impl Paging {
         Ok(paging)
     }
 
+    /// The same of a list that comes whole unless the query asks for a part of it.
+    pub fn asked(query: Option<&str>) -> Result<Option<Self>, Refusal> {
+        let mut pairs = query.unwrap_or_default().split('&');
+        let asks = pairs.any(|pair| matches!(pair.split('=').next(), Some("offset" | "limit")));
+        asks.then(|| Self::of(query)).transpose()
+    }
+
     /// The wanted items of `all`, and where they stand among them.
     pub fn cut<T>(self, all: Vec<T>) -> (Vec<T>, Page) {
         let total_size = all.len();
@@ -92,6 +99,19 @@ mod tests {
         ] {
             check(bad, None);
         }
+    }
+
+    #[test]
+    fn a_list_comes_whole_unless_a_part_is_asked_for() {
+        let check = |query: Option<&str>, asked: bool| {
+            assert_eq!(Paging::asked(query).unwrap().is_some(), asked, "{query:?}");
+        };
+        check(None, false);
+        check(Some(""), false);
+        check(Some("x=limit&offsets=1"), false);
+        check(Some("x=y&limit=1"), true);
+        check(Some("offset=0"), true);
+        assert!(Paging::asked(Some("limit")).is_err());
     }
 
     #[test]

@@ -82,7 +82,7 @@ async fn answer(door: Door, client: Client, request: Request<Incoming>) -> Respo
     // Each in memory of its own: else every request would carry room for the largest of them.
     match (endpoint, segments.as_slice()) {
         (Endpoint::Deploy, _) => Box::pin(deploy::deploy(&door, entry(), &parts, body)).await,
-        (Endpoint::ListApplications, _) => applications::list(&door),
+        (Endpoint::ListApplications, _) => applications::list(&door, query),
         (Endpoint::Application, [name]) => applications::one(&door, name, query),
         (Endpoint::Undeploy, [name]) => {
             Box::pin(applications::undeploy(&door, entry(), name)).await

@@ -82,9 +82,21 @@ fn lists_come_in_pages() {
         assert_eq!((found.as_slice(), &json["page"]), (names, &page), "{path}");
     };
     let page = |offset: u64, limit: u64, has_next: bool| serde_json::json!({"total_size": 3, "offset": offset, "limit": limit, "has_next": has_next});
-    for (list, key) in [("applications", "name"), ("actors", "application")] {
-        let list = format!("/api/v1/dashboard/{list}");
-        check(&list, key, &["a", "b", "c"], page(0, 50, false));
+    let whole = node.get("/api/v1/applications").json();
+    assert_eq!(whole["applications"].as_array().unwrap().len(), 3);
+    assert_eq!(whole["page"], Value::Null);
+    for (list, key) in [
+        ("dashboard/applications", "name"),
+        ("dashboard/actors", "application"),
+        ("applications", "name"),
+    ] {
+        let list = format!("/api/v1/{list}");
+        check(
+            &format!("{list}?offset=0"),
+            key,
+            &["a", "b", "c"],
+            page(0, 50, false),
+        );
         check(
             &format!("{list}?limit=2"),
             key,
