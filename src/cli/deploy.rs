@@ -38,9 +38,10 @@ node_command! {
 #[argh(
     subcommand,
     name = "deploy",
-    example = "plexspaces deploy --app-id calculator-app --name calculator --wasm calculator.wasm
-plexspaces deploy --node edge-7:8000 --token-file token --name counter --version 1.2.0 --wasm counter.wasm
-plexspaces deploy --name orders --wasm orders.wasm --config orders.toml --dry-run",
+    example = "plexspaces deploy --name calculator --wasm calculator.wasm
+plexspaces deploy --name counter --wasm counter.wasm --version 1.2.0
+plexspaces deploy --node edge-7:8000 --token-file token --name a --wasm a.wasm
+plexspaces deploy --name a --wasm a.wasm --config a.toml --dry-run",
     note = "Up to 5 MiB go by gRPC; larger modules, and those with --config or --dry-run, by HTTP on the next port.
 At most 100 MiB. To make a module smaller, build it with opt-level = \"z\" and
 without debug information, then strip it: wasm-tools strip -a IN -o OUT."

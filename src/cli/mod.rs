@@ -59,6 +59,9 @@ plexspaces invoke calculator '{{\"operation\":\"add\",\"operands\":[2,3]}}'",
     note = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage. docs/cli.md has every command."
 )]
 struct Arguments {
+    /// print which version this is
+    #[argh(switch, short = 'V')]
+    version: bool,
     #[argh(subcommand)]
     command: Command,
 }
@@ -86,9 +89,9 @@ enum Command {
 
 /// Runs the command that `arguments` name (without the program's own). The number is the exit code.
 pub fn run(arguments: &[&str]) -> u8 {
+    // Without a command, which argh asks for.
     if matches!(arguments, ["--version" | "-V"]) {
-        let version = env!("CARGO_PKG_VERSION");
-        return code(output::text(&format!("plexspaces {version}\n")));
+        return code(say_version());
     }
     let arguments = match arguments {
         // Who says nothing wants to know what there is.
@@ -97,10 +100,16 @@ pub fn run(arguments: &[&str]) -> u8 {
     };
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match Arguments::from_args(&["plexspaces"], &arguments) {
+        Ok(arguments) if arguments.version => code(say_version()),
         Ok(arguments) => code(arguments.command.run()),
         Err(exit) if exit.status.is_ok() => code(output::text(&help::folded(&exit.output))),
         Err(exit) => code(Err(Usage::new(&help::complaint(&exit.output, &arguments)))),
     }
+}
+
+fn say_version() -> anyhow::Result<()> {
+    let version = env!("CARGO_PKG_VERSION");
+    output::text(&format!("plexspaces {version}\n"))
 }
 
 impl Command {

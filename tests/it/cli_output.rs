@@ -80,11 +80,20 @@ fn every_command_has_an_example_and_fits_80_columns() {
             "{command} is not in its examples:\n{help}"
         );
         assert!(!help.contains("{{"), "{help}");
-        let prose = help.split("\nExamples:\n").next().unwrap().lines().skip(1);
-        for line in prose {
+        for line in help.lines() {
             assert!(line.chars().count() <= 80, "{command}: {line}");
         }
     }
+}
+
+#[test]
+fn the_version_is_printed_and_the_help_says_how() {
+    let version = format!("plexspaces {}\n", env!("CARGO_PKG_VERSION"));
+    for arguments in [&["--version"][..], &["-V"], &["--version", "list"]] {
+        assert_eq!(run(arguments).done(), version);
+    }
+    let help = run(&["--help"]);
+    assert!(help.done().contains("  -V, --version "), "{help:?}");
 }
 
 #[test]
