@@ -188,7 +188,7 @@ fn no_route(path: &str) -> Rejection {
         }
     }
     if allowed.is_empty() {
-        let text = "no such path; GET / is the dashboard, README.md and docs/wasm-deployment.md list the others";
+        let text = "no such path; GET / is the dashboard, docs/http.md lists the others";
         return Rejection::Refused(Refusal::new(Kind::NotFound, text));
     }
     Rejection::Method(allowed)
@@ -256,6 +256,27 @@ fn decode(segments: &[&str]) -> Result<Vec<String>, Rejection> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Reads `docs/http.md`, so that it stays true.
+    #[test]
+    fn the_page_of_paths_lists_what_is_served() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/http.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let rows = page.lines().filter(|line| line.contains(" | `/"));
+        let listed: Vec<&str> = rows
+            .map(|row| row.rsplit_once(" | ").expect("it says what it is").0)
+            .collect();
+        let served = ROUTES.iter().map(|route| {
+            let scope = match route.endpoint.access() {
+                Access::Open => "none",
+                Access::Needs(scope) => scope.name(),
+            };
+            let (method, literal, places) = (&route.method, route.literal, route.places);
+            format!("| {method} | `{literal}{places}` | {scope}")
+        });
+        let served: Vec<String> = served.collect();
+        assert_eq!(listed, served);
+    }
 
     #[test]
     fn a_path_leads_to_its_endpoint() {
