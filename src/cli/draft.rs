@@ -84,7 +84,15 @@ fn create(to: &Path) -> io::Result<(PathBuf, File)> {
 
 fn of(to: &Path) -> impl Fn(io::Error) -> io::Error {
     move |error| {
-        let text = format!("cannot write backup {}: {error}", to.display());
+        let next = match error.kind() {
+            io::ErrorKind::NotFound => {
+                "; make its folder first, or give a file in one that is there"
+            }
+            io::ErrorKind::PermissionDenied => "; give a file in a folder that you may write to",
+            io::ErrorKind::StorageFull => "; make room, or give a file on another disk",
+            _ => "",
+        };
+        let text = format!("cannot write backup {}: {error}{next}", to.display());
         io::Error::new(error.kind(), text)
     }
 }

@@ -62,7 +62,7 @@ pub enum LogFormat {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("cannot read {}: {error}", .path.display())]
+    #[error("cannot read {}: {error}; give the node.toml itself, one that this user may read", .path.display())]
     Unreadable {
         path: PathBuf,
         error: std::io::Error,

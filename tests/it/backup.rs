@@ -206,7 +206,10 @@ fn a_backup_that_cannot_be_taken_says_why_and_leaves_the_last_one() {
     );
     fails(&wrong, &["gRPC port", "--node"]);
     let missing = elsewhere.path().join("no/such/node.tar");
-    fails(&backup(&node, &missing), &["cannot write", "no/such"]);
+    fails(
+        &backup(&node, &missing),
+        &["cannot write", "no/such", "make its folder first"],
+    );
     assert_eq!(fs::read_to_string(&file).unwrap(), "the last one");
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1, "drafts");
     let grpc = node.grpc.to_string();

@@ -121,6 +121,19 @@ fn a_file_whose_values_are_of_another_form_is_refused_with_its_line() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_says_what_to_give() {
+    let dir = TempDir::new().unwrap();
+    let absent = dir.path().join("node.toml");
+    for path in [dir.path(), &absent] {
+        let said = refused(&[], &["--config", shown(path)]);
+        said.fails(
+            1,
+            &["cannot read", shown(path), "give the node.toml itself"],
+        );
+    }
+}
+
+#[test]
 fn flags_that_do_not_fit_are_wrong_usage() {
     let check = |flags: &[&str], words: &[&str]| refused(&[], flags).fails(2, words);
     check(
