@@ -22,7 +22,7 @@ pub(super) struct Birth<S: Start> {
 impl<S: Start> Driver<S> {
     /// Begins the start of one more actor.
     pub fn bear(&mut self, spawn: Spawn<S>, answer: oneshot::Sender<Result<ActorId, SpawnError>>) {
-        let id = match self.id_for(&spawn) {
+        let id = match self.may_grow().and_then(|()| self.id_for(&spawn)) {
             Ok(id) => id,
             Err(error) => return drop(answer.send(Err(error))),
         };
@@ -51,6 +51,14 @@ impl<S: Start> Driver<S> {
             answer,
         };
         self.jobs.insert(task.id(), Job::Birth(Box::new(birth)));
+    }
+
+    /// A tree that is being stopped takes nobody in, else those that stop could stretch that at will.
+    fn may_grow(&self) -> Result<(), SpawnError> {
+        match self.stopped {
+            Some(_) => Err(SpawnError::Busy),
+            None => Ok(()),
+        }
     }
 
     fn id_for(&mut self, spawn: &Spawn<S>) -> Result<ChildId, SpawnError> {
@@ -90,6 +98,7 @@ impl<S: Start> Driver<S> {
             _ => Err(SpawnError::Busy),
         };
         let adopted = started.and_then(|behavior| {
+            self.may_grow()?;
             let mut grove = self.grove.lock().unwrap();
             let supervisor = grove.supervisor_for(&spawn)?;
             let child = ChildSpec {

@@ -180,3 +180,33 @@ fn an_ask_to_one_that_ends_is_answered_at_once() {
     });
     assert!(began.elapsed() < Duration::from_secs(60));
 }
+
+/// Each of its lives says whether it could spawn another while it is stopped.
+const HYDRA: &str = r#"(module
+    (import "plexspaces" "log" (func $log (param i32 i32)))
+    (import "plexspaces" "spawn" (func $spawn (param i32 i32 i32 i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 16) "one more head") (data (i32.const 32) "none any more")
+    (func $one_more (result i32)
+        (call $spawn (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+            (i32.const 512)))
+    (func (export "handle_request") (param i32 i32 i32 i32 i32 i32) (result i64)
+        (drop (call $one_more)) (i64.const 0))
+    (func (export "shutdown")
+        (if (i32.eqz (call $one_more))
+            (then (call $log (i32.const 16) (i32.const 13)))
+            (else (call $log (i32.const 32) (i32.const 13))))))"#;
+
+#[test]
+fn an_application_that_is_being_stopped_spawns_nobody() {
+    let node = node();
+    node.deploy("hydra", &wat::parse_str(HYDRA).unwrap())
+        .is_deployed();
+    assert_eq!(node.ask("hydra", b"").status, 200);
+    assert_eq!(node.wish("hydra", "stop").status, 200);
+    assert_eq!(node.log_count("none any more"), 2);
+    assert_eq!(node.log_count("one more head"), 0);
+    assert_eq!(node.wish("hydra", "start").status, 200);
+    assert_eq!(node.ask("hydra", b"").status, 200, "it may again");
+    assert_eq!(node.undeploy("hydra").status, 200);
+}
