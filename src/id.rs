@@ -231,6 +231,12 @@ pub fn local<'a>(address: &'a str, node: &NodeId) -> Option<&'a str> {
     }
 }
 
+/// The id within its application of the actor with this address, whatever node it names.
+pub fn child_of(address: &str) -> &str {
+    let local = address.split_once('@').map_or(address, |(local, _)| local);
+    local.split_once('/').map_or(local, |(_, child)| child)
+}
+
 impl Digest {
     pub fn of(hasher: Sha256) -> Self {
         Self(hasher.finalize().into())

@@ -13,6 +13,7 @@ use super::cell::End;
 use super::driver::{Done, Driver, Job, live, lost, reason};
 use super::exit::Exit;
 use super::supervision::{Action, Key, State};
+use crate::id::child_of;
 use crate::limits;
 use crate::metrics::During;
 
@@ -117,7 +118,7 @@ impl<S: Start> Driver<S> {
             if let Some(seed) = self.seeds.get_mut(&key) {
                 seed.resume(left.clone());
             }
-            self.left.push((address.to_string(), left));
+            self.left.push((child_of(&address).to_owned(), left));
         }
         if self.on_probation() && !proven && matches!(exit, Exit::Error(_)) {
             return self.fail(format!(
@@ -184,12 +185,13 @@ impl<S: Start> Driver<S> {
         if let Some((_, task)) = task {
             task.abort();
         }
+        let child = child_of(&address);
         for waiting in self.leaving.remove(&key).into_iter().flatten() {
-            let left = self.left.iter().rev().find(|(actor, _)| *actor == address);
+            let left = self.left.iter().rev().find(|(actor, _)| *actor == child);
             let _ = waiting.send(left.map(|(_, left)| left.clone()));
         }
         if self.stopped.is_none() {
-            self.left.retain(|(actor, _)| *actor != address);
+            self.left.retain(|(actor, _)| *actor != child);
         }
     }
 

@@ -65,7 +65,7 @@ pub struct NotStarted {
     pub fault: Fault,
 }
 
-/// The state that an actor left, by its address.
+/// The state that an actor left, by its id within the application.
 pub type Left = (String, Bytes);
 
 /// What is asked of a tree.

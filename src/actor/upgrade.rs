@@ -177,7 +177,7 @@ impl<S: Start> Driver<S> {
         ordered: &mut mpsc::Receiver<Order<S>>,
     ) {
         let (decide, decided) = oneshot::channel();
-        let left = self.addressed(suspended);
+        let left = self.left(suspended);
         let _ = answer.send(Ok(Ready { left, decide }));
         match self.meanwhile(ordered, decided).await {
             // What ended in the meantime is not there to be swapped, but the new version is recorded: it begins all
@@ -193,11 +193,11 @@ impl<S: Start> Driver<S> {
         }
     }
 
-    fn addressed(&self, suspended: HashMap<ChildId, Option<Bytes>>) -> Vec<Left> {
+    fn left(&self, suspended: HashMap<ChildId, Option<Bytes>>) -> Vec<Left> {
         let grove = self.grove.lock().unwrap();
         let states = suspended.into_iter().filter_map(|(id, state)| {
-            let member = grove.members.get(grove.by_id.get(&id)?)?;
-            Some((member.resident.id.to_string(), state?))
+            let is_there = grove.by_id.contains_key(&id);
+            Some((id.to_string(), state.filter(|_| is_there)?))
         });
         states.collect()
     }

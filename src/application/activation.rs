@@ -11,7 +11,7 @@ use super::record::{Record, Version, tree_of};
 use super::spec::{ApplicationType, Spec};
 use super::supervisor;
 use crate::actor::{
-    Actors, Bounds, ChildSpec, Estate, Fault, NotStarted, Planting, Standing, Tree, TreeSpec,
+    Bounds, ChildSpec, Estate, Fault, NotStarted, Planting, Standing, Tree, TreeSpec,
 };
 use crate::id::{ActorId, ApplicationName, ChildId, Digest};
 use crate::limits;
@@ -103,7 +103,7 @@ impl Applications {
         let tree = match prepared.spec.kind {
             ApplicationType::Library => None,
             ApplicationType::Active => {
-                let planting = prepared.planting(left, &self.actors);
+                let planting = prepared.planting(left);
                 let planted = Tree::plant(&self.actors, prepared.estate(), planting).await;
                 Some(planted.map_err(|error| prepared.refusal(error))?)
             }
@@ -204,22 +204,20 @@ impl Prepared {
         estate_of(&self.spec)
     }
 
-    fn planting(&self, left: &[Left], actors: &Actors) -> Planting<Starter> {
+    fn planting(&self, left: &[Left]) -> Planting<Starter> {
         Planting {
             spec: self.tree(),
-            seeds: self.seeds(left, actors),
+            seeds: self.seeds(left),
             bounds: self.bounds(),
         }
     }
 
     /// What each worker of the tree starts from.
-    pub fn seeds(&self, left: &[Left], actors: &Actors) -> HashMap<ChildId, Starter> {
-        let estate = self.estate();
+    pub fn seeds(&self, left: &[Left]) -> HashMap<ChildId, Starter> {
         let left: HashMap<&str, &Bytes> = left.iter().map(|(actor, it)| (&**actor, it)).collect();
         let tree = self.tree();
         let seeds = workers(&tree).into_iter().map(|child| {
-            let address = estate.actor(&child.id, None, actors);
-            let left = left.get(&**address.address()).copied().cloned();
+            let left = left.get(&*child.id).copied().cloned();
             (child.id.clone(), self.seed(&child.id, left))
         });
         seeds.collect()

@@ -201,7 +201,7 @@ pub struct Log {
     pub logs: Logs,
 }
 
-/// Stops an application; what its actors left comes with their addresses.
+/// Stops an application; what its actors left comes with their ids in it.
 async fn stopped(running: Running, by: tokio::time::Instant) -> Vec<Left> {
     if let Some(performance) = &running.performance {
         performance.pause(by).await;

@@ -102,7 +102,7 @@ impl Applications {
         let module = self.kept(record.digest, record.bytes);
         let tree = record.own_tree.clone();
         let prepared = self.prepare(&record.spec, &module, tree).await?;
-        let seeds = prepared.seeds(&left, &self.actors);
+        let seeds = prepared.seeds(&left);
         let workflows = &self.wasm.services().workflows;
         workflows.pause(name, limits::RUN_PAUSE_MAX).await;
         let replacing = self.table.change(name, |deployed| match &deployed.state {

@@ -7,7 +7,7 @@ use log::Level;
 use super::record::{Desired, Record};
 use super::table::{Running, Slot, State, Table, Ticket};
 use super::{Applications, stopped};
-use crate::id::ApplicationName;
+use crate::id::{ApplicationName, child_of};
 use crate::refusal::{Kind, Refusal};
 
 /// What a start found.
@@ -159,7 +159,10 @@ impl Applications {
             found.ok_or_else(|| self.no_such_actor(address))?
         };
         if let Some(state) = stopping.await {
-            let left = vec![(name.to_string(), vec![(address.to_owned(), state)])];
+            let left = vec![(
+                name.to_string(),
+                vec![(child_of(address).to_owned(), state)],
+            )];
             self.storage.deployments.keep(left).await?;
         }
         self.says(&name, Level::Info, &format!("actor {address} is stopped"));

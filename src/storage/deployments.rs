@@ -14,9 +14,9 @@ use super::store::there;
 /// Name to record. What a record says is its owner's business.
 const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("applications");
 /// Application and actor to the state that the actor left.
-const SNAPSHOTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("snapshots");
+pub const SNAPSHOTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("snapshots");
 /// The same at the last upgrade, for as long as it may be taken back.
-const AT_UPGRADE: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("upgraded");
+pub const AT_UPGRADE: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("upgraded");
 /// Name to the number of starts that the node did not outlive.
 const ATTEMPTS: TableDefinition<&str, u32> = TableDefinition::new("attempts");
 
@@ -99,7 +99,7 @@ pub struct Deployments {
     journals: Journals,
 }
 
-/// The state that an actor left, by its address.
+/// The state that an actor left, by its id within the application: the node may bear another name when it comes back.
 pub type Left = (String, Bytes);
 
 impl Deployments {
@@ -231,18 +231,6 @@ impl Deployments {
             journals.forget_known(&name);
         };
         self.committer.commit_sparing_then(remove, forget).await
-    }
-
-    /// What this actor left when it last stopped in order.
-    pub async fn left(&self, name: String, actor: String) -> Result<Option<Bytes>, StorageError> {
-        let look = move |transaction: &redb::ReadTransaction| {
-            let Some(table) = there(transaction.open_table(SNAPSHOTS))? else {
-                return Ok(None);
-            };
-            let left = table.get((&*name, &*actor))?;
-            Ok(left.map(|left| Bytes::copy_from_slice(left.value())))
-        };
-        self.committer.read(look).await
     }
 
     /// What all actors of this application left.

@@ -23,7 +23,8 @@ pub const EFFECTS: TableDefinition<(&str, &str, &str), &[u8]> =
 /// Application and actor to the state at the last checkpoint.
 pub const CHECKPOINTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("checkpoints");
 /// The number last given at the last upgrade, for as long as it may be taken back.
-const AT_UPGRADE: TableDefinition<(&str, &str), u64> = TableDefinition::new("journals-at-upgrade");
+pub const AT_UPGRADE: TableDefinition<(&str, &str), u64> =
+    TableDefinition::new("journals-at-upgrade");
 
 /// What an entry or a side effect weighs beside its own bytes.
 const BOOKKEEPING_BYTES: usize = 48;
@@ -408,7 +409,7 @@ fn heads_of(
 }
 
 /// The first text behind this one.
-fn after(text: &str) -> String {
+pub fn after(text: &str) -> String {
     format!("{text}\0")
 }
 

@@ -326,7 +326,7 @@ fn told(transaction: &ReadTransaction) -> Result<Told, redb::Error> {
         limit: usize::MAX,
     };
     let (of, by) = (owner(), actor());
-    let (entries, _) = entries::read(transaction, &of, by.address(), span, usize::MAX)?;
+    let (entries, _) = entries::read(transaction, &of, by.child_id(), span, usize::MAX)?;
     let payload = |entry: super::Entry| String::from_utf8(entry.event.payload.to_vec()).unwrap();
     told.entries = entries.into_iter().map(payload).collect();
     if let Some(table) = there(transaction.open_table(super::tuples::TUPLES))? {

@@ -1,7 +1,7 @@
 //! A journal for each actor: its entries, its last checkpoint and its recorded side effects; what was answered is on
 //! disk.
 //!
-//! A journal belongs to an actor of an application, by its address, and goes with the application.
+//! A journal belongs to an actor of an application, by its id there, and goes with the application.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -29,7 +29,7 @@ pub struct Journals {
     known: Arc<Mutex<HashMap<Of, Known>>>,
 }
 
-/// Application and address of an actor.
+/// Application and id of an actor there.
 type Of = (Arc<str>, Arc<str>);
 
 /// What is known of a journal without looking at the disk.
@@ -347,5 +347,5 @@ async fn look(
 }
 
 fn of(actor: &ActorId) -> Of {
-    ((&**actor.application()).into(), actor.address().clone())
+    ((&**actor.application()).into(), actor.child_id().into())
 }

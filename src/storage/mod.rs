@@ -1,6 +1,7 @@
 //! What survives: one private directory, locked by one node, with uploads under way, modules by digest, compiled code,
 //! tokens, and a store of records that one thread writes.
 
+mod addresses;
 mod artifacts;
 mod audit;
 mod backup;
@@ -146,6 +147,9 @@ impl Storage {
         }
         let files = Files::start().map_err(context("start the file worker for"))?;
         blob_rows::settle(&mut store, &blobs)?;
+        if store.read(addresses::any)? {
+            store.write(addresses::to_ids)?;
+        }
         let (noted_ms, lent) = store.read(unsettled)?;
         let heads = store.read(entries::heads)?;
         let runs_begun = Arc::new(store.read(runs::running)?);

@@ -67,8 +67,8 @@ fn backup_has(node: &Node, bytes: &[u8]) -> bool {
     archive.windows(bytes.len()).any(|some| some == bytes)
 }
 
-/// What only rows of the application `guest` have in them: runs and journals.
-const OF_GUEST: &[u8] = b"guest/doer@test-node";
+/// What only rows of the actor `guest/doer` have in them, in a backup: its journal's.
+const OF_GUEST: &[u8] = b"\x05\0\0\0guest\x04\0\0\0doer";
 
 /// Whether its log is on disk.
 fn has_log(node: &Node) -> bool {

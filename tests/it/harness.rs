@@ -67,6 +67,25 @@ impl Node {
         }
     }
 
+    /// The same under another id.
+    pub fn renamed(dir: TempDir, id: &str) -> Self {
+        let plain = command(dir.path(), "127.0.0.1:0");
+        let mut renamed = Command::new(plain.get_program());
+        let own = |argument| {
+            if argument == "test-node" {
+                id.as_ref()
+            } else {
+                argument
+            }
+        };
+        renamed.args(plain.get_args().map(own));
+        renamed
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        Self::spawn(renamed, dir)
+    }
+
     /// Starts a node that leaves a failed application failed for longer than any test.
     pub fn unforgiving() -> Self {
         Self::configured("[applications]\nrestart_delay = '1h'")

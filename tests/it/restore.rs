@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::cli::to;
 use crate::guests::{COUNTER, ECHO, RASCAL, for_both_kinds, guest};
 use crate::harness::{Node, node};
+use crate::journal::{self, ledger};
 use crate::uploads::echo_of;
 
 /// Counts its messages from `0`, or from the letter it is told, and answers with the count; keeps it over restarts.
@@ -37,6 +38,22 @@ pub fn keeper() -> Vec<u8> {
                 (else (i32.add (global.get $count) (i32.const 1)))))
             (call $state)))"#;
     wat::parse_str(text).unwrap()
+}
+
+/// What actors left and persisted is theirs, not the node's of that name.
+#[test]
+fn a_node_under_another_id_has_what_its_actors_left() {
+    let node = node();
+    node.deploy("keeper", &keeper()).is_deployed();
+    assert_eq!(node.ask("keeper", b"5").body_payload(), "5");
+    node.deploy("ledger", &ledger()).is_deployed();
+    assert_eq!(journal::tell(&node, "aone.").1, "one.");
+    let node = Node::renamed(node.stop(), "edge-7");
+    assert_eq!(node.ask("keeper", b"").body_payload(), "6");
+    assert_eq!(journal::tell(&node, "atwo."), (2, "one.two.".to_owned()));
+    let node = Node::renamed(node.kill(), "edge-8");
+    assert_eq!(journal::tell(&node, "t").1, "one.two.");
+    assert_eq!(node.undeploy("ledger").status, 200);
 }
 
 for_both_kinds! {
