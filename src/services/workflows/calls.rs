@@ -74,14 +74,16 @@ impl Workflows {
         signal: (&str, Bytes),
         step: Option<RunRecord>,
     ) -> Result<(), WorkflowError> {
-        let run = self.live(application, id);
-        if let Some(run) = &run
-            && run.signals_waiting() >= limits::RUN_SIGNALS_WAITING_MAX
+        if self
+            .live(application, id)
+            .is_some_and(|run| run.signals_waiting() >= limits::RUN_SIGNALS_WAITING_MAX)
         {
             return Err(WorkflowError::SignalsWaiting(id.to_owned()));
         }
+        // Looked up once it is on disk: the run may have been begun just before it.
+        let (own, of, to) = (self.clone(), application.clone(), id.to_owned());
         let then = move |count: u64| {
-            if let Some(run) = run {
+            if let Some(run) = own.live(&of, &to) {
                 run.has_signals(count);
             }
         };
@@ -131,15 +133,17 @@ impl Workflows {
         application: &ApplicationName,
         id: &str,
     ) -> Result<Bytes, WorkflowError> {
-        if let Some(run) = self.live(application, id) {
-            // One of them is its driver.
-            if run.waiters() > limits::RUN_WAITERS_MAX {
-                return Err(WorkflowError::Waiters(shown(id)));
+        let (head, result) = match self.sought(application, id).await? {
+            Sought::Live(run) => {
+                // One of them is its driver.
+                if run.waiters() > limits::RUN_WAITERS_MAX {
+                    return Err(WorkflowError::Waiters(shown(id)));
+                }
+                run.ends().await;
+                self.on_disk(application, id).await?
             }
-            run.ends().await;
-        }
-        let found = self.0.storage.workflows.find(application, id).await?;
-        let (head, result) = found.ok_or_else(|| Refused::Unknown(shown(id)))?;
+            Sought::Ended(head, result) => (head, result),
+        };
         match head.status {
             RunStatus::Completed => Ok(result),
             status => {
@@ -188,8 +192,7 @@ impl Workflows {
         application: &ApplicationName,
         id: &str,
     ) -> Result<(Shown, Bytes), WorkflowError> {
-        let found = self.0.storage.workflows.find(application, id).await?;
-        let (head, value) = found.ok_or_else(|| Refused::Unknown(shown(id)))?;
+        let (head, value) = self.on_disk(application, id).await?;
         let live = self.live(application, id);
         let shown = Shown {
             application: application.to_string(),
@@ -207,21 +210,115 @@ impl Workflows {
         application: &ApplicationName,
         id: &str,
     ) -> Result<Arc<Run>, WorkflowError> {
-        if let Some(run) = self.live(application, id) {
-            return Ok(run);
-        }
-        let found = self.0.storage.workflows.find(application, id).await?;
-        Err(match found {
-            None => Refused::Unknown(shown(id)).into(),
-            Some((head, _)) => {
+        match self.sought(application, id).await? {
+            Sought::Live(run) => Ok(run),
+            Sought::Ended(head, _) => {
                 let (id, status) = (shown(id), head.status);
-                Refused::Over { id, status }.into()
+                Err(Refused::Over { id, status }.into())
             }
-        })
+        }
     }
+
+    async fn sought(
+        &self,
+        application: &ApplicationName,
+        id: &str,
+    ) -> Result<Sought, WorkflowError> {
+        if let Some(run) = self.live(application, id) {
+            return Ok(Sought::Live(run));
+        }
+        let (mut head, mut result) = self.on_disk(application, id).await?;
+        if head.status == RunStatus::Running {
+            // It was begun while it was looked for, and may even have ended since.
+            if let Some(run) = self.live(application, id) {
+                return Ok(Sought::Live(run));
+            }
+            (head, result) = self.on_disk(application, id).await?;
+        }
+        Ok(Sought::Ended(head, result))
+    }
+
+    async fn on_disk(
+        &self,
+        application: &ApplicationName,
+        id: &str,
+    ) -> Result<(RunHead, Bytes), WorkflowError> {
+        let found = self.0.storage.workflows.find(application, id).await?;
+        Ok(found.ok_or_else(|| Refused::Unknown(shown(id)))?)
+    }
+}
+
+/// What there is of a run.
+enum Sought {
+    Live(Arc<Run>),
+    Ended(RunHead, Bytes),
 }
 
 /// An id as an error may show it.
 fn shown(id: &str) -> String {
     id.chars().take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::actor::Actors;
+    use crate::clock::Clock;
+    use crate::id::NodeId;
+    use crate::metrics::Metrics;
+    use crate::storage::Storage;
+
+    /// What is called while a run is on its way to the disk finds it once it is there.
+    #[tokio::test]
+    async fn a_run_that_is_just_being_started_is_found() {
+        let dir = TempDir::new().unwrap();
+        let storage = Storage::open(dir.path()).unwrap();
+        let actors = Actors::new(
+            NodeId::parse("test-node").unwrap(),
+            Clock::system(),
+            Metrics::new(),
+            storage.logs.clone(),
+        );
+        let workflows = Workflows::new(actors, storage);
+        let application = ApplicationName::parse("app").unwrap();
+        let _arrival = workflows.expect(&application);
+        let start = |id: &str| {
+            let wanted = Wanted {
+                id: id.into(),
+                workflow_type: "type".into(),
+                input: Bytes::new(),
+                execution_timeout: None,
+                retry: Retry::NONE,
+                task_queue: None,
+            };
+            workflows.start(&application, wanted, None)
+        };
+        for round in 0..50 {
+            let id = format!("w{round}");
+            let signal = workflows.signal(&application, &id, ("go", Bytes::new()), None);
+            let (started, signalled) = tokio::join!(start(&id), signal);
+            started.unwrap();
+            signalled.unwrap();
+            let run = workflows.live(&application, &id).unwrap();
+            assert_eq!(run.signals_waiting(), 1, "the signal is lost on it");
+
+            let id = format!("c{round}");
+            // Asked again and again, it comes upon each moment of the start.
+            let cancel = async {
+                loop {
+                    match workflows.cancel(&application, &id, None).await {
+                        Err(WorkflowError::Stored(crate::storage::WorkflowError::Refused(
+                            Refused::Unknown(_),
+                        ))) => tokio::task::yield_now().await,
+                        done => return done,
+                    }
+                }
+            };
+            let (started, cancelled) = tokio::join!(start(&id), cancel);
+            started.unwrap();
+            cancelled.unwrap();
+        }
+    }
 }
