@@ -52,10 +52,14 @@ impl Applications {
         let slots = self.table.lock();
         let needs = |slot: &Slot| match slot {
             Slot::Deployed(deployed) => {
+                let record = &deployed.record;
                 let new = deployed.changing.as_ref().map(|new| &new.dependencies);
-                let old = &deployed.record.spec.dependencies;
-                new.into_iter()
-                    .chain([old])
+                // For a minute it may come back.
+                let before = record.previous.as_ref().filter(|_| record.on_probation);
+                let before = before.map(|it| &it.spec.dependencies);
+                [new, before, Some(&record.spec.dependencies)]
+                    .into_iter()
+                    .flatten()
                     .flatten()
                     .any(|it| &**it == name)
             }

@@ -10,7 +10,7 @@ use super::backoff::is_forgiven;
 use super::record::Record;
 use super::spec::{ApplicationType, Spec};
 use super::table::{Deployed, Failed, Slot, State, Table, Undone};
-use crate::actor::{NodeView, Restart, View, Worker};
+use crate::actor::{ChildSpec, NodeView, Restart, View, Worker};
 use crate::id::{self, ActorId, ApplicationName, ChildId, Digest, NodeId, Scope, Version};
 use crate::refusal::{Kind, Refusal};
 use crate::wasm;
@@ -149,6 +149,16 @@ impl Applications {
         };
         let start = format!("POST /api/v1/applications/{name}:start");
         let text = match (deployed.status(), &deployed.state) {
+            (
+                _,
+                State::Failed(Failed {
+                    reason,
+                    retry: None,
+                    ..
+                }),
+            ) => {
+                format!("application {name} has failed: {reason}, and a deploy replaces it")
+            }
             (Status::Failed, _) => format!(
                 "application {name} has failed: {}; it is tried again by itself, {start} tries at once, and a deploy replaces it",
                 deployed.reason().unwrap_or_default()
@@ -158,7 +168,7 @@ impl Applications {
                 let actor = address_of(&deployed.record, child, self.actors.node());
                 match is_temporary(&deployed.record, child) {
                     true => format!(
-                        "actor {actor} is temporary and has ended; POST /api/v1/applications/{name}:stop and then {start} bring it back"
+                        "actor {actor} is temporary, or its supervisor is, and has ended; POST /api/v1/applications/{name}:stop and then {start} bring it back"
                     ),
                     false => format!("actor {actor} is stopped; {start} starts it"),
                 }
@@ -271,10 +281,18 @@ fn is_temporary(record: &Record, actor_type: &str) -> bool {
 
 /// When the worker of this id in the tree is started again; `None` where there is none.
 fn restart_of(record: &Record, actor_type: &str) -> Option<Restart> {
-    let tree = record.tree();
-    let mut children = tree.children().into_iter();
-    let found = children.find(|child| &*child.id == actor_type && child.supervisor.is_none());
-    found.map(|child| child.restart)
+    restart_among(&record.tree().root().children, actor_type)
+}
+
+fn restart_among(children: &[ChildSpec], id: &str) -> Option<Restart> {
+    children.iter().find_map(|child| match &child.supervisor {
+        None => (&*child.id == id).then_some(child.restart),
+        // What is under a temporary supervisor goes with it.
+        Some(below) => restart_among(&below.children, id).map(|own| match child.restart {
+            Restart::Temporary => Restart::Temporary,
+            _ => own,
+        }),
+    })
 }
 
 fn address_of(record: &Record, actor_type: &str, node: &NodeId) -> String {

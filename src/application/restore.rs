@@ -9,7 +9,7 @@ use super::Applications;
 use super::dependencies::in_order;
 use super::record::{Desired, Record};
 use super::table::{Deployed, Failed, Slot, State, Ticket, Undone};
-use crate::id::{ApplicationName, Digest};
+use crate::id::{ApplicationName, Digest, Version};
 use crate::limits;
 use crate::storage::StorageError;
 
@@ -162,6 +162,12 @@ impl Applications {
         self.table.lock().insert(name, slot);
     }
 
+    fn version_of(&self, name: &ApplicationName) -> Option<Version> {
+        let slots = self.table.lock();
+        let deployed = slots.get(name)?.deployed()?;
+        Some(deployed.record.spec.version.clone())
+    }
+
     fn wanted(&self) -> (Vec<Record>, HashMap<ApplicationName, Ticket>) {
         let slots = self.table.lock();
         let deployed = slots.values().filter_map(Slot::deployed);
@@ -192,7 +198,10 @@ impl Applications {
             let started = applications.start_deployed(&record, &ticket).await;
             starts.end(&name).await;
             if started.is_ok() {
-                let text = format!("version {} is running", record.spec.version);
+                // Perhaps the one before, which took its place.
+                let version = applications.version_of(application);
+                let version = version.unwrap_or_else(|| record.spec.version.clone());
+                let text = format!("version {version} is running");
                 applications.says(application, Level::Info, &text);
                 if tried.is_some()
                     && let Err(error) = deployments.forget_attempts(name).await

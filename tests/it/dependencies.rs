@@ -71,6 +71,19 @@ fn a_stopped_dependency_keeps_others_from_starting() {
     assert_eq!(node.wish("orders", "start").status, 200);
 }
 
+/// A version on probation may give way to the one before, which then needs what it needed.
+#[test]
+fn what_the_version_before_needs_stays_until_the_new_one_has_passed() {
+    let node = node();
+    needing(&node, "stock", &[]).is_deployed();
+    needing(&node, "orders", &["stock"]).is_deployed();
+    needing(&node, "orders", &[]).is_deployed();
+    let refused = node.undeploy("stock");
+    refused.is_refused(409, "FAILED_PRECONDITION", &["stock", "needed by orders"]);
+    assert_eq!(node.undeploy("orders").status, 200);
+    assert_eq!(node.undeploy("stock").status, 200);
+}
+
 #[test]
 fn a_library_runs_nothing_and_lends_its_module() {
     let node = node();

@@ -199,7 +199,7 @@ fn a_temporary_actor_that_was_stopped_does_not_come_back_with_a_start() {
     assert_eq!(node.wish("app", "start").status, 200);
     assert_eq!(node.ask_by_id("app/always", b"a").body_payload(), "a");
     let words = [
-        "actor app/once@test-node is temporary and has ended",
+        "actor app/once@test-node is temporary, or its supervisor is, and has ended",
         "app:stop and then",
         "app:start bring it back",
     ];
@@ -378,6 +378,46 @@ fn a_new_version_that_takes_the_node_down_is_replaced_by_the_one_before() {
 }
 
 #[test]
+fn a_new_version_that_does_not_come_back_is_replaced_and_the_log_names_the_one_that_runs() {
+    let node = node();
+    for version in ["1", "2"] {
+        let form = node.form("keeper", &keeper());
+        form.field("version", version)
+            .config(&format!("description = '{version}'"))
+            .send()
+            .is_deployed();
+    }
+    node.ask("keeper", b"x");
+    let node = Node::again(node.stop());
+    node.waits_for("version 1", || node.status_of("keeper") == "RUNNING");
+    node.log_says("application keeper: version 1 is running");
+    assert_eq!(node.log_count("version 2 is running"), 0);
+    let shown = node.get("/api/v1/applications/keeper").json();
+    assert_eq!(shown["version"], "1");
+}
+
+/// It goes with its supervisor, which is deleted when it ends.
+#[test]
+fn an_actor_under_a_temporary_supervisor_that_gave_up_says_how_it_comes_back() {
+    let node = node();
+    let config = "[[supervisor.children]]\nid = 'pool'\nrestart = 'temporary'\n\
+                  [supervisor.children.supervisor]\nmax_restarts = 0\n\
+                  [[supervisor.children.supervisor.children]]\nid = 'worker'";
+    let form = node.form("app", &guest(Kind::Core, RASCAL));
+    form.config(config).send().is_deployed();
+    node.ask_by_id("app/worker", b"trap");
+    let words = ["app:stop and then", "app:start bring it back"];
+    node.waits_for("it has ended", || {
+        node.ask_by_id("app/worker", b"").status == 404
+    });
+    let silent = node.ask_by_id("app/worker", b"");
+    silent.is_refused(404, "NOT_FOUND", &words);
+    assert_eq!(node.wish("app", "stop").status, 200);
+    assert_eq!(node.wish("app", "start").status, 200);
+    assert_ne!(node.ask_by_id("app/worker", b"").status, 404);
+}
+
+#[test]
 fn an_application_that_takes_the_node_down_is_held_back() {
     let node = node();
     node.form("trap", &keeper())
@@ -394,6 +434,9 @@ fn an_application_that_takes_the_node_down_is_held_back() {
     for words in ["held back", "3 times", "trap:start"] {
         assert!(error.contains(words), "{words:?} is missing in {error:?}");
     }
+    let silent = node.ask("trap", b"");
+    silent.is_refused(503, "UNAVAILABLE", &["3 times", "tries once more, and"]);
+    assert!(!silent.body.contains("by itself"), "{silent:?}");
     assert_eq!(
         node.get("/health").json()["degraded"][0]["component"],
         "application/trap"
