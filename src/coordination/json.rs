@@ -11,6 +11,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::error::Category;
 use serde_json::{Map, Value};
 
+use super::distinct::Distinct;
 use super::pattern::{FieldPattern, Pattern, Predicate};
 use super::tuple::{Field, FieldType, Tuple};
 use crate::limits;
@@ -47,7 +48,9 @@ pub fn pattern_of(value: &Value) -> Result<Pattern, String> {
 }
 
 fn parsed(json: &[u8]) -> Result<Value, String> {
-    serde_json::from_slice(json).map_err(|error| in_words(&error))
+    let read = serde_json::from_slice(json);
+    read.map(|Distinct(value)| value)
+        .map_err(|error| in_words(&error))
 }
 
 /// What is wrong with a text that should be JSON, or with the form of what it holds, in words of JSON.
@@ -275,6 +278,10 @@ mod tests {
         check("{}", "array");
         check("[[1]]", "field 0");
         check("[9223372036854775808]", "64 bits");
+        check(
+            r#"[{"int":1,"int":2}]"#,
+            "the key \"int\" stands there twice",
+        );
         check(r#"[{"int":1.5}]"#, "64 bits");
         check(r#"[{"float":"x"}]"#, "NaN");
         check(r#"[{"bytes":"*"}]"#, "base64");

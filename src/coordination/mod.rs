@@ -5,6 +5,7 @@
 
 mod alarm;
 pub mod channels;
+mod distinct;
 pub mod durable;
 mod guards;
 mod interest;
@@ -23,6 +24,7 @@ use crate::budget::Budget;
 use crate::clock::Clock;
 
 pub use channels::Topics;
+pub use distinct::Distinct;
 pub use json::{in_words, kind_of, pattern_of, read_pattern, read_tuple, tuple_of};
 pub use locks::Locks;
 pub use pattern::{FieldPattern, InvalidPattern, Pattern, Predicate};

@@ -1,12 +1,9 @@
 //! A body that is a JSON object, read key by key, so that what is wrong is said in the words of the docs.
 
-use std::fmt;
-
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::query::place;
-use crate::coordination::{in_words, kind_of};
+use crate::coordination::{Distinct, in_words, kind_of};
 use crate::place::Place;
 use crate::refusal::{Kind, Refusal};
 
@@ -26,14 +23,13 @@ impl Members {
                 in_words(&error)
             ))
         };
-        if body.trim_ascii_start().first() != Some(&b'{') {
-            let value = serde_json::from_slice(body).map_err(unreadable)?;
-            let kind = kind_of(&value);
+        let Distinct(read) = serde_json::from_slice(body).map_err(unreadable)?;
+        let Value::Object(members) = read else {
+            let kind = kind_of(&read);
             return Err(malformed(format!(
                 "the body is {kind}; send an object: {example}"
             )));
-        }
-        let Distinct(members) = serde_json::from_slice(body).map_err(unreadable)?;
+        };
         if let Some(odd) = members.keys().find(|key| !keys.contains(&&***key)) {
             let (odd, known): (String, _) = (odd.chars().take(64).collect(), keys.join(", "));
             return Err(malformed(format!(
@@ -84,39 +80,6 @@ impl Members {
                 }
             },
         }
-    }
-}
-
-/// An object, none of whose keys stands there twice: of two values nobody could tell which was meant.
-struct Distinct(Map<String, Value>);
-
-impl<'de> Deserialize<'de> for Distinct {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(DistinctVisitor)
-    }
-}
-
-struct DistinctVisitor;
-
-impl<'de> Visitor<'de> for DistinctVisitor {
-    type Value = Distinct;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Distinct, A::Error> {
-        let mut members = Map::new();
-        while let Some((key, value)) = access.next_entry::<String, Value>()? {
-            if members.contains_key(&key) {
-                let key: String = key.chars().take(64).collect();
-                return Err(de::Error::custom(format!(
-                    "the key {key:?} stands there twice"
-                )));
-            }
-            members.insert(key, value);
-        }
-        Ok(Distinct(members))
     }
 }
 

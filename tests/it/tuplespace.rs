@@ -413,6 +413,10 @@ fn what_cannot_be_read_is_refused_with_what_to_write() {
     check("tuples", r#"{"tuple":[],"more":1}"#, &["more"]);
     let twice = r#"{"tuple":["a"],"tuple":["b"]}"#;
     check("tuples", twice, &[r#"the key "tuple" stands there twice"#]);
+    let within = r#"{"tuple":[{"int":1,"int":2}]}"#;
+    check("tuples", within, &[r#"the key "int" stands there twice"#]);
+    let within = r#"{"pattern":[{"any":true,"any":true}]}"#;
+    check("take", within, &[r#"the key "any" stands there twice"#]);
     let huge = r#"{"pattern":["a"],"limit":4294967296}"#;
     check("read", huge, &["limit is a number", "whole number"]);
     check("tuples", r#"{"tuple":[],"ttl_ms":0}"#, &["1 ms"]);
@@ -430,6 +434,8 @@ fn what_cannot_be_read_is_refused_with_what_to_write() {
     check("count", r#"{"pattern":[],"tenant":"/"}"#, &["tenant"]);
     let get = |path: &str| node.get(&format!("/api/v1/tuplespace/{path}"));
     get("tuples").is_refused(400, "INVALID_ARGUMENT", &["pattern"]);
+    let twice = encoded(r#"[{"int":1,"int":1}]"#);
+    get(&format!("count?pattern={twice}")).is_refused(400, "INVALID_ARGUMENT", &["twice"]);
     get("count?pattern=x").is_refused(400, "INVALID_ARGUMENT", &["JSON"]);
     get("tuples?pattern=[]&limit=x").is_refused(400, "INVALID_ARGUMENT", &["limit"]);
     assert_eq!(get("take").status, 405);
