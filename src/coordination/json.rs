@@ -1,9 +1,10 @@
 //! Tuples and patterns as JSON: in events, at the HTTP door, and between core modules and the node.
 //!
 //! A tuple is an array. Strings, booleans and `null` are themselves; a number is an integer unless it has a fraction or
-//! an exponent, is `-0`, which integers do not have, or takes more than 64 bits. `{"bytes":"<base64>"}` are bytes;
-//! `{"int":1}` and `{"float":1}` say which number is meant, and `{"float":"NaN"}`, `"inf"` and `"-inf"` are those that JSON
-//! cannot write. In a pattern stand also `{"any":true}`, `{"type":"int"}` and `{"predicate":">10"}`.
+//! an exponent, is `-0`, which integers do not have, or lies outside of what 64 bits with a sign hold.
+//! `{"bytes":"<base64>"}` are bytes; `{"int":1}` and `{"float":1}` say which number is meant, and `{"float":"NaN"}`,
+//! `"inf"` and `"-inf"` are those that JSON cannot write. In a pattern stand also `{"any":true}`, `{"type":"int"}` and
+//! `{"predicate":">10"}`. A key that stands in an object twice is refused.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -124,8 +125,8 @@ fn field_of(value: &Value) -> Result<Field, String> {
         Value::String(text) => Ok(Field::from(&**text)),
         Value::Bool(truth) => Ok(Field::Bool(*truth)),
         Value::Null => Ok(Field::Null),
-        Value::Number(number) if number.is_f64() => float_of(value),
-        Value::Number(_) => int_of(value),
+        Value::Number(number) if number.is_i64() => int_of(value),
+        Value::Number(_) => float_of(value),
         Value::Array(_) => Err(
             "a field is a string, a number, true, false, null or an object such as {\"bytes\":\"…\"}, not an array".into(),
         ),
@@ -154,7 +155,7 @@ fn field_of(value: &Value) -> Result<Field, String> {
 
 fn int_of(value: &Value) -> Result<Field, String> {
     let int = value.as_i64().map(Field::Int);
-    int.ok_or("an integer is a whole number of 64 bits, such as 1".into())
+    int.ok_or("an integer is a whole number of 64 bits with a sign, such as 1".into())
 }
 
 fn float_of(value: &Value) -> Result<Field, String> {
@@ -261,7 +262,19 @@ mod tests {
                 f64::NEG_INFINITY.into(),
             ],
         );
-        check("[9223372036854775807]", vec![i64::MAX.into()]);
+        check(
+            "[9223372036854775807,-9223372036854775808]",
+            vec![i64::MAX.into(), i64::MIN.into()],
+        );
+        for (beyond, float) in [
+            ("9223372036854775808", 9_223_372_036_854_775_808.0),
+            ("18446744073709551615", 18_446_744_073_709_551_615.0),
+            ("18446744073709551616", 18_446_744_073_709_551_616.0),
+            ("-9223372036854775809", -9_223_372_036_854_775_809.0),
+        ] {
+            let read = read_tuple(format!("[{beyond}]").as_bytes());
+            assert_eq!(read.unwrap(), Tuple::new([Field::Float(float)]), "{beyond}");
+        }
         assert_eq!(
             read_tuple(br#"[{"float":1},{"int":1}]"#).unwrap(),
             Tuple::new([1.0.into(), 1.into()])
@@ -277,7 +290,7 @@ mod tests {
         check("", "not JSON");
         check("{}", "array");
         check("[[1]]", "field 0");
-        check("[9223372036854775808]", "64 bits");
+        check(r#"[{"int":9223372036854775808}]"#, "64 bits");
         check(
             r#"[{"int":1,"int":2}]"#,
             "the key \"int\" stands there twice",
