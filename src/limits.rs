@@ -13,6 +13,8 @@ pub const WASM_FILE_BYTES_MAX: u64 = 100 * MIB as u64;
 pub const DEPLOY_ENVELOPE_BYTES_MAX: u64 = 2 * MIB as u64;
 /// Largest `config` part.
 pub const CONFIG_BYTES_MAX: usize = MIB;
+/// Largest node.toml.
+pub const NODE_CONFIG_BYTES_MAX: usize = MIB;
 /// Largest other text part of a deploy.
 pub const FIELD_BYTES_MAX: usize = 4 * KIB;
 /// Most parts in one deploy: without it a body of ten thousand parts keeps the loop busy.

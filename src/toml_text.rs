@@ -1,6 +1,7 @@
 //! What is wrong in a TOML text that somebody wrote, in one line: where, under which key, and what is accepted.
 
 use std::fmt;
+use std::io::{self, Read};
 
 use toml::de::{DeTable, DeValue};
 
@@ -86,6 +87,19 @@ impl fmt::Display for KeyPath {
 
 fn line_at(text: &str, at: usize) -> usize {
     text[..at.min(text.len())].matches('\n').count() + 1
+}
+
+/// Reads a whole text. One of more than `bytes_max` bytes is an error, and not read further.
+pub fn read_up_to(bytes_max: usize, file: impl Read) -> io::Result<String> {
+    let mut text = String::new();
+    let read = file.take(bytes_max as u64 + 1).read_to_string(&mut text)?;
+    match read > bytes_max {
+        true => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it is larger than a config may be ({bytes_max} bytes)"),
+        )),
+        false => Ok(text),
+    }
 }
 
 /// A TOML error in one line: where it is, what is wrong, and the line itself.

@@ -1,11 +1,11 @@
 //! `plexspaces deploy`: a small module by gRPC, a large one by HTTP.
 
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use hyper::{Method, Request, header};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -23,6 +23,7 @@ use super::standing::{self, Became};
 use super::upload::{Form, Progress};
 use crate::id::{ApplicationId, ApplicationName, InvalidName, Version};
 use crate::limits;
+use crate::toml_text::read_up_to;
 
 /// The largest module that goes by gRPC.
 const GRPC_WASM_BYTES_MAX: u64 = 5 * limits::MIB as u64;
@@ -268,15 +269,6 @@ fn bar(bytes: u64) -> ProgressBar {
 }
 
 fn config(path: &Path) -> anyhow::Result<String> {
-    let shown = path.display();
-    let mut text = String::new();
-    let file = module::open(path)?;
-    file.take(limits::CONFIG_BYTES_MAX as u64 + 1)
-        .read_to_string(&mut text)
-        .with_context(|| format!("cannot read {shown} as text"))?;
-    ensure!(
-        text.len() <= limits::CONFIG_BYTES_MAX,
-        "{shown} is larger than a config may be (1 MiB)"
-    );
-    Ok(text)
+    let text = read_up_to(limits::CONFIG_BYTES_MAX, module::open(path)?);
+    text.with_context(|| format!("cannot read {} as text", path.display()))
 }

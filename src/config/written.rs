@@ -1,7 +1,7 @@
 //! The configuration as it is written: in a file, in the environment, or by flags, one over the other.
 
 use std::env;
-use std::fs;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -13,9 +13,10 @@ use super::{
     RestartDelay,
 };
 use crate::id::{InvalidName, NodeId, Scope};
+use crate::limits;
 use crate::serde_words::shortened;
 use crate::strict;
-use crate::toml_text::{KeyPath, abridged, in_one_line};
+use crate::toml_text::{KeyPath, abridged, in_one_line, read_up_to};
 
 /// The configuration as one source gives it; what it leaves open, the next source fills.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -77,7 +78,9 @@ impl TryFrom<String> for Namespace {
 
 impl Written {
     pub fn of_file(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+        let file = File::open(path);
+        let text = file.and_then(|file| read_up_to(limits::NODE_CONFIG_BYTES_MAX, file));
+        let text = text.map_err(|error| ConfigError::Unreadable {
             path: path.into(),
             error,
         })?;
@@ -261,6 +264,7 @@ fn parsed<T: FromStr<Err: std::fmt::Display>>(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::time::Duration;
 
     use super::*;

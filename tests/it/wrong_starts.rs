@@ -131,6 +131,14 @@ fn a_file_that_cannot_be_read_says_what_to_give() {
             &["cannot read", shown(path), "give the node.toml itself"],
         );
     }
+    let said = refused(&[], &["--config", "/dev/zero"]);
+    said.fails(
+        1,
+        &[
+            "cannot read /dev/zero",
+            "larger than a config may be (1048576 bytes)",
+        ],
+    );
 }
 
 #[test]
