@@ -104,6 +104,9 @@ pub fn read_up_to(bytes_max: usize, file: impl Read) -> io::Result<String> {
 
 /// A TOML error in one line: where it is, what is wrong, and the line itself.
 pub fn in_one_line(text: &str, error: &toml::de::Error) -> String {
+    if error.message() == KEY_TOO_LONG {
+        return key_too_long(text);
+    }
     let message = abridged(&in_plain_words(error.message()));
     let Some(span) = error.span() else {
         return message;
@@ -114,6 +117,20 @@ pub fn in_one_line(text: &str, error: &toml::de::Error) -> String {
     let shown = text[line_start..].lines().next().unwrap_or_default();
     let shown: String = shortened(shown.trim()).chars().take(80).collect();
     format!("line {line}: {message}: {shown:?}")
+}
+
+/// What the parser says, without a place, of a key with more parts than it reads.
+const KEY_TOO_LONG: &str = "recursion limit";
+/// Tables that a key may lie in.
+const KEY_TABLES_MAX: usize = 79;
+
+fn key_too_long(text: &str) -> String {
+    let dots = |line: &str| line.matches('.').count();
+    let line = text.lines().position(|line| dots(line) > KEY_TABLES_MAX);
+    let place = line.map_or(String::new(), |at| format!("line {}: ", at + 1));
+    format!(
+        "{place}a key lies more than {KEY_TABLES_MAX} tables deep, which no key does that means something here; nest less"
+    )
 }
 
 /// What the parser takes a value for that stands without quotes.

@@ -79,6 +79,12 @@ impl Written {
         })
     }
 
+    /// Supervisors one below the other, this one among them.
+    fn levels(&self) -> usize {
+        let below = self.children.iter().filter_map(|it| it.supervisor.as_ref());
+        1 + below.map(Self::levels).max().unwrap_or_default()
+    }
+
     fn supervisor(
         self,
         key: &KeyPath,
@@ -159,12 +165,12 @@ impl WrittenChild {
             return wrong("args", format!(" has {args} bytes, the most is {most}"));
         }
         let supervisor = match self.supervisor {
-            Some(_) if depth >= limits::TREE_DEPTH_MAX => {
-                let most = limits::TREE_DEPTH_MAX;
-                return wrong(
-                    "supervisor",
-                    format!(" lies {most} supervisors deep, the most"),
+            Some(written) if depth >= limits::TREE_DEPTH_MAX => {
+                let (most, found) = (limits::TREE_DEPTH_MAX, depth + written.levels());
+                let problem = format!(
+                    " is one too deep: a tree may have {most} supervisors one below the other, its root among them, and here are {found}"
                 );
+                return wrong("supervisor", problem);
             }
             Some(written) => Some(written.supervisor(&key.key("supervisor"), depth + 1, places)?),
             None => None,
@@ -397,12 +403,27 @@ mod tests {
             &["line 4: children[a].supervisor.max_restarts is 7000"],
         );
         check("[[children]]\nid = 'a'\nage = 3", &["line 3", "age"]);
-        let mut deep = String::new();
-        for level in 0..limits::TREE_DEPTH_MAX {
-            let path = "children.supervisor.".repeat(level);
-            deep += &format!("[[{path}children]]\nid = 's{level}'\n[{path}children.supervisor]\n");
+        let deep = |levels: usize| {
+            let level = |level| {
+                let path = "children.supervisor.".repeat(level);
+                format!("[[{path}children]]\nid = 's{level}'\n[{path}children.supervisor]\n")
+            };
+            (1..levels)
+                .map(|below| level(below - 1))
+                .collect::<String>()
+        };
+        assert!(of_toml(&deep(limits::TREE_DEPTH_MAX)).is_ok());
+        for found in [limits::TREE_DEPTH_MAX + 1, limits::TREE_DEPTH_MAX + 3] {
+            let counted = format!("and here are {found}");
+            check(
+                &deep(found),
+                &[
+                    "children[s7].supervisor is one too deep",
+                    "may have 8",
+                    &counted,
+                ],
+            );
         }
-        check(&deep, &["deep"]);
     }
 
     #[test]

@@ -268,6 +268,12 @@ fn an_impossible_tree_is_refused_with_line_and_key() {
         "INVALID_ARGUMENT",
         &["line 2", "children"],
     );
+    let deep = format!(
+        "[[supervisor.children]]\nid = 'a'\n[[{}children]]",
+        "supervisor.children.".repeat(50)
+    );
+    let words = ["line 3: a key lies more than 79 tables deep", "nest less"];
+    config(&deep).is_refused(422, "INVALID_ARGUMENT", &words);
     assert_eq!(node.total_applications(), 0);
 }
 
