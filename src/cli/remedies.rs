@@ -1,5 +1,7 @@
 //! What a node's refusals tell callers of HTTP to do, in the words of the command line.
 
+use crate::gate::invocation::TIMEOUT_GIVEN;
+
 /// Each `GET /api/v1/…` that has a command becomes that command. Other words stay as they are.
 pub fn in_commands(text: &str) -> String {
     let mut said = Vec::new();
@@ -16,11 +18,8 @@ pub fn in_commands(text: &str) -> String {
             said.push("shows".to_owned());
         }
     }
-    said.join(" ").replace(TIMEOUT, "--timeout")
+    said.join(" ").replace(TIMEOUT_GIVEN, "--timeout")
 }
-
-/// What callers of HTTP set, and a command takes as a flag.
-const TIMEOUT: &str = "X-Timeout-Ms (or ?timeout_ms=)";
 
 /// The command that does what this request does. All requests that a refusal names are here.
 fn command(method: &str, path: &str) -> Option<String> {

@@ -92,6 +92,10 @@ pub fn lists(headers: &HeaderMap, name: HeaderName, wanted: &str) -> bool {
     })
 }
 
+/// How refusals name what callers of HTTP give a message. The other doors put names of their own in their place.
+pub const TYPE_GIVEN: &str = "X-Message-Type (or ?type=)";
+pub const TIMEOUT_GIVEN: &str = "X-Timeout-Ms (or ?timeout_ms=)";
+
 /// Whether callers may give a message this type: 1 to [`limits::MESSAGE_TYPE_CHARS_MAX`] printable characters.
 pub fn is_message_type(text: &str) -> bool {
     let chars = text.chars().count();
@@ -105,7 +109,7 @@ pub fn message_type(given: Option<String>) -> Result<String, Refusal> {
         return Ok(message_type);
     }
     let text = format!(
-        "X-Message-Type (or ?type=) has 1 to {} printable characters",
+        "{TYPE_GIVEN} has 1 to {} printable characters",
         limits::MESSAGE_TYPE_CHARS_MAX
     );
     Err(Refusal::new(Kind::Malformed, text))
@@ -117,9 +121,7 @@ fn timeout(given: Option<String>) -> Result<Duration, Refusal> {
         None => Ok(limits::ASK_TIME_DEFAULT),
         Some(Ok(ms)) if (1..=longest).contains(&ms) => Ok(Duration::from_millis(ms)),
         Some(_) => {
-            let text = format!(
-                "X-Timeout-Ms (or ?timeout_ms=) is a number of milliseconds from 1 to {longest}"
-            );
+            let text = format!("{TIMEOUT_GIVEN} is a number of milliseconds from 1 to {longest}");
             Err(Refusal::new(Kind::Malformed, text))
         }
     }
@@ -222,7 +224,7 @@ impl From<SendError> for Refusal {
         if let SendError::DeadlineExceeded(address) = &error {
             let application = address.split(['/', '@']).next().unwrap_or_default();
             text.push_str(&format!(
-                "; give it longer with X-Timeout-Ms (or ?timeout_ms=), or see whether it is busy: \
+                "; give it longer with {TIMEOUT_GIVEN}, or see whether it is busy: \
                  GET /api/v1/applications/{application}"
             ));
         }

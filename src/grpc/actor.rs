@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::arrival::{Arrival, Sent};
 use super::config::named;
+use super::fields::{OF_INVOKE_ACTOR, OF_SEND_MESSAGE};
 use super::modules::{require, spawned};
 use super::moment::{timestamp, within};
 use super::paging::cut;
@@ -256,7 +257,8 @@ impl ActorService for Actors {
         request: Request<wire::SendMessageRequest>,
     ) -> Result<Response<wire::SendMessageResponse>, Status> {
         let arrival = Arrival::of(&request);
-        Ok(self.send(request.into_inner(), &arrival).await?)
+        let sent = self.send(request.into_inner(), &arrival).await;
+        Ok(sent.map_err(|it| OF_SEND_MESSAGE.in_words(it))?)
     }
 
     async fn delete_actor(
@@ -294,7 +296,8 @@ impl ActorService for Actors {
                 Scope::parse("tenant", tenant).map_err(Refusal::from)?
             }
         };
-        Ok(self.invoke(request.into_inner(), tenant, &arrival).await?)
+        let answered = self.invoke(request.into_inner(), tenant, &arrival).await;
+        Ok(answered.map_err(|it| OF_INVOKE_ACTOR.in_words(it))?)
     }
 }
 

@@ -7,6 +7,7 @@ mod actor;
 mod application;
 mod arrival;
 mod config;
+mod fields;
 mod health;
 mod methods;
 mod modules;

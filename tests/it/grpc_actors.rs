@@ -435,7 +435,7 @@ fn a_message_that_fails_is_a_status() {
     is_refused(
         actors!(rpc, send_message(hurried)),
         Code::DeadlineExceeded,
-        &["rascal"],
+        &["rascal", "give it longer with timeout, or"],
     );
     let urgent = Message {
         priority: 9,
@@ -450,7 +450,11 @@ fn a_message_that_fails_is_a_status() {
         message_type: "x".repeat(129),
         ..message("rascal", b"")
     };
-    is_refused(send(&rpc, typed, true), Code::InvalidArgument, &["128"]);
+    is_refused(
+        send(&rpc, typed, true),
+        Code::InvalidArgument,
+        &["message.message_type has 1 to 128"],
+    );
 }
 
 #[test]
@@ -524,7 +528,18 @@ fn an_invoke_is_read_as_http_reads_it() {
         headers: pairs(&[("X-Timeout-Ms", "soon")]),
         ..Default::default()
     };
-    check(slow, "X-Timeout-Ms");
+    check(
+        slow,
+        r#"headers["X-Timeout-Ms"] (or query_params["timeout_ms"]) is a number"#,
+    );
+    let typed = InvokeActorRequest {
+        query_params: pairs(&[("type", "")]),
+        ..Default::default()
+    };
+    check(
+        typed,
+        r#"headers["X-Message-Type"] (or query_params["type"]) has 1 to 128"#,
+    );
     let odd = InvokeActorRequest {
         headers: pairs(&[("not a name", "1")]),
         ..Default::default()
