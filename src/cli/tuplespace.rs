@@ -15,7 +15,7 @@ use super::flags::node_command;
 use super::output::{self, Output};
 use super::payload::within;
 use crate::clock::Span;
-use crate::coordination::{in_words, kind_of};
+use crate::coordination::{Distinct, in_words, kind_of};
 use crate::id::{InvalidName, Scope};
 use crate::limits;
 
@@ -276,8 +276,8 @@ fn wanting(
 /// That it is an array is known before anything is sent; the node knows the rest.
 fn array(what: &str, example: &str, text: &str) -> anyhow::Result<Value> {
     let problem = match serde_json::from_str(text) {
-        Ok(Value::Array(fields)) => return Ok(Value::Array(fields)),
-        Ok(other) => format!("this is {}", kind_of(&other)),
+        Ok(Distinct(fields @ Value::Array(_))) => return Ok(fields),
+        Ok(Distinct(other)) => format!("this is {}", kind_of(&other)),
         Err(error) => in_words(&error),
     };
     let text = format!("{what} is a JSON array, such as '{example}': {problem}");

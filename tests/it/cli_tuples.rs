@@ -60,5 +60,7 @@ fn what_is_no_tuple_is_said_before_anything_is_sent() {
     ] {
         to(&node, &arguments).fails(2, &["JSON array"]);
     }
+    let twice = ["tuplespace", "write", r#"[{"int":1,"int":2}]"#];
+    to(&node, &twice).fails(2, &[r#"the key "int" stands there twice"#]);
     to(&node, &["tuplespace", "write", "[[1]]"]).fails(1, &["field 0"]);
 }

@@ -298,6 +298,25 @@ fn fleet_tools_write_read_count_and_take() {
     fleet_tools_work(&node());
 }
 
+#[test]
+fn a_number_beyond_64_bits_with_a_sign_is_a_float_however_far() {
+    let node = node();
+    for number in [
+        "9223372036854775808",
+        "18446744073709551615",
+        "18446744073709551616",
+    ] {
+        let body = format!(r#"{{"tuple":[{number}]}}"#);
+        let path = "/api/v1/tuplespace/tuples";
+        let written = node.request("POST", path, &[], body.as_bytes());
+        assert_eq!(written.status, 200, "{written:?}");
+    }
+    let int = json!({"pattern": [{"type": "int"}]});
+    assert_eq!(post(&node, "count", &int).json()["count"], 0);
+    let float = json!({"pattern": [{"type": "float"}]});
+    assert_eq!(post(&node, "count", &float).json()["count"], 3);
+}
+
 pub fn fleet_tools_work(node: &Node) {
     let any = json!(["order", {"any": true}]);
     for number in 1..=3 {
