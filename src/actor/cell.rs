@@ -5,12 +5,11 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::behavior::{Behavior, Fault, Handled, Unsnapped};
 use super::busy::Busy;
-use super::control::{Control, Farewell, Wish, Wishes};
+use super::control::{Control, Farewell, Told, Wish, Wishes};
 use super::exit::Exit;
 use super::resident::Resident;
 use crate::limits;
@@ -39,8 +38,8 @@ impl Vitals {
 pub enum End<E> {
     Exit {
         exit: Exit,
-        /// The state that it left, where it was asked for it.
-        left: Option<Bytes>,
+        /// The state that it left, where it was asked for it and has one; or why it is lost.
+        left: Told,
     },
     /// It made way, and leaves what stays with the actor.
     Succeeded(Box<E>),
@@ -53,7 +52,10 @@ pub async fn live<B: Behavior>(
     vitals: &Vitals,
     metrics: &Metrics,
 ) -> End<B::Estate> {
-    let exit = |exit| End::Exit { exit, left: None };
+    let exit = |exit| End::Exit {
+        exit,
+        left: Ok(None),
+    };
     let control = &resident.control;
     let mut wishes = control.wishes();
     vitals.busy.rests();
@@ -67,7 +69,9 @@ pub async fn live<B: Behavior>(
                 Err(ended) => return exit(ended),
             },
             Wish::Succeed => return End::Succeeded(Box::new(behavior.bequeath())),
-            Wish::Stop { by, exit, farewell } => {
+            Wish::Stop {
+                by, exit, farewell, ..
+            } => {
                 return Box::pin(stop(behavior, by, exit, farewell, &wishes)).await;
             }
             Wish::End(ended) => return exit(ended),
@@ -217,16 +221,17 @@ async fn stop<B: Behavior, E>(
     farewell: Farewell,
     wishes: &Wishes<'_>,
 ) -> End<E> {
-    let mut left = None;
+    let mut left = Ok(None);
     let words = async {
         if farewell == Farewell::Snapshot {
+            left = Err("it was killed before it had told it".to_owned());
             left = match behavior.snapshot().await {
-                Ok(state) => state,
-                Err(Unsnapped::Refused(text)) => {
-                    log::warn!("an actor that stops has no snapshot: {text}");
-                    None
+                Ok(state) => Ok(state),
+                Err(Unsnapped::Refused(text)) => Err(text),
+                Err(Unsnapped::Broken(fault)) => {
+                    left = Err(fault.to_string());
+                    return;
                 }
-                Err(Unsnapped::Broken(_)) => return,
             };
         }
         behavior.terminate().await;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot, watch};
@@ -23,6 +24,8 @@ pub enum Wish {
     Succeed,
     /// Finish the message in hand and end in order; end at once when this time has come.
     Stop {
+        /// When it was first told.
+        since: Instant,
         by: Instant,
         exit: Exit,
         farewell: Farewell,
@@ -103,18 +106,29 @@ impl Control {
     /// Stops it in order. Of two such wishes the earlier time counts, and that there be a snapshot.
     pub fn stop(&self, by: Instant, exit: Exit, farewell: Farewell) {
         self.change(|wish| {
-            let (by, exit, farewell) = match wish {
+            match wish {
                 Wish::End(_) => return false,
-                Wish::Stop {
-                    by: known,
-                    exit,
-                    farewell,
-                } => (by.min(*known), exit.clone(), *farewell),
-                _ => (by, exit.clone(), farewell),
-            };
-            *wish = Wish::Stop { by, exit, farewell };
+                Wish::Stop { by: known, .. } => *known = by.min(*known),
+                _ => {
+                    *wish = Wish::Stop {
+                        since: Instant::now(),
+                        by,
+                        exit,
+                        farewell,
+                    }
+                }
+            }
             true
         });
+    }
+
+    /// How long it has to stop, to the millisecond; `None` where it is not to stop in order.
+    pub fn time_to_stop(&self) -> Option<Duration> {
+        let Wish::Stop { since, by, .. } = *self.wish.lock().unwrap() else {
+            return None;
+        };
+        let given = by.saturating_duration_since(since) + Duration::from_micros(500);
+        Some(Duration::from_millis(given.as_millis() as u64))
     }
 
     /// Ends it at once.

@@ -368,7 +368,8 @@ pub(super) fn live<B: Behavior>(
 pub(super) fn lost<B: Behavior>(error: &JoinError) -> Option<Done<B>> {
     error.is_panic().then(|| {
         let exit = Exit::error("it panicked; the node's log has more");
-        Done::Ended(End::Exit { exit, left: None })
+        let left = Ok(None);
+        Done::Ended(End::Exit { exit, left })
     })
 }
 

@@ -25,6 +25,7 @@ mod grove;
 mod mailbox;
 mod notice;
 mod outcome;
+mod parting;
 mod place;
 mod resident;
 mod spec;

@@ -1,8 +1,6 @@
 //! What has come of a tree's tasks: starts that went well or not, and lives that ended.
 
-use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use log::Level;
@@ -10,11 +8,12 @@ use tokio::task::{self, JoinError};
 
 use super::behavior::{Fault, Start};
 use super::cell::End;
+use super::control::Told;
 use super::driver::{Done, Driver, Job, live, lost, reason};
 use super::exit::Exit;
+use super::parting::{STATE_LOST, brief};
 use super::supervision::{Action, Key, State};
 use crate::id::child_of;
-use crate::limits;
 use crate::metrics::During;
 
 impl<S: Start> Driver<S> {
@@ -55,7 +54,7 @@ impl<S: Start> Driver<S> {
             }
             Some(Done::Ended(End::Exit { exit, left })) => self.ended(key, exit, left),
             Some(Done::Ended(End::Succeeded(_))) => {}
-            None => self.ended(key, Exit::Killed, None),
+            None => self.ended(key, Exit::Killed, Ok(None)),
         }
     }
 
@@ -63,7 +62,7 @@ impl<S: Start> Driver<S> {
         let stopping = *self.grove.lock().unwrap().supervision.state(key) == State::Stopping;
         if stopping {
             drop(behavior);
-            return self.ended(key, Exit::Killed, None);
+            return self.ended(key, Exit::Killed, Ok(None));
         }
         self.animate(key, behavior);
         let actions = self.decide(|it, now| it.started(key, now));
@@ -91,21 +90,10 @@ impl<S: Start> Driver<S> {
         self.carry_out(actions);
     }
 
-    fn ended(&mut self, key: Key, exit: Exit, left: Option<Bytes>) {
+    fn ended(&mut self, key: Key, exit: Exit, left: Told) {
         self.disturbed = true;
-        let (address, proven) = {
-            let mut grove = self.grove.lock().unwrap();
-            let spawned = grove.supervision.is_adopted(key);
-            let member = grove
-                .members
-                .get_mut(&key)
-                .expect("whoever ends is a member");
-            member.living = false;
-            let handled = member.vitals.handled.load(Relaxed);
-            let address = member.resident.id.address().clone();
-            // Those that were spawned may break as they like: that is between them and whoever spawned them.
-            (address, spawned || handled > member.proven_from)
-        };
+        let parting = self.part_with(key, &exit);
+        let address = &parting.address;
         match &exit {
             Exit::Error(text) => {
                 self.actors.metrics().faults.count(During::Message);
@@ -113,31 +101,29 @@ impl<S: Start> Driver<S> {
             }
             _ => self.in_order(key),
         }
-        self.actors.announce(&address, &exit);
-        if let Some(left) = left {
-            if let Some(seed) = self.seeds.get_mut(&key) {
-                seed.resume(left.clone());
-            }
-            self.left.push((child_of(&address).to_owned(), left));
+        self.actors.announce(address, &exit);
+        match left {
+            Ok(None) => {}
+            Ok(Some(left)) => self.keep(key, address, left),
+            Err(why) => self.warns(address, STATE_LOST, &why),
         }
-        if self.on_probation() && !proven && matches!(exit, Exit::Error(_)) {
+        if self.on_probation() && !parting.proven && matches!(exit, Exit::Error(_)) {
             return self.fail(format!(
                 "{address} broke before it had done anything: {}",
                 reason(&exit)
             ));
         }
         let actions = self.decide(|it, now| it.ended(key, exit.clone(), now));
-        if exit.is_abnormal() && actions.contains(&Action::Leave(key)) {
-            let text = match (self.leaving.contains_key(&key), &exit) {
-                (false, _) => "ended, and is not restarted",
-                (true, Exit::Killed) => "did not end in the time that it had to stop",
-                (true, _) => "broke as it was stopped",
-            };
-            let why = reason(&exit);
-            log::warn!("actor {address} {text}: {}", brief(&why));
-            self.says(Level::Warn, &address, &format!("{text}: {why}"));
-        }
+        self.tell_of(&parting, actions.contains(&Action::Leave(key)));
         self.carry_out(actions);
+    }
+
+    /// The state that an actor left is what its next life begins with.
+    fn keep(&mut self, key: Key, address: &str, left: Bytes) {
+        if let Some(seed) = self.seeds.get_mut(&key) {
+            seed.resume(left.clone());
+        }
+        self.left.push((child_of(address).to_owned(), left));
     }
 
     fn error_of(&mut self, key: Key, text: &str) {
@@ -224,14 +210,5 @@ impl<S: Start> Driver<S> {
                 false => format!("{name} broke too often: {why}"),
             };
         }
-    }
-}
-
-/// The beginning of a reason, for the node's log; the application's has all of it, a guest's last words included.
-fn brief(why: &str) -> Cow<'_, str> {
-    let end = why.floor_char_boundary(limits::REASON_BYTES_IN_NODES_LOG);
-    match end < why.len() {
-        true => format!("{} [cut; the application's log has all of it]", &why[..end]).into(),
-        false => why.into(),
     }
 }

@@ -261,8 +261,13 @@ impl Node {
     }
 
     /// Stops the node in order, and gives its directory back.
-    pub fn stop(mut self) -> TempDir {
+    pub fn stop(self) -> TempDir {
         self.signal(Signal::TERM);
+        self.stopped()
+    }
+
+    /// Waits for a node that is to stop in order, and gives its directory back.
+    pub fn stopped(mut self) -> TempDir {
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
         self.dir.take().unwrap()
     }

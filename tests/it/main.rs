@@ -60,6 +60,7 @@ mod new_actor;
 mod odd_forms;
 mod older;
 mod otp;
+mod partings;
 mod polyglot;
 mod pool;
 mod preview1;

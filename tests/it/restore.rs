@@ -228,7 +228,7 @@ fn an_actor_that_is_killed_as_it_is_stopped_is_told_from_one_that_stops_in_order
     });
     assert_eq!(node.request("DELETE", path, &[], b"").status, 200);
     let log = node.get("/api/v1/applications/rascal/logs").body;
-    let words = "did not end in the time that it had to stop: killed";
+    let words = "did not stop within 0s: killed";
     assert!(log.contains(words) && log.contains("is stopped"), "{log}");
 }
 
