@@ -103,25 +103,37 @@ fn rename_journal(transaction: &WriteTransaction, of: &Of) -> Result<(), redb::E
     }
     // One by one: a journal may be larger than what the machine has to spare.
     let mut rows = transaction.open_table(ENTRIES)?;
-    while let Some((number, entry)) = {
-        let mut range = rows.range((application, address, 0)..=(application, address, u64::MAX))?;
-        let first = range.next().transpose()?;
-        first.map(|(key, entry)| (key.value().2, entry.value().to_vec()))
-    } {
+    while let Some((number, entry)) = first_entry(&rows, of)? {
         rows.remove((application, address, number))?;
         rows.insert((application, child, number), &*entry)?;
     }
     let mut effects = transaction.open_table(EFFECTS)?;
-    let next = entries::after(address);
-    while let Some((key, effect)) = {
-        let mut range = effects.range((application, address, "")..(application, &*next, ""))?;
-        let first = range.next().transpose()?;
-        first.map(|(key, effect)| (key.value().2.to_owned(), effect.value().to_vec()))
-    } {
+    while let Some((key, effect)) = first_effect(&effects, of)? {
         effects.remove((application, address, &*key))?;
         effects.insert((application, child, &*key), &*effect)?;
     }
     Ok(())
+}
+
+fn first_entry(
+    entries: &impl ReadableTable<(&'static str, &'static str, u64), &'static [u8]>,
+    (application, address): &Of,
+) -> Result<Option<(u64, Vec<u8>)>, Broken> {
+    let (application, address) = (&**application, &**address);
+    let mut range = entries.range((application, address, 0)..=(application, address, u64::MAX))?;
+    let first = range.next().transpose()?;
+    Ok(first.map(|(key, entry)| (key.value().2, entry.value().to_vec())))
+}
+
+fn first_effect(
+    effects: &impl ReadableTable<(&'static str, &'static str, &'static str), &'static [u8]>,
+    (application, address): &Of,
+) -> Result<Option<(String, Vec<u8>)>, Broken> {
+    let next = entries::after(address);
+    let mut range =
+        effects.range((&**application, &**address, "")..(&**application, &*next, ""))?;
+    let first = range.next().transpose()?;
+    Ok(first.map(|(key, effect)| (key.value().2.to_owned(), effect.value().to_vec())))
 }
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ impl Storage {
         let files = Files::start().map_err(context("start the file worker for"))?;
         blob_rows::settle(&mut store, &blobs)?;
         if store.read(addresses::any)? {
-            store.write(addresses::to_ids)?;
+            store.write_with_reserve(addresses::to_ids)?;
         }
         let (noted_ms, lent) = store.read(unsettled)?;
         let heads = store.read(entries::heads)?;

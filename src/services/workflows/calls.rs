@@ -142,7 +142,7 @@ impl Workflows {
                 run.ends().await;
                 self.on_disk(application, id).await?
             }
-            Sought::Ended(head, result) => (head, result),
+            Sought::Ended(head, result) => (*head, result),
         };
         match head.status {
             RunStatus::Completed => Ok(result),
@@ -235,7 +235,7 @@ impl Workflows {
             }
             (head, result) = self.on_disk(application, id).await?;
         }
-        Ok(Sought::Ended(head, result))
+        Ok(Sought::Ended(head.into(), result))
     }
 
     async fn on_disk(
@@ -251,7 +251,7 @@ impl Workflows {
 /// What there is of a run.
 enum Sought {
     Live(Arc<Run>),
-    Ended(RunHead, Bytes),
+    Ended(Box<RunHead>, Bytes),
 }
 
 /// An id as an error may show it.
