@@ -325,7 +325,7 @@ pub fn reach(ctx: &Context) -> Vec<String> {
         word(&started),
         word(&known(signal_workflow(ctx, "w-none", "note", b"").map(|()| Vec::new()))),
         word(&known(query_workflow(ctx, "w-none", "events"))),
-        word(&known(await_workflow(ctx, "w-none", 1))),
+        word(&known(await_workflow(ctx, "w-none", 60_000))),
         word(&known(schedule_activity(ctx, "guest", b"", &activity()))),
     ]
 }
