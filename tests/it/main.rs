@@ -88,5 +88,6 @@ mod tuplespace;
 mod upgrades;
 mod uploads;
 mod waiting;
+mod wishes;
 mod workflows;
 mod wrong_starts;
