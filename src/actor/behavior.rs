@@ -75,6 +75,15 @@ pub enum Unsnapped {
     Broken(Fault),
 }
 
+impl fmt::Display for Unsnapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(text) => f.write_str(text),
+            Self::Broken(fault) => fault.fmt(f),
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::Broken(text) | Self::NoRoom(text)) = self;

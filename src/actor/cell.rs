@@ -225,14 +225,12 @@ async fn stop<B: Behavior, E>(
     let words = async {
         if farewell == Farewell::Snapshot {
             left = Err("it was killed before it had told it".to_owned());
-            left = match behavior.snapshot().await {
-                Ok(state) => Ok(state),
-                Err(Unsnapped::Refused(text)) => Err(text),
-                Err(Unsnapped::Broken(fault)) => {
-                    left = Err(fault.to_string());
-                    return;
-                }
-            };
+            let told = behavior.snapshot().await;
+            let broke = matches!(told, Err(Unsnapped::Broken(_)));
+            left = told.map_err(|why| why.to_string());
+            if broke {
+                return;
+            }
         }
         behavior.terminate().await;
     };

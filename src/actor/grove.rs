@@ -13,7 +13,7 @@ use super::resident::{Presence, Resident};
 use super::supervision::{Key, ROOT, State, Supervision};
 use super::tree::Estate;
 use super::{Actors, Bounds};
-use crate::id::{ActorId, ChildId};
+use crate::id::{ActorId, ChildId, child_of};
 
 /// All members of a tree, as its task and onlookers share them.
 pub(super) struct Grove {
@@ -89,9 +89,7 @@ impl Member {
 
 impl Grove {
     pub fn key_of(&self, address: &str) -> Option<Key> {
-        let local = address.split('@').next()?;
-        let id = local.rsplit('/').next()?;
-        let key = *self.by_id.get(id)?;
+        let key = *self.by_id.get(child_of(address))?;
         let member = self.members.get(&key)?;
         (&**member.resident.id.address() == address).then_some(key)
     }

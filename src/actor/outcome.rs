@@ -13,7 +13,6 @@ use super::driver::{Done, Driver, Job, live, lost, reason};
 use super::exit::Exit;
 use super::parting::{STATE_LOST, brief};
 use super::supervision::{Action, Key, State};
-use crate::id::child_of;
 use crate::metrics::During;
 
 impl<S: Start> Driver<S> {
@@ -93,7 +92,7 @@ impl<S: Start> Driver<S> {
     fn ended(&mut self, key: Key, exit: Exit, left: Told) {
         self.disturbed = true;
         let parting = self.part_with(key, &exit);
-        let address = &parting.address;
+        let address = parting.id.address();
         match &exit {
             Exit::Error(text) => {
                 self.actors.metrics().faults.count(During::Message);
@@ -104,7 +103,7 @@ impl<S: Start> Driver<S> {
         self.actors.announce(address, &exit);
         match left {
             Ok(None) => {}
-            Ok(Some(left)) => self.keep(key, address, left),
+            Ok(Some(left)) => self.keep(key, parting.id.child_id(), left),
             Err(why) => self.warns(address, STATE_LOST, &why),
         }
         if self.on_probation() && !parting.proven && matches!(exit, Exit::Error(_)) {
@@ -119,11 +118,11 @@ impl<S: Start> Driver<S> {
     }
 
     /// The state that an actor left is what its next life begins with.
-    fn keep(&mut self, key: Key, address: &str, left: Bytes) {
+    fn keep(&mut self, key: Key, child: &str, left: Bytes) {
         if let Some(seed) = self.seeds.get_mut(&key) {
             seed.resume(left.clone());
         }
-        self.left.push((child_of(address).to_owned(), left));
+        self.left.push((child.to_owned(), left));
     }
 
     fn error_of(&mut self, key: Key, text: &str) {
@@ -150,7 +149,7 @@ impl<S: Start> Driver<S> {
         let Some(member) = grove.members.get_mut(&key) else {
             return;
         };
-        let address = member.resident.id.address().to_string();
+        let actor = member.resident.id.clone();
         let unread = member.resident.mailbox.depth();
         let (presence, task) = (member.presence.take(), member.task.take());
         if gone {
@@ -166,12 +165,12 @@ impl<S: Start> Driver<S> {
         drop(presence);
         if unread > 0 {
             let text = format!("ended with {unread} messages unread; who asked is told");
-            self.says(Level::Warn, &address, &text);
+            self.says(Level::Warn, actor.address(), &text);
         }
         if let Some((_, task)) = task {
             task.abort();
         }
-        let child = child_of(&address);
+        let child = actor.child_id();
         for waiting in self.leaving.remove(&key).into_iter().flatten() {
             let left = self.left.iter().rev().find(|(actor, _)| *actor == child);
             let _ = waiting.send(left.map(|(_, left)| left.clone()));

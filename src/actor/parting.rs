@@ -1,7 +1,6 @@
 //! What the logs say of an actor that has ended otherwise than it was to.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -12,11 +11,12 @@ use super::driver::{Driver, reason};
 use super::exit::Exit;
 use super::supervision::{Key, State};
 use crate::clock::Span;
+use crate::id::ActorId;
 use crate::limits;
 
 /// An actor that is no more, and what was wanted of it.
 pub(super) struct Parting {
-    pub address: Arc<str>,
+    pub id: ActorId,
     pub exit: Exit,
     /// How long it had to stop, where it was told to.
     pub given: Option<Duration>,
@@ -63,7 +63,7 @@ impl<S: Start> Driver<S> {
         let handled = member.vitals.handled.load(Relaxed);
         let given = member.resident.control.time_to_stop();
         Parting {
-            address: member.resident.id.address().clone(),
+            id: member.resident.id.clone(),
             exit: exit.clone(),
             given: given.filter(|_| lived && !no_time),
             stopping,
@@ -75,7 +75,7 @@ impl<S: Start> Driver<S> {
     /// Tells of an actor that broke or was killed, unless its restart is told of.
     pub fn tell_of(&self, parting: &Parting, gone: bool) {
         if let Some(text) = parting.in_words(gone) {
-            self.warns(&parting.address, &text, &reason(&parting.exit));
+            self.warns(parting.id.address(), &text, &reason(&parting.exit));
         }
     }
 

@@ -5,29 +5,24 @@ use std::time::Duration;
 use crate::limits;
 
 /// The failures of one application that still count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Default)]
 pub struct Backoff {
-    failures: u32,
+    pub failures: u32,
+    /// Why it failed last, if it did.
+    pub last_error: Option<String>,
 }
 
 impl Backoff {
-    /// How many they are.
-    pub fn failures(self) -> u32 {
-        self.failures
-    }
-
-    /// The wait after one more failure of an application that had run for `ran`: `first`, then twice as long each time.
-    pub fn after(self, ran: Duration, first: Duration) -> (Self, Duration) {
+    /// Counts one more failure, of an application that had run for `ran`, and answers with the wait after it: `first`, then
+    /// twice as long each time.
+    pub fn fails(&mut self, error: String, ran: Duration, first: Duration) -> Duration {
         let before = match is_forgiven(ran) {
             true => 0,
             false => self.failures,
         };
         let doubled = first.saturating_mul(1_u32.checked_shl(before).unwrap_or(u32::MAX));
-        let failures = before.saturating_add(1);
-        (
-            Self { failures },
-            doubled.min(limits::REVIVAL_DELAY_MAX.max(first)),
-        )
+        (self.failures, self.last_error) = (before.saturating_add(1), Some(error));
+        doubled.min(limits::REVIVAL_DELAY_MAX.max(first))
     }
 }
 
@@ -45,8 +40,8 @@ mod tests {
         let check = |ran_s: &[u64], expected_s: &[u64]| {
             let mut backoff = Backoff::default();
             let waits = ran_s.iter().map(|&ran| {
-                let (next, wait) = backoff.after(Duration::from_secs(ran), Duration::from_secs(1));
-                backoff = next;
+                let ran = Duration::from_secs(ran);
+                let wait = backoff.fails("it broke".into(), ran, Duration::from_secs(1));
                 wait.as_secs()
             });
             assert_eq!(waits.collect::<Vec<_>>(), expected_s, "after {ran_s:?}");

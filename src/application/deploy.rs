@@ -88,7 +88,6 @@ impl Applications {
                     state: State::Running(self.running(&record, active)),
                     record,
                     backoff: Default::default(),
-                    last_failure: None,
                     changing: None,
                     undone: None,
                 });

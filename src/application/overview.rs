@@ -225,8 +225,8 @@ impl Applications {
             State::Running(_) | State::Stopping | State::Stopped => return None,
         };
         Some(Revival {
-            failures: deployed.backoff.failures(),
-            last_error: deployed.last_failure.clone()?,
+            failures: deployed.backoff.failures,
+            last_error: deployed.backoff.last_error.clone()?,
             next_try_at,
         })
     }

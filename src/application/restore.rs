@@ -154,7 +154,6 @@ impl Applications {
             record,
             state,
             backoff: Default::default(),
-            last_failure: None,
             changing: None,
             undone,
         };

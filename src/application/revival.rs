@@ -172,9 +172,9 @@ impl Applications {
         tree: Option<View>,
         ran: Duration,
     ) {
-        let (backoff, wait) = deployed.backoff.after(ran, self.restart_delay);
+        let backoff = &mut deployed.backoff;
+        let wait = backoff.fails(reason.clone(), ran, self.restart_delay);
         self.says(name, Level::Warn, &format!("started again in {wait:?}"));
-        (deployed.backoff, deployed.last_failure) = (backoff, Some(reason.clone()));
         let at = self.actors.clock().now() + wait;
         let (applications, again) = (self.clone(), name.clone());
         let task = Task::spawn(async move {

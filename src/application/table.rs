@@ -62,8 +62,6 @@ pub struct Deployed {
     pub record: Record,
     pub state: State,
     pub backoff: Backoff,
-    /// Why it failed last, of the failures that `backoff` counts.
-    pub last_failure: Option<String>,
     pub changing: Option<NewVersion>,
     /// What this version took the place of, until another is deployed or the node ends.
     pub undone: Option<Undone>,
@@ -400,7 +398,7 @@ impl Deployed {
     /// Another version takes its place, of which nothing bad is known yet.
     pub fn becomes(&mut self, record: Record) {
         (self.record, self.undone) = (record, None);
-        (self.backoff, self.last_failure) = (Backoff::default(), None);
+        self.backoff = Backoff::default();
     }
 
     /// Why it has failed, if it has.

@@ -207,7 +207,7 @@ impl Stop {
         let answer = client::block_on(client.call(Call::change(Method::DELETE, &path)))?;
         match self.output {
             Output::Json => output::answer(&answer),
-            Output::Text => output::text(&format!("{} is stopped\n", &*self.actor)),
+            Output::Text => output::text(&format!("{} is stopped\n", self.actor)),
         }
     }
 }

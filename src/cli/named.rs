@@ -1,5 +1,6 @@
 //! What a user calls an actor, an application, a workflow or a signal: at least one character.
 
+use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
@@ -15,6 +16,12 @@ impl FromStr for Named {
             true => Err("it is empty, and names nothing".into()),
             false => Ok(Self(text.to_owned())),
         }
+    }
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

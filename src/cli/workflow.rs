@@ -319,7 +319,7 @@ impl Signal {
         let path = path::queried(&path, [("name", &*self.signal)].into_iter());
         let body = payload::payload(self.payload.as_deref())?;
         let Self { signal, id, .. } = &self;
-        let told = format!("{} has been sent the signal {}", &**id, &**signal);
+        let told = format!("{id} has been sent the signal {signal}");
         posted(&self.client()?, &path, body, self.output, &told)
     }
 }
@@ -329,7 +329,7 @@ impl Cancel {
         let path = format!("{}/cancel", path::workflow(&self.application, &self.id));
         let reason = self.reason.as_deref().map(|reason| ("reason", reason));
         let path = path::queried(&path, reason.into_iter());
-        let told = format!("{} is cancelled", &*self.id);
+        let told = format!("{} is cancelled", self.id);
         posted(&self.client()?, &path, Bytes::new(), self.output, &told)
     }
 }

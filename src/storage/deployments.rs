@@ -50,19 +50,17 @@ pub fn left_row(name: &str, actor: &str, left: &[u8]) -> (&'static str, Vec<u8>)
 pub fn records(
     transaction: &redb::WriteTransaction,
 ) -> Result<Vec<(String, Vec<u8>)>, redb::Error> {
-    let table = transaction.open_table(RECORDS)?;
-    let records = table.iter()?.map(|entry| {
-        let (name, record) = entry?;
-        Ok((name.value().to_owned(), record.value().to_owned()))
-    });
-    records.collect()
+    listed(&transaction.open_table(RECORDS)?)
 }
 
 /// Every record that a snapshot has, by name.
 pub fn recorded(snapshot: &redb::ReadTransaction) -> Result<Vec<(String, Vec<u8>)>, redb::Error> {
-    let Some(table) = there(snapshot.open_table(RECORDS))? else {
-        return Ok(Vec::new());
-    };
+    there(snapshot.open_table(RECORDS))?.map_or(Ok(Vec::new()), |table| listed(&table))
+}
+
+fn listed(
+    table: &impl ReadableTable<&'static str, &'static [u8]>,
+) -> Result<Vec<(String, Vec<u8>)>, redb::Error> {
     let records = table.iter()?.map(|entry| {
         let (name, record) = entry?;
         Ok((name.value().to_owned(), record.value().to_owned()))
